@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dohle_log::batch::ControlRecord;
 use dohle_log::{Batches, Log, ReadLimits};
 use dohle_model::{NodeId, Offset, ProducerEpoch, ProducerId, TopicPartition};
+use dohle_transactions::TransactionVersion;
 
 use super::brokers::replayed;
 use super::history::transaction_of;
@@ -16,8 +17,8 @@ struct Entry {
     first: Offset,
     producer: ProducerId,
     epoch: ProducerEpoch,
-    /// Whether it is a marker, and of which outcome; otherwise it has `values`.
-    marker: Option<bool>,
+    /// The coordinator's epoch of a marker; other batches have `values`.
+    marker: Option<i32>,
     values: Vec<u64>,
 }
 
@@ -36,7 +37,7 @@ fn entries(log: &Log) -> Vec<Entry> {
             let header = &batch.header;
             let marker = ControlRecord::of(&batch).filter(|_| header.attributes.is_control());
             let marker = marker.map(|marker| match marker {
-                ControlRecord::EndTxn(marker) => marker.committed,
+                ControlRecord::EndTxn(marker) => marker.coordinator_epoch,
                 other @ ControlRecord::Other(_) => panic!("{other:?}"),
             });
             let values = batch.records(batch.payload());
@@ -104,42 +105,72 @@ fn read_committed(log: &Log, to: Offset) -> Vec<u64> {
     seen
 }
 
+/// What the log has of a producer.
+#[derive(Default)]
+struct Producer {
+    /// The epochs of the last marker: of the producer, and of the coordinator.
+    marker: Option<(ProducerEpoch, i32)>,
+    /// The first offset of the open transaction.
+    open: Option<Offset>,
+    /// The transactions of its records since the last marker.
+    transactions: BTreeSet<u64>,
+}
+
 /// The first offset of each transaction, and that of its marker. Checks that no record follows the
-/// marker that ends its transaction, nor a marker of a higher epoch.
-fn transactions(name: &TopicPartition, entries: &[Entry]) -> Vec<(Offset, Option<Offset>)> {
-    let mut open: BTreeMap<ProducerId, (Offset, BTreeSet<u64>)> = BTreeMap::new();
-    let mut marked: BTreeMap<ProducerId, ProducerEpoch> = BTreeMap::new();
+/// marker that ends its transaction, nor a marker of a higher epoch, and that a transaction has one
+/// marker.
+fn transactions(
+    name: &TopicPartition,
+    entries: &[Entry],
+    version: TransactionVersion,
+) -> Vec<(Offset, Option<Offset>)> {
+    let mut producers: BTreeMap<ProducerId, Producer> = BTreeMap::new();
     let mut ended: BTreeSet<u64> = BTreeSet::new();
     let mut found = Vec::new();
     for entry in entries {
-        let (first, producer, epoch) = (entry.first, entry.producer, entry.epoch);
-        if let Some(marker) = marked.get(&producer) {
-            assert!(
-                epoch >= *marker,
-                "{name}: epoch {epoch} of producer {producer} at {first} follows marker {marker}"
-            );
+        let (first, epoch) = (entry.first, entry.epoch);
+        let what = || {
+            format!(
+                "{name}: epoch {epoch} of producer {} at {first}",
+                entry.producer
+            )
+        };
+        let producer = producers.entry(entry.producer).or_default();
+        if let Some((marker, _)) = producer.marker {
+            assert!(epoch >= marker, "{} follows a marker of {marker}", what());
         }
-        if entry.marker.is_some() {
-            marked.insert(producer, epoch);
-            if let Some((begin, values)) = open.remove(&producer) {
-                found.push((begin, Some(first)));
-                ended.extend(values);
+        let Some(coordinator) = entry.marker else {
+            for value in &entry.values {
+                let transaction = transaction_of(*value);
+                let is_open = !ended.contains(&transaction);
+                assert!(is_open, "{}, {value}, follows its marker", what());
+                producer.transactions.insert(transaction);
             }
+            producer.open.get_or_insert(first);
             continue;
-        }
-        let (_, values) = open
-            .entry(producer)
-            .or_insert_with(|| (first, BTreeSet::new()));
-        for value in &entry.values {
-            let transaction = transaction_of(*value);
-            assert!(
-                !ended.contains(&transaction),
-                "{name}: {value} at {first} follows the marker of its transaction"
-            );
-            values.insert(transaction);
+        };
+        // In version 2 each transaction has its own epoch. Before, a marker of a newer coordinator
+        // is written again.
+        let is_again = producer
+            .marker
+            .is_some_and(|marker| match version.bumps_epochs() {
+                true => marker.0 == epoch,
+                false => producer.open.is_none() && marker == (epoch, coordinator),
+            });
+        assert!(!is_again, "{}, a second marker", what());
+        let before = producer.marker.replace((epoch, coordinator));
+        assert!(
+            before.is_none_or(|(_, before)| before <= coordinator),
+            "{}, a marker of coordinator {coordinator} after {before:?}",
+            what()
+        );
+        ended.append(&mut producer.transactions);
+        if let Some(begin) = producer.open.take() {
+            found.push((begin, Some(first)));
         }
     }
-    found.extend(open.into_values().map(|(begin, _)| (begin, None)));
+    let open = producers.into_values().filter_map(|producer| producer.open);
+    found.extend(open.map(|begin| (begin, None)));
     found
 }
 
@@ -154,7 +185,7 @@ impl World {
         };
         let (log, high_watermark) = (&replica.log, replica.high_watermark);
         let entries = entries(log);
-        let transactions = transactions(name, &entries);
+        let transactions = transactions(name, &entries, self.version);
         // A log that took its producers from a snapshot does not know that a marker is not
         // committed yet, as in Kafka.
         let first_open = |replicated: Offset| {

@@ -143,10 +143,15 @@ impl World {
         if client.transaction.is_none() && client.must_bump {
             return self.init(number, client, Some(producer));
         }
+        let produces = if client.next_sequences.is_empty() {
+            9
+        } else {
+            6
+        };
         match self.random.below(10) {
-            0..5 if !client.must_abort => self.produce(number, client, producer),
-            5..8 if !client.in_flight.is_empty() => self.produce_again(number, client),
-            8 if !client.in_flight.is_empty() && self.random.one_in(4) => {
+            at if at < produces && !client.must_abort => self.produce(number, client, producer),
+            0..8 if !client.in_flight.is_empty() => self.produce_again(number, client),
+            8 if !client.in_flight.is_empty() && self.random.one_in(20) => {
                 // It takes too long.
                 self.note("gives up", || number.to_string());
                 client.must_abort = true;
@@ -264,7 +269,8 @@ impl World {
         if client.added.is_empty() {
             return client.leave_transaction();
         }
-        let commit = !client.must_abort && self.random.below(4) > 0;
+        let aborts_one_in = if client.in_flight.is_empty() { 4 } else { 40 };
+        let commit = !client.must_abort && !self.random.one_in(aborts_one_in);
         if commit && !client.in_flight.is_empty() {
             return;
         }

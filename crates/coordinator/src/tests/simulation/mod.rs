@@ -17,6 +17,7 @@ mod checks;
 mod clients;
 mod history;
 mod messages;
+mod mood;
 mod replicas;
 mod world;
 
@@ -27,7 +28,7 @@ use dohle_transactions::TransactionVersion;
 
 use self::world::World;
 
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 120;
 const EVENTS: u64 = 1_500;
 
 fn run(seed: u64, version: TransactionVersion, total: &mut BTreeMap<&'static str, u64>) {

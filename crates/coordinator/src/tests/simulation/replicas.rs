@@ -31,6 +31,10 @@ pub struct Replica<T> {
     pub high_watermark: Offset,
     pub leader_epoch: LeaderEpoch,
     pub leader: Option<NodeId>,
+    /// The high watermark that a start after a failure finds.
+    checkpoint: Offset,
+    /// Of a leader: where its epoch begins.
+    epoch_start: Offset,
     /// Of a leader.
     isr: BTreeSet<NodeId>,
     /// Of a leader: the ends of the logs of its followers.
@@ -153,6 +157,8 @@ impl<T> Partition<T> {
         log.on_high_watermark(high_watermark);
         let replica = Replica {
             high_watermark,
+            checkpoint: high_watermark,
+            epoch_start: Offset::ZERO,
             leader_epoch: LeaderEpoch(0),
             leader: None,
             isr: BTreeSet::new(),
@@ -177,10 +183,9 @@ impl<T> Partition<T> {
         let Some(replica) = self.replicas.remove(&id) else {
             return Vec::new();
         };
-        let checkpoint = replica.high_watermark.0 - random.below(4) as i64;
         let stopped = Stopped {
             recovery_point: replica.log.recovery_point(),
-            high_watermark: Offset(checkpoint.max(0)),
+            high_watermark: replica.checkpoint,
         };
         self.stopped.insert(id, stopped);
         for other in self.replicas.values_mut() {
@@ -233,12 +238,13 @@ impl<T> Partition<T> {
         if is_leader {
             replica.isr.clone_from(&self.isr);
             replica.log.assign_epoch_start(self.leader_epoch);
+            replica.epoch_start = replica.log.log_end_offset();
         }
         let ended = std::mem::take(&mut replica.waits);
         (is_leader, ended.into_iter().map(|wait| wait.then).collect())
     }
 
-    /// A broker that leads adds followers that have all that is committed to the ISR.
+    /// A broker that leads adds followers that have all that may be committed to the ISR.
     pub fn expand_isr(&mut self, id: NodeId) {
         let epoch = self.leader_epoch;
         let Some(replica) = self.replicas.get_mut(&id) else {
@@ -248,7 +254,7 @@ impl<T> Partition<T> {
             return;
         }
         for (follower, end) in &replica.acked {
-            if *end >= replica.high_watermark {
+            if *end >= replica.high_watermark.max(replica.epoch_start) {
                 self.isr.insert(*follower);
             }
         }
@@ -279,6 +285,13 @@ impl<T> Partition<T> {
             LeaderAppend::AlreadyEnded => log.log_end_offset(),
         };
         Ok(end)
+    }
+
+    /// A broker writes the checkpoint of its high watermark.
+    pub fn checkpoint(&mut self, id: NodeId) {
+        if let Some(replica) = self.replicas.get_mut(&id) {
+            replica.checkpoint = replica.high_watermark;
+        }
     }
 
     /// Once everything below `end` is committed, `then` is due.

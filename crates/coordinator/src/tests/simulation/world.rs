@@ -25,6 +25,7 @@ use super::brokers::{Broker, Shard, TIMEOUT};
 use super::clients::Client;
 use super::history::History;
 use super::messages::{Message, Then};
+use super::mood::{Event, Mood};
 use super::replicas::{Disk, Partition, pick};
 use crate::partition_of;
 use crate::transactions::TRANSACTION_TOPIC;
@@ -59,6 +60,7 @@ pub struct World {
     pub trace: VecDeque<String>,
     pub counts: BTreeMap<&'static str, u64>,
     events: u64,
+    mood: Mood,
 }
 
 pub fn state_partition(index: PartitionIndex) -> TopicPartition {
@@ -79,6 +81,7 @@ pub fn data_partitions() -> Vec<TopicPartition> {
 impl World {
     pub fn new(seed: u64, version: TransactionVersion) -> Self {
         let mut random = Random(seed);
+        let mood = Mood::new(&mut random);
         let mut partitions = BTreeMap::new();
         let states = (0..SHARDS).map(|index| state_partition(PartitionIndex(index)));
         for name in data_partitions().into_iter().chain(states) {
@@ -110,6 +113,7 @@ impl World {
             trace: VecDeque::new(),
             counts: BTreeMap::new(),
             events: 0,
+            mood,
         };
         for id in NODES {
             world.start(id);
@@ -363,7 +367,7 @@ impl World {
         let at = self.random.below(among) as usize;
         let message = self.network.remove(at);
         if faults {
-            match self.random.below(20) {
+            match self.random.below(self.mood.lost_one_in) {
                 0 => {
                     // It is lost, or comes after its sender has given up.
                     self.note("lose", || format!("{message:?}"));
@@ -427,6 +431,7 @@ impl World {
         let wall = self.wall;
         let rolls = self.random.one_in(3);
         let partition = self.partitions.get_mut(&name).unwrap();
+        partition.checkpoint(id);
         if let Some(replica) = partition.replica_mut(id) {
             match rolls {
                 true => drop(replica.log.roll(wall).unwrap()),
@@ -438,10 +443,10 @@ impl World {
     /// One random event.
     pub fn event(&mut self) {
         self.events += 1;
-        match self.random.below(1_000) {
-            0..420 => self.deliver(true),
-            420..620 => {
-                let name = self.any_partition();
+        let (name, id) = (self.any_partition(), self.any_node());
+        match self.mood.pick(&mut self.random) {
+            Event::Deliver => self.deliver(true),
+            Event::Replicate => {
                 for id in NODES {
                     if !self.random.one_in(4) {
                         let bytes = 100 + self.random.below(1_500) as usize;
@@ -450,39 +455,23 @@ impl World {
                     }
                 }
             }
-            620..780 => self.client_acts(),
-            780..880 => {
-                let id = self.any_node();
-                self.shards(id);
-            }
-            880..930 => {
-                let (name, id) = (self.any_partition(), self.any_node());
-                self.learn(&name, id);
-            }
-            930..945 => {
-                let (name, id) = (self.any_partition(), self.any_node());
+            Event::Client => self.client_acts(),
+            Event::Shards => self.shards(id),
+            Event::Learn => self.learn(&name, id),
+            Event::ExpandIsr => {
                 let partition = self.partitions.get_mut(&name).unwrap();
                 partition.expand_isr(id);
             }
-            945..950 => self.elect(),
-            950..956 => {
+            Event::Elect => self.elect(),
+            Event::PassTime => {
                 let millis = self.random.below(3_000);
                 self.pass_time(millis);
             }
-            956..962 => self.lose_patience(),
-            962..976 => self.upkeep(),
-            976..978 => {
-                let id = self.any_node();
-                self.stop(id);
-            }
-            978..986 => {
-                let id = self.any_node();
-                self.start(id);
-            }
-            _ => {
-                let (name, id) = (self.any_partition(), self.any_node());
-                self.check_replica(&name, id);
-            }
+            Event::LosePatience => self.lose_patience(),
+            Event::Upkeep => self.upkeep(),
+            Event::Stop => self.stop(id),
+            Event::Start => self.start(id),
+            Event::Read => self.check_replica(&name, id),
         }
         self.check_completed();
     }
