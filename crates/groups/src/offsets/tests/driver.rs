@@ -176,7 +176,9 @@ impl ScriptDriver for Driver {
                 let written = golden_transactions().into_iter().skip(self.from_kafka);
                 let count = name.parse().unwrap();
                 self.from_kafka += count;
-                written.take(count).for_each(|entry| self.from_kafka(entry));
+                written
+                    .take(count)
+                    .for_each(|entry| self.write_of_kafka(entry));
             }
             "committed" | "aborted" => {
                 let producer = ProducerId(name.parse().unwrap());
@@ -202,7 +204,7 @@ impl Driver {
         self.shard.on_appended(group_ids, self.end());
     }
 
-    fn from_kafka(&mut self, entry: InTransaction) {
+    fn write_of_kafka(&mut self, entry: InTransaction) {
         match entry {
             InTransaction::Record(producer, key, value) => {
                 self.producer = Some(ProducerId(producer));
