@@ -368,3 +368,21 @@ fn a_truncation_keeps_transactions_stable_whose_markers_are_committed() {
     trace.log.truncate_to(Offset(1), NOW).unwrap();
     assert_eq!(trace.log.last_stable_offset(Offset(1)), Offset(0));
 }
+
+#[test]
+fn a_verification_ends_with_the_leadership_that_it_began_in() {
+    let mut trace = Trace::new();
+    let guard = trace.begin(0, 0, false);
+    trace.data(0, 0, guard.as_ref());
+    trace.marker(1, 0, 3);
+    let guard = trace.begin(0, 1, false).unwrap();
+    // Another replica leads for a while. It has no need to write the marker that ends the second
+    // transaction, so this log does not get it.
+    let epoch = LeaderEpoch(2);
+    trace.log.assign_epoch_start(epoch);
+    let records = transactional(0, Some(1));
+    let validated = validate(records, trace.log.config(), AppendOrigin::Client, NOW).unwrap();
+    let txn = TxnAppend::Verified(guard);
+    let outcome = trace.log.append_in_txn(validated, &txn, epoch, NOW);
+    assert_eq!(outcome.unwrap_err().code(), ErrorCode::InvalidTxnState);
+}

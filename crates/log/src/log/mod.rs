@@ -211,6 +211,9 @@ impl Log {
     pub fn assign_epoch_start(&mut self, epoch: LeaderEpoch) -> bool {
         let changed = self.leader_epochs.assign(epoch, self.log_end_offset);
         self.epoch_start_pending |= changed;
+        if changed {
+            self.producer_state.end_verifications();
+        }
         changed
     }
 

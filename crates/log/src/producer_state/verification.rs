@@ -114,6 +114,12 @@ impl ProducerState {
         Ok(Some(self.verifications.begin(begin, now)))
     }
 
+    /// Ends all verifications when the replica begins to lead. Leaders in between may have
+    /// acknowledged markers that they had no need to write, and that this log therefore lacks.
+    pub(crate) fn end_verifications(&mut self) {
+        self.verifications = Verifications::default();
+    }
+
     /// Ends the verification of a producer after a marker has ended its transaction: a batch that
     /// was verified for that transaction is rejected.
     pub(crate) fn end_verification(&mut self, id: ProducerId) {
