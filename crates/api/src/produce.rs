@@ -282,7 +282,7 @@ impl Append<'_> {
         let partition = resolve::partition(&call.context.partitions, topic, part.index)?;
         let now = wall_clock();
         let owner = call.owner();
-        let appended = partition.produce_in_txn(records, &txn, acks, now, owner);
+        let appended = partition.produce(records, &txn, acks, now, owner);
         let appended = appended.await;
         let appended = appended.map_err(|error| Failure::of_append(error, &partition))?;
         if appended.flush {

@@ -107,6 +107,6 @@ pub use segment::read::{
     ReadInfo, ReadLimits, ReadPlan, TimestampOffset, TimestampPlan, TimestampSearch,
 };
 pub use validate::{
-    AppendOrigin, Brief, RecordError, ValidateError, ValidatedBatch, validate, validate_and_assign,
-    validate_briefly, validate_fully,
+    AppendOrigin, Brief, RecordError, ValidateError, ValidatedBatch, validate, validate_briefly,
+    validate_fully,
 };

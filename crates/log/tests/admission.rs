@@ -9,7 +9,7 @@ use common::*;
 use dohle_log::validate::AppendOrigin;
 use dohle_log::{
     BatchOptions, Batches, CleanupPolicy, CompressionType, LogConfig, TargetCompression,
-    TimestampType, ValidateError, validate, validate_and_assign,
+    TimestampType, ValidateError, validate,
 };
 use dohle_model::{ErrorCode, LeaderEpoch, Offset, Timestamp};
 
@@ -23,8 +23,8 @@ const CODECS: [CompressionType; 5] = [
 
 fn check(records: Bytes, config: &LogConfig) -> Result<Bytes, ValidateError> {
     let origin = AppendOrigin::Client;
-    validate_and_assign(records, config, origin, NOW, Offset(500), LeaderEpoch(7))
-        .map(|(_, records)| records)
+    let validated = validate(records, config, origin, NOW)?;
+    Ok(validated.assign(Offset(500), LeaderEpoch(7)).1)
 }
 
 #[track_caller]

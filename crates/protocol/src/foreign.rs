@@ -4,9 +4,6 @@
 //! Invariant: no legal Kafka frame is taken for another protocol. Read as a frame's length, each of
 //! these beginnings is over 300 MiB, far beyond `socket.request.max.bytes`.
 
-/// The first bytes of an HTTP/2 connection with prior knowledge, as gRPC begins.
-pub const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
 /// The number of first bytes that [`Foreign::recognise`] needs.
 pub const SNIFF_BYTES: usize = 4;
 

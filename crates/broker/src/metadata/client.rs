@@ -212,8 +212,8 @@ impl ControllerClient {
     }
 
     /// Returns the voter that last responded as active controller, if its id is known.
-    #[must_use]
-    pub fn active_controller(&self) -> Option<NodeId> {
+    #[cfg(test)]
+    pub(super) fn active_controller(&self) -> Option<NodeId> {
         let active = *self.active.lock();
         active.and_then(|index| self.voters[index].0.id)
     }

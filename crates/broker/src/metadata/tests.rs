@@ -538,7 +538,11 @@ async fn subscribe_follower() -> FeedTest {
 
 impl FakeFeed {
     async fn batches(&self, batches: &[CommittedBatch]) {
-        let batches = batches.iter().map(convert::committed_to_wire).collect();
+        let to_wire = |committed: &CommittedBatch| v1::CommittedBatch {
+            offset: committed.offset.0,
+            batch: Some(convert::batch_to_wire(&committed.batch)),
+        };
+        let batches = batches.iter().map(to_wire).collect();
         let batches = v1::CommittedBatches { batches };
         self.say(v1::metadata_event::Event::Batches(batches)).await;
     }

@@ -16,10 +16,12 @@ use super::types::{Acks, AppendOrigin, Appended};
 use crate::blocking::{BlockingError, WorkOwner};
 
 impl Partition {
-    /// Appends a producer's batch as leader. With [`Acks::All`] the ISR is first compared with
-    /// `min.insync.replicas`, and the caller continues with [`Partition::wait_committed`] for the
-    /// `leader_epoch` and `end()` of the result. The first poll appends a batch that is checked
-    /// quickly. Other batches are checked on a thread that may block, on behalf of `owner`.
+    /// Appends a producer's batch as leader. The first batch of a transaction needs what
+    /// [`Partition::begin_verification`] returned, in `txn`. With [`Acks::All`] the ISR is first
+    /// compared with `min.insync.replicas`, and the caller continues with
+    /// [`Partition::wait_committed`] for the `leader_epoch` and `end()` of the result. The first
+    /// poll appends a batch that is checked quickly. Other batches are checked on a thread that may
+    /// block, on behalf of `owner`.
     ///
     /// The flush that `flush.messages` requires is left to [`Partition::flush_appended`]. `now` is
     /// the wall clock, for timestamps.
@@ -28,22 +30,6 @@ impl Partition {
     /// When this broker does not lead, too few replicas are in sync, or the records are refused.
     /// Nothing is appended in these cases.
     pub async fn produce(
-        &self,
-        records: Bytes,
-        acks: Acks,
-        now: Timestamp,
-        owner: WorkOwner,
-    ) -> Result<Appended, AppendError> {
-        self.produce_in_txn(records, &TxnAppend::Plain, acks, now, owner)
-            .await
-    }
-
-    /// Like [`Partition::produce`], for the first batch of a transaction, after
-    /// [`Partition::begin_verification`].
-    ///
-    /// # Errors
-    /// As [`Partition::produce`].
-    pub async fn produce_in_txn(
         &self,
         records: Bytes,
         txn: &TxnAppend,

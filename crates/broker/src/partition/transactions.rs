@@ -2,7 +2,7 @@
 //! end.
 //!
 //! ```text
-//! begin_verification ──▶ guard ──▶ the coordinator is asked ──▶ produce_in_txn with the guard
+//! begin_verification ──▶ guard ──▶ the coordinator is asked ──▶ produce with the guard
 //!                                                      write_marker takes the guard away
 //! ```
 //!

@@ -435,12 +435,6 @@ impl Quorum {
             > 1
     }
 
-    /// The size of the log's file in bytes.
-    #[must_use]
-    pub fn log_file_bytes(&self) -> u64 {
-        self.inner.log.file_bytes()
-    }
-
     /// Returns the Raft RPCs, to be mounted on the CONTROLLER listener. Without them this voter
     /// receives no request of another voter.
     #[must_use]

@@ -251,8 +251,8 @@ impl Log {
         failed.error
     }
 
-    /// Closes the files of closed segments that reads have opened. Returns how many. Called from
-    /// time to time; the next read opens the files that it needs.
+    /// Closes the files of closed segments that reads have opened, for tests of what opens them
+    /// again. Returns how many.
     pub fn close_idle_files(&mut self) -> usize {
         let closed = self.segments.len() - 1;
         let idle = self.segments[..closed]

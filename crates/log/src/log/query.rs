@@ -6,14 +6,13 @@ use dohle_model::{ErrorCode, Offset, Timestamp};
 
 use super::Log;
 use crate::aborted::AbortedSearch;
-use crate::compression::DecompressionMemory;
 use crate::damage::Damage;
 use crate::error::StorageError;
 use crate::index::AbortedTxn;
 use crate::segment::Segment;
 use crate::segment::read::{
-    Anchor, ReadInfo, ReadLimits, ReadPlan, SegmentView, Start, TimestampCandidate,
-    TimestampOffset, TimestampPlan, TimestampSearch, TimestampTarget,
+    Anchor, ReadInfo, ReadLimits, ReadPlan, SegmentView, Start, TimestampCandidate, TimestampPlan,
+    TimestampTarget,
 };
 
 /// The reason why nothing can be read.
@@ -178,33 +177,6 @@ impl Log {
             target,
             log_start_offset: self.log_start_offset,
             segments: segments.map(candidate).collect(),
-        }
-    }
-
-    /// Plans and runs the search, with memory of its own.
-    ///
-    /// # Errors
-    /// The same as for [`TimestampPlan::find`].
-    pub fn offset_for_timestamp(
-        &self,
-        timestamp: Timestamp,
-    ) -> Result<Option<TimestampOffset>, StorageError> {
-        self.search(&self.plan_offset_for_timestamp(timestamp))
-    }
-
-    /// Plans and runs the search, with memory of its own; `None` for a log without timestamps.
-    ///
-    /// # Errors
-    /// The same as for [`TimestampPlan::find`].
-    pub fn offset_of_max_timestamp(&self) -> Result<Option<TimestampOffset>, StorageError> {
-        self.search(&self.plan_offset_of_max_timestamp())
-    }
-
-    fn search(&self, plan: &TimestampPlan) -> Result<Option<TimestampOffset>, StorageError> {
-        match plan.find(&DecompressionMemory::default())? {
-            TimestampSearch::Found(found) => Ok(found),
-            // The log is borrowed, so its segments cannot be truncated or replaced meanwhile.
-            TimestampSearch::Changed => Ok(None),
         }
     }
 

@@ -333,21 +333,6 @@ impl Checked {
     }
 }
 
-/// Combines [`validate`] and [`ValidatedBatch::assign`]: returns the patched batch and its header.
-///
-/// # Errors
-/// The same as for [`validate`].
-pub fn validate_and_assign(
-    records: Bytes,
-    config: &LogConfig,
-    origin: AppendOrigin,
-    now: Timestamp,
-    next_offset: Offset,
-    leader_epoch: LeaderEpoch,
-) -> Result<(BatchHeader, Bytes), ValidateError> {
-    Ok(validate(records, config, origin, now)?.assign(next_offset, leader_epoch))
-}
-
 fn to_mut(records: Bytes) -> BytesMut {
     records
         .try_into_mut()

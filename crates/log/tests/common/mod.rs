@@ -12,8 +12,9 @@ use dohle_log::batch::EndTxnMarker;
 use dohle_log::log::RepairStart;
 use dohle_log::validate::AppendOrigin;
 use dohle_log::{
-    AppendInfo, BatchBuilder, BatchOptions, Batches, CompressionType, LeaderAppend, Log, LogConfig,
-    OpenOptions, ReadLimits, RecoveryReport, Replaced, validate,
+    AppendInfo, BatchBuilder, BatchOptions, Batches, CompressionType, DecompressionMemory,
+    LeaderAppend, Log, LogConfig, OpenOptions, ReadLimits, RecoveryReport, Replaced,
+    TimestampOffset, TimestampPlan, TimestampSearch, validate,
 };
 use dohle_model::{
     LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicName,
@@ -26,6 +27,14 @@ pub fn partition() -> TopicPartition {
     TopicPartition {
         topic: TopicName::new("t").unwrap(),
         partition: PartitionIndex(0),
+    }
+}
+
+/// What a search of a log that does not change meanwhile finds.
+pub fn run_search(plan: &TimestampPlan) -> Option<TimestampOffset> {
+    match plan.find(&DecompressionMemory::default()).unwrap() {
+        TimestampSearch::Found(found) => found,
+        TimestampSearch::Changed => panic!("the log did not change"),
     }
 }
 

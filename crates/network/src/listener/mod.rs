@@ -270,11 +270,6 @@ impl Listener {
         self.address
     }
 
-    /// Stops accepting connections. Open connections continue.
-    pub fn stop_accepting(&self) {
-        self.accepting.cancel();
-    }
-
     /// Stops accepting connections, lets open connections answer the requests that have begun (for
     /// [`Limits::shutdown_grace`] at most), and waits until all of them are closed.
     pub async fn shutdown(&self) {

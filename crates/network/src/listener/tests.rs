@@ -14,6 +14,9 @@ use tokio::time::timeout;
 use super::*;
 use crate::connection::{Frame, Malformed, MemoryPermit, Pending, ResponseAction, Session};
 
+/// The first bytes of an HTTP/2 connection with prior knowledge, as gRPC begins.
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// A service that answers each request with its own bytes.
 struct Echo;
 
@@ -45,7 +48,7 @@ impl Http2Service for Http2 {
         Box::pin(async move {
             let mut preface = [0; 24];
             stream.read_exact(&mut preface).await.unwrap();
-            assert_eq!(preface, dohle_protocol::foreign::HTTP2_PREFACE);
+            assert_eq!(preface, HTTP2_PREFACE);
             stream.write_all(b"h2").await.unwrap();
         })
     }
@@ -98,10 +101,7 @@ async fn answer_to(listener: &Listener, first: &[u8]) -> Vec<u8> {
 async fn the_first_bytes_decide_who_serves() {
     let listener = listen(Limits::default()).await;
     assert!(echo(&mut connect(&listener).await).await.unwrap());
-    assert_eq!(
-        answer_to(&listener, dohle_protocol::foreign::HTTP2_PREFACE).await,
-        b"h2"
-    );
+    assert_eq!(answer_to(&listener, HTTP2_PREFACE).await, b"h2");
     assert_eq!(answer_to(&listener, b"GET / HTTP/1.1\r\n\r\n").await, b"");
     assert_eq!(
         answer_to(&listener, &[22, 3, 1, 2, 0, 1, 0, 1, 252]).await,
@@ -175,7 +175,7 @@ async fn other_nodes_connect_while_clients_hold_every_place() {
     let mut silent = Vec::new();
     for _ in 0..100 {
         silent.push(connect(&listener).await);
-        let preface = dohle_protocol::foreign::HTTP2_PREFACE;
+        let preface = HTTP2_PREFACE;
         let answer = timeout(Duration::from_secs(10), answer_to(&listener, preface));
         assert_eq!(answer.await.unwrap(), b"h2");
     }
@@ -194,9 +194,7 @@ async fn a_connection_of_another_node_takes_no_place_of_a_client() {
     };
     let listener = listen(limits).await;
     let mut node = connect(&listener).await;
-    node.write_all(dohle_protocol::foreign::HTTP2_PREFACE)
-        .await
-        .unwrap();
+    node.write_all(HTTP2_PREFACE).await.unwrap();
     let mut answer = [0; 2];
     node.read_exact(&mut answer).await.unwrap();
     let mut client = connect(&listener).await;
@@ -217,7 +215,7 @@ async fn clients_are_refused_while_descriptors_are_short_and_other_nodes_are_not
     let listener = listen(limits).await;
     for _ in 0..50 {
         assert!(echo(&mut connect(&listener).await).await.is_err(), "closed");
-        let preface = dohle_protocol::foreign::HTTP2_PREFACE;
+        let preface = HTTP2_PREFACE;
         assert_eq!(answer_to(&listener, preface).await, b"h2");
     }
     listener.shutdown().await;

@@ -15,9 +15,9 @@ use dohle_model::{
 use crate::v1;
 
 pub use record::{
-    batch_from_wire, batch_to_wire, committed_from_wire, committed_to_wire, partition_from_wire,
-    partition_to_wire, record_from_wire, record_to_wire, registration_from_wire,
-    registration_to_wire, resource_from_wire, resource_to_wire,
+    batch_from_wire, batch_to_wire, committed_from_wire, partition_from_wire, partition_to_wire,
+    record_from_wire, record_to_wire, registration_from_wire, registration_to_wire,
+    resource_from_wire, resource_to_wire,
 };
 pub use snapshot::{SnapshotBuilder, snapshot_chunks};
 

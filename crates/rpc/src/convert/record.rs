@@ -46,15 +46,6 @@ pub fn batch_from_wire(batch: &v1::MetadataBatch) -> Result<MetadataBatch, Conve
 }
 
 /// Converts a committed batch.
-#[must_use]
-pub fn committed_to_wire(committed: &CommittedBatch) -> v1::CommittedBatch {
-    v1::CommittedBatch {
-        offset: committed.offset.0,
-        batch: Some(batch_to_wire(&committed.batch)),
-    }
-}
-
-/// Converts a committed batch.
 ///
 /// # Errors
 /// When a record cannot be decoded.

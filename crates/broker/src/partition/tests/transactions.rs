@@ -55,7 +55,7 @@ async fn produce(
     let txn = begin(partition, epoch, sequence)?;
     let records = data(epoch, sequence);
     partition
-        .produce_in_txn(records, &txn, Acks::All, NOW, OWNER)
+        .produce(records, &txn, Acks::All, NOW, OWNER)
         .await
 }
 
@@ -163,7 +163,9 @@ async fn verification_follows_its_property() {
         let broker = Replicas::start(&[(enabled, value)]).await;
         let topic_id = broker.topic("t", 1).await;
         let partition = broker.partition(topic_id, 0);
-        let plain = partition.produce(data(4, 0), Acks::All, NOW, OWNER).await;
+        let plain = partition
+            .produce(data(4, 0), &TxnAppend::Plain, Acks::All, NOW, OWNER)
+            .await;
         assert_eq!(
             plain.err().map(|error| error.code()),
             code,

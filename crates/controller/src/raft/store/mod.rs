@@ -299,6 +299,7 @@ impl LogStore {
     }
 
     /// Returns the size of the journal in bytes, after the last group of writes.
+    #[cfg(test)]
     pub(super) fn file_bytes(&self) -> u64 {
         self.counters.file_bytes.load(Ordering::Relaxed)
     }
