@@ -63,4 +63,86 @@ impl PartitionRegistration {
         let at = self.replicas.iter().position(|replica| *replica == node)?;
         self.directories.get(at).copied()
     }
+
+    /// Returns what contradicts the invariant of a registration; `None` when it holds.
+    #[must_use]
+    pub fn contradiction(&self) -> Option<&'static str> {
+        fn is_repeated(nodes: &[NodeId]) -> bool {
+            let is_later = |(at, node): (usize, &NodeId)| nodes[at + 1..].contains(node);
+            nodes.iter().enumerate().any(is_later)
+        }
+        let is_replica = |node: &NodeId| self.replicas.contains(node);
+        if self.replicas.is_empty() {
+            return Some("it has no replica");
+        }
+        if self.directories.len() != self.replicas.len() {
+            return Some("its log directories are not as many as its replicas");
+        }
+        if is_repeated(&self.replicas) || is_repeated(&self.isr) || is_repeated(&self.elr) {
+            return Some("it has a replica twice");
+        }
+        if !self.isr.iter().chain(&self.elr).all(is_replica) {
+            return Some("a broker in its ISR or ELR is no replica");
+        }
+        if self.elr.iter().any(|node| self.isr.contains(node)) {
+            return Some("a replica is both in its ISR and its ELR");
+        }
+        if self
+            .leader
+            .is_some_and(|leader| !self.isr.contains(&leader))
+        {
+            return Some("its leader is not in its ISR");
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registration_contradicts_its_invariant_in_one_of_six_ways() {
+        let nodes = |ids: &[i32]| ids.iter().copied().map(NodeId).collect::<Vec<_>>();
+        let sound = PartitionRegistration {
+            replicas: nodes(&[1, 2, 3]),
+            directories: vec![DirectoryId::UNASSIGNED; 3],
+            isr: nodes(&[1, 2]),
+            elr: nodes(&[3]),
+            last_known_elr: Vec::new(),
+            removing_replicas: Vec::new(),
+            adding_replicas: Vec::new(),
+            leader: Some(NodeId(2)),
+            leader_recovery_state: LeaderRecoveryState::Recovered,
+            leader_epoch: LeaderEpoch::ZERO,
+            partition_epoch: PartitionEpoch::ZERO,
+        };
+        assert_eq!(sound.contradiction(), None);
+        let broken: [fn(&mut PartitionRegistration); 8] = [
+            |it| it.replicas.clear(),
+            |it| it.directories.truncate(2),
+            |it| it.replicas[0] = NodeId(3),
+            |it| it.isr.push(NodeId(1)),
+            |it| it.elr = vec![NodeId(4)],
+            |it| it.isr[0] = NodeId(4),
+            |it| it.elr = vec![NodeId(1)],
+            |it| it.leader = Some(NodeId(3)),
+        ];
+        let found = broken.map(|change| {
+            let mut registration = sound.clone();
+            change(&mut registration);
+            registration.contradiction()
+        });
+        let expected = [
+            "it has no replica",
+            "its log directories are not as many as its replicas",
+            "it has a replica twice",
+            "it has a replica twice",
+            "a broker in its ISR or ELR is no replica",
+            "a broker in its ISR or ELR is no replica",
+            "a replica is both in its ISR and its ELR",
+            "its leader is not in its ISR",
+        ];
+        assert_eq!(found, expected.map(Some));
+    }
 }

@@ -136,12 +136,49 @@ impl Draft {
 
     /// Adds a record and replays it into the draft's image.
     pub fn push(&mut self, record: MetadataRecord) {
+        let changed = partition_of(&record);
+        let before = changed.and_then(|id| self.partition(id));
         let mut delta = MetadataDelta::default();
-        match self.image.replay(&record, &mut delta) {
-            Ok(()) => self.indexes.replayed(&self.image, &delta),
-            Err(error) => self.broken = self.broken.take().or(Some(error)),
+        let replayed = self.image.replay(&record, &mut delta);
+        if replayed.is_ok() {
+            self.indexes.replayed(&self.image, &delta);
+        }
+        let checked = replayed.and_then(|()| match changed {
+            Some(id) => self.check_partition(id, before.as_deref()),
+            None => Ok(()),
+        });
+        if let Err(error) = checked {
+            self.broken = self.broken.take().or(Some(error));
         }
         self.records.push(record);
+    }
+
+    /// Refuses a change that makes a sound registration of a partition inconsistent. One that was
+    /// inconsistent before came from the metadata log, and may still change.
+    fn check_partition(
+        &self,
+        id: TopicIdPartition,
+        before: Option<&PartitionRegistration>,
+    ) -> Result<(), ReplayError> {
+        let Some(after) = self.image.partition(&id) else {
+            return Ok(());
+        };
+        if let Some(before) = before {
+            assert!(
+                after.partition_epoch >= before.partition_epoch
+                    && after.leader_epoch >= before.leader_epoch,
+                "the epochs of partition {id} fall from {} and {} to {} and {}",
+                before.partition_epoch,
+                before.leader_epoch,
+                after.partition_epoch,
+                after.leader_epoch
+            );
+        }
+        let was_sound = before.is_none_or(|before| before.contradiction().is_none());
+        match after.contradiction().filter(|_| was_sound) {
+            Some(reason) => Err(ReplayError::Inconsistent { id, reason }),
+            None => Ok(()),
+        }
     }
 
     /// Runs `plan`, and takes its records back when it fails.
@@ -177,6 +214,11 @@ impl Draft {
     /// Marks that the records so far may be committed without those that follow.
     pub fn may_split(&mut self) {
         let here = self.records.len();
+        assert!(
+            self.splits.last().is_none_or(|last| *last <= here),
+            "a split after {here} records follows one after {:?}",
+            self.splits.last()
+        );
         if here > 0 && self.splits.last() != Some(&here) {
             self.splits.push(here);
         }
@@ -193,6 +235,12 @@ impl Draft {
     }
 
     fn return_to(&mut self, mark: Mark) {
+        let lengths = (self.records.len(), self.splits.len(), self.notes.len());
+        let marked = (mark.records, mark.splits, mark.notes);
+        assert!(
+            lengths.0 >= marked.0 && lengths.1 >= marked.1 && lengths.2 >= marked.2,
+            "a draft with (records, splits, notes) {lengths:?} returns to {marked:?}"
+        );
         self.image = mark.image;
         self.indexes = mark.indexes;
         self.records.truncate(mark.records);
@@ -396,5 +444,25 @@ impl Draft {
             },
             |node| self.default_directory(node),
         )
+    }
+}
+
+/// The partition whose registration a record sets or changes.
+fn partition_of(record: &MetadataRecord) -> Option<TopicIdPartition> {
+    match record {
+        MetadataRecord::Partition {
+            topic_id,
+            partition,
+            ..
+        }
+        | MetadataRecord::PartitionChange {
+            topic_id,
+            partition,
+            ..
+        } => Some(TopicIdPartition {
+            topic_id: *topic_id,
+            partition: *partition,
+        }),
+        _ => None,
     }
 }

@@ -88,6 +88,15 @@ pub enum ReplayError {
     /// The record creates something that already exists.
     #[error("record creates {0}, which already exists")]
     Exists(String),
+    /// A planned record would make the registration of a partition inconsistent. Committed records
+    /// are not checked for that.
+    #[error("record makes partition {id} inconsistent: {reason}")]
+    Inconsistent {
+        /// The partition.
+        id: TopicIdPartition,
+        /// See [`PartitionRegistration::contradiction`].
+        reason: &'static str,
+    },
 }
 
 /// The outcome of replaying a committed batch.

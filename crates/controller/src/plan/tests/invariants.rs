@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use dohle_model::delta::MetadataDelta;
-use dohle_model::image::MetadataImage;
+use dohle_model::image::{MetadataImage, ReplayError};
 use dohle_model::partition::PartitionRegistration;
-use dohle_model::{NodeId, TopicIdPartition};
+use dohle_model::record::{MetadataRecord, PartitionChange};
+use dohle_model::{NodeId, PartitionIndex, TopicIdPartition};
 use proptest::prelude::*;
 
 use super::Harness;
@@ -151,4 +152,44 @@ proptest! {
         prop_assert_eq!(&replayed, &world.draft.image);
         prop_assert_eq!(&indexes, &world.draft.indexes);
     }
+}
+
+/// Whatever plans it, no batch has such a change. What the metadata log has already may be changed.
+#[test]
+fn a_change_that_makes_a_registration_inconsistent_is_refused() {
+    let mut world = Harness::new(true);
+    world.run("brokers 1 2 3");
+    world.run("topic foo 1,2,3");
+    let topic_id = world.draft.image.topic("foo").unwrap().id;
+    let id = TopicIdPartition {
+        topic_id,
+        partition: PartitionIndex(0),
+    };
+    let (records, before) = (world.draft.records.len(), world.draft.partition(id));
+    let isr = |nodes: &[i32]| PartitionChange {
+        isr: Some(nodes.iter().copied().map(NodeId).collect()),
+        ..PartitionChange::default()
+    };
+    let without_leader = world
+        .draft
+        .step(|draft| draft.push_change(id, Some(isr(&[2, 3]))));
+    let reason = "its leader is not in its ISR";
+    assert_eq!(
+        without_leader,
+        Err(ReplayError::Inconsistent { id, reason })
+    );
+    assert_eq!(world.draft.records.len(), records);
+    assert_eq!(world.draft.partition(id), before);
+
+    let mut delta = MetadataDelta::default();
+    let committed = MetadataRecord::PartitionChange {
+        topic_id,
+        partition: id.partition,
+        change: isr(&[2, 3]),
+    };
+    world.draft.image.replay(&committed, &mut delta).unwrap();
+    let repaired = world
+        .draft
+        .step(|draft| draft.push_change(id, Some(isr(&[2]))));
+    assert_eq!(repaired, Ok(true));
 }
