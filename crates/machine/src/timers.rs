@@ -30,9 +30,11 @@ impl<T: Timer> Timers<T> {
     /// Sets a timer; replaces its deadline when it runs already.
     pub fn set(&mut self, timer: T, deadline: Duration) {
         if let Some(old) = self.deadlines.insert(timer.clone(), deadline) {
-            self.order.remove(&(old, timer.clone()));
+            let moved = self.order.remove(&(old, timer.clone()));
+            assert!(moved, "{timer:?} is set to {old:?}, where no timer is");
         }
-        self.order.insert((deadline, timer));
+        let is_new = self.order.insert((deadline, timer));
+        assert!(is_new, "a timer is set to {deadline:?} a second time");
         self.check();
     }
 
@@ -55,7 +57,11 @@ impl<T: Timer> Timers<T> {
     /// Cancels a timer, if it runs.
     pub fn cancel(&mut self, timer: &T) {
         if let Some(deadline) = self.deadlines.remove(timer) {
-            self.order.remove(&(deadline, timer.clone()));
+            let removed = self.order.remove(&(deadline, timer.clone()));
+            assert!(
+                removed,
+                "{timer:?} is set to {deadline:?}, where no timer is"
+            );
         }
         self.check();
     }
