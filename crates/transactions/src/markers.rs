@@ -107,6 +107,7 @@ impl Ending {
         if self.fenced {
             return BTreeMap::new();
         }
+        let before = (self.due.len(), self.sent.len());
         let mut brokers: BTreeMap<NodeId, Vec<TopicPartition>> = BTreeMap::new();
         for partition in self.due.clone().iter() {
             if count == 0 {
@@ -120,6 +121,11 @@ impl Ending {
             self.sent.insert(partition.clone());
             brokers.entry(broker).or_default().push(partition.clone());
         }
+        let after = (self.due.len(), self.sent.len());
+        assert!(
+            after.0 + after.1 == before.0 + before.1,
+            "of (due, sent) markers {before:?} the taking made {after:?}"
+        );
         let brokers = brokers.into_iter();
         brokers
             .map(|(broker, partitions)| (broker, partitions.into_iter().collect()))
@@ -129,6 +135,10 @@ impl Ending {
     /// Handles the answer for a partition that a marker was sent to. Ignores answers for other
     /// partitions, which are late.
     pub(crate) fn answered(&mut self, partition: &TopicPartition, outcome: Result<(), ErrorCode>) {
+        assert!(
+            !self.sent.contains(partition) || !self.due.contains(partition),
+            "the marker of {partition} is on its way, and due"
+        );
         if !self.sent.remove(partition) {
             return;
         }

@@ -36,7 +36,12 @@ impl TransactionMachine {
                 continue;
             };
             for (broker, partitions) in ending.take(step.image, left) {
-                left = left.saturating_sub(partitions.len());
+                assert!(
+                    partitions.len() <= left,
+                    "{id}: {} markers were taken, {left} were asked for",
+                    partitions.len()
+                );
+                left -= partitions.len();
                 let marker = marker(&id, &transaction.metadata, partitions);
                 brokers.entry(broker).or_default().push(marker);
             }
@@ -72,6 +77,11 @@ impl TransactionMachine {
                 break;
             }
         }
+        assert!(
+            done.len() <= COMPLETED_MAX,
+            "one step completes {} transactions",
+            done.len()
+        );
         for id in done {
             // The completion is not due any more. If its records are not appended, it becomes due
             // again.
@@ -138,6 +148,12 @@ impl TransactionMachine {
 
 /// Returns the complete state that follows a prepared one.
 pub(super) fn completed(prepared: &TransactionMetadata, wall: Timestamp) -> TransactionMetadata {
+    assert!(
+        prepared.state.is_prepared(),
+        "a transaction of producer {} in the state {} is completed",
+        prepared.producer_id,
+        prepared.state
+    );
     let state = match prepared.state {
         TransactionState::PrepareCommit => TransactionState::CompleteCommit,
         _ => TransactionState::CompleteAbort,

@@ -222,6 +222,12 @@ impl End {
         metadata: &TransactionMetadata,
         step: &Step<'_>,
     ) -> Result<Option<TransactionMetadata>, ErrorCode> {
+        assert!(
+            !metadata.state.is_prepared(),
+            "a transaction of producer {} in the state {} ends again",
+            metadata.producer_id,
+            metadata.state
+        );
         let state = match self.commit {
             true => TransactionState::PrepareCommit,
             false => TransactionState::PrepareAbort,
@@ -267,6 +273,12 @@ impl Abort {
         fresh: Option<ProducerId>,
         step: &Step<'_>,
     ) -> Fenced {
+        assert_eq!(
+            metadata.state,
+            TransactionState::Ongoing,
+            "a transaction of producer {} that is not open is aborted",
+            metadata.producer_id
+        );
         let end = End {
             commit: false,
             version: TransactionVersion::of(step.image),
@@ -280,6 +292,12 @@ impl Abort {
             prepared.producer_epoch = ProducerEpoch(epoch.saturating_add(1));
             prepared.last_producer_epoch = None;
         }
+        let (before, after) = (metadata.producer_epoch, prepared.producer_epoch);
+        assert!(
+            after > before || before == EPOCH_MAX,
+            "producer {} is fenced with epoch {after}, it has {before}",
+            metadata.producer_id
+        );
         Fenced::Prepared(prepared)
     }
 }

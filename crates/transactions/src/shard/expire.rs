@@ -36,6 +36,11 @@ impl TransactionMachine {
                 return ControlFlow::Continue(());
             }
         }
+        let tombstones = step.effects.records.len();
+        assert!(
+            tombstones < TOMBSTONES_MAX,
+            "one step expires {tombstones} transactional ids"
+        );
         ControlFlow::Break(())
     }
 }

@@ -55,6 +55,20 @@ impl TransactionMachine {
                     }
                 };
                 let (producer, last_producer_epoch) = initialized;
+                assert!(
+                    producer.epoch < EPOCH_MAX,
+                    "{id}: producer {} gets the epoch {} that fences it",
+                    producer.id,
+                    producer.epoch
+                );
+                assert!(
+                    producer.id != metadata.producer_id
+                        || producer.epoch >= metadata.producer_epoch,
+                    "{id}: producer {} gets the epoch {} after {}",
+                    producer.id,
+                    producer.epoch,
+                    metadata.producer_epoch
+                );
                 let changed = TransactionMetadata {
                     producer_id: producer.id,
                     producer_epoch: producer.epoch,

@@ -103,9 +103,20 @@ impl TransactionMachine {
             written: Offset::ZERO,
         };
         self.transactions.insert(transactional_id, transaction);
+        assert!(
+            self.ending.len() <= self.transactions.len(),
+            "{} transactions end, of {} in all",
+            self.ending.len(),
+            self.transactions.len()
+        );
     }
 
     pub(crate) fn set_written(&mut self, ids: &BTreeSet<TransactionalId>, end: Offset) {
+        assert!(
+            end >= self.end,
+            "records end at {end} after some that ended at {}",
+            self.end
+        );
         self.end = end;
         for id in ids {
             if let Some(transaction) = self.transactions.get_mut(id) {
@@ -136,6 +147,12 @@ impl TransactionMachine {
     ) -> Option<(&TransactionalId, &TransactionMetadata)> {
         let found = self.transactions.get_key_value(transactional_id);
         let (id, transaction) = found?;
+        assert!(
+            transaction.written <= self.end,
+            "{id}: written up to {}, all records end at {}",
+            transaction.written,
+            self.end
+        );
         step.read_up_to(transaction.written);
         Some((id, &transaction.metadata))
     }
@@ -194,6 +211,20 @@ fn check(id: &TransactionalId, metadata: &TransactionMetadata) {
         state.is_prepared() || metadata.next_producer_id.is_none(),
         "{id}: the state {state} is written with the next producer id {:?}",
         metadata.next_producer_id
+    );
+    assert!(
+        metadata.next_producer_id != Some(metadata.producer_id),
+        "{id}: producer {} gets its own id as its next",
+        metadata.producer_id
+    );
+    assert!(
+        metadata.previous_producer_id.is_some(),
+        "{id}: the state {state} is written without the producer id before it"
+    );
+    assert!(
+        !has_started || state != TransactionState::Empty,
+        "{id}: the state {state} is written with the begin {:?} of a transaction",
+        metadata.started
     );
 }
 

@@ -35,6 +35,12 @@ impl TransactionMachine {
         for partition in request.partitions {
             changed.partitions.insert(partition.clone());
         }
+        assert!(
+            changed.partitions.len() >= metadata.partitions.len(),
+            "{id}: {} partitions become {}",
+            metadata.partitions.len(),
+            changed.partitions.len()
+        );
         let id = id.clone();
         let bytes = batch_bytes_max(&id, &changed.partitions);
         let bytes_max = step.config.record_bytes_max;
