@@ -34,6 +34,8 @@ pub(super) fn batches<R: LogRecord>(
         transactional: producer.is_some(),
         ..BatchOptions::default()
     };
+    let count = records.len();
+    assert!(count > 0, "a batch without records is made");
     let mut batches = Vec::new();
     let mut builder = BatchBuilder::new(options);
     let mut inside = Vec::new();
@@ -57,6 +59,8 @@ pub(super) fn batches<R: LogRecord>(
         bytes: build(builder)?,
         records: inside,
     });
+    let inside: usize = batches.iter().map(|batch| batch.records.len()).sum();
+    assert_eq!(inside, count, "records that are in the batches");
     Ok(batches)
 }
 

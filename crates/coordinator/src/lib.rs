@@ -206,6 +206,11 @@ impl<M: Machine> Coordinator<M> {
         let shard = shard.ok_or(ErrorCode::NotCoordinator)?;
         let plan = |machine: &mut M, step: &mut Step<'_, M>| request.plan(machine, step);
         let (reply, commit) = self.step(&shard, WriteMode::PerRecord, plan)?;
+        assert!(
+            !commit.has_written(),
+            "{}: records were written by a request that takes work",
+            shard.partition.name()
+        );
         match commit.done(Instant::now() + FOREVER).await {
             Err(ErrorCode::NotCoordinator) => Err(ErrorCode::NotCoordinator),
             Ok(()) | Err(_) => Ok((shard.leader_epoch, reply)),
@@ -285,6 +290,10 @@ impl<M: Machine> Coordinator<M> {
                 commit.done(self.commit_deadline()).await?;
                 return Ok(reply);
             }
+            assert!(
+                !commit.has_written(),
+                "a request that lacks {unresolved:?} has written records"
+            );
             let mut found = context.lookups.take().unwrap_or_default();
             let owner = WorkOwner::Partition(shard.partition.id());
             let compute = move || {

@@ -115,6 +115,11 @@ fn read<M: Machine>(shard: &ShardRuntime<M>, chunk: usize) -> Result<Loaded<M>, 
     let positions = shard.partition.positions();
     let end = positions.log_end_offset;
     let mut at = positions.log_start_offset;
+    assert!(
+        at <= end,
+        "{}: the log start {at} is beyond the log end {end}",
+        shard.partition.name()
+    );
     let mut replay = Replay::<M>::default();
     let memory = shard.partition.decompression();
     while at < end {

@@ -82,6 +82,12 @@ impl ProducerIdSource for ProducerIds {
             if block.next == block.end {
                 *block = self.allocate(deadline).await?;
             }
+            assert!(
+                block.next < block.end,
+                "producer id {} is beyond its block, which ends at {}",
+                block.next,
+                block.end
+            );
             let id = ProducerId(block.next);
             block.next += 1;
             Ok(id)

@@ -20,7 +20,12 @@ fn partition_for(key: &str, partitions: usize) -> PartitionIndex {
     // As in Kafka's Utils.abs, the smallest number, which has no opposite, becomes 0.
     let hash = hash.checked_abs().unwrap_or(0);
     let partitions = i32::try_from(partitions.max(1)).unwrap_or(i32::MAX);
-    PartitionIndex(hash % partitions)
+    let index = hash % partitions;
+    assert!(
+        (0..partitions).contains(&index),
+        "the key {key:?} belongs to partition {index} of {partitions}"
+    );
+    PartitionIndex(index)
 }
 
 #[cfg(test)]

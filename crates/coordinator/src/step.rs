@@ -80,6 +80,11 @@ pub(super) struct CommitWait {
 }
 
 impl CommitWait {
+    /// Whether the step appended records.
+    pub(super) fn has_written(&self) -> bool {
+        self.written.is_some()
+    }
+
     /// Waits until the reply may be sent, until `deadline` at most.
     pub(super) async fn done(self, deadline: Instant) -> Result<(), ErrorCode> {
         if let Some(commit) = self.written {
@@ -302,6 +307,12 @@ impl<M: Machine> ShardRuntime<M> {
             return Err(ErrorCode::NotCoordinator);
         }
         let batches = batches(records, bytes_max, settings.codec, context.wall, producer)?;
+        assert!(
+            bytes_max < usize::MAX || batches.len() == 1,
+            "{}: records of one step are in {} batches",
+            self.partition.name(),
+            batches.len()
+        );
         let producer = producer.map(|producer| producer.id);
         let mut end = Offset::ZERO;
         append_and_replay(machine, batches, producer, skip_replay, |bytes| {

@@ -67,6 +67,11 @@ impl<T> BrokerQueues<T> {
         for item in later.into_iter().rev() {
             queue.push_front(item);
         }
+        assert!(
+            !taken.is_empty(),
+            "none of {} items for broker {broker} fits into a request",
+            queue.len()
+        );
         Some(taken)
     }
 }
