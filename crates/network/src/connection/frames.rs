@@ -155,6 +155,11 @@ impl Frames {
             if let Some(begun) = self.begun.take_if(|it| self.buffer.len() >= it.length) {
                 self.trusted = self.trusted.max(begun.length.min(ROOM_TRUSTED_MAX));
                 let frame = self.buffer.split_to(begun.length).freeze();
+                assert_eq!(
+                    begun.permit.bytes(),
+                    frame.len(),
+                    "bytes of memory that a frame has taken"
+                );
                 return Poll::Ready(Event::Frame(frame, begun.permit));
             }
             match self.poll_read(stream, cx, may_begin) {
@@ -206,6 +211,11 @@ impl Frames {
             }
             ready!(timer.as_mut().poll(cx));
             let (arrived, length) = (self.buffer.len().min(begun.length), begun.length);
+            assert!(
+                begun.window_from <= arrived,
+                "{arrived} bytes of a frame have arrived, and {} before",
+                begun.window_from
+            );
             let now = Instant::now();
             if now >= until {
                 return Poll::Ready(format!(

@@ -137,6 +137,12 @@ impl RequestMemoryPool {
         let used = self.used.load(Ordering::SeqCst);
         if held.saturating_add(bytes) <= left / 2 && used.saturating_add(bytes) <= self.max {
             large.used += bytes;
+            assert!(
+                large.used <= self.max - self.max / 4,
+                "large frames take {} bytes of {}, {bytes} of them now",
+                large.used,
+                self.max
+            );
             self.used.fetch_add(bytes, Ordering::SeqCst);
             return Some(Taken::Large);
         }
@@ -188,6 +194,13 @@ impl Share {
     }
 }
 
+impl MemoryPermit {
+    /// Returns the bytes that were taken.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
 /// A frame that waits for memory.
 #[derive(Debug)]
 pub(super) struct Wait {
@@ -203,7 +216,8 @@ impl Wait {
 
 impl Drop for Wait {
     fn drop(&mut self) {
-        self.memory_pool.waiting.fetch_sub(1, Ordering::SeqCst);
+        let waiting = self.memory_pool.waiting.fetch_sub(1, Ordering::SeqCst);
+        assert!(waiting > 0, "a frame no longer waits, and none did");
     }
 }
 
@@ -213,10 +227,24 @@ impl Drop for MemoryPermit {
         match self.taken {
             Taken::Small => memory_pool.give_back(self.bytes),
             Taken::Large => {
-                memory_pool.large.lock().used -= self.bytes;
+                let mut large = memory_pool.large.lock();
+                assert!(
+                    large.used >= self.bytes,
+                    "a large frame gives back {} bytes of {}",
+                    self.bytes,
+                    large.used
+                );
+                large.used -= self.bytes;
+                drop(large);
                 memory_pool.give_back(self.bytes);
             }
-            Taken::Excess => memory_pool.large.lock().excess = 0,
+            Taken::Excess => {
+                let excess = std::mem::take(&mut memory_pool.large.lock().excess);
+                assert_eq!(
+                    excess, self.bytes,
+                    "bytes of the frame that exceeds the pool"
+                );
+            }
         }
         let held = self.held.fetch_sub(self.bytes, Ordering::Relaxed);
         assert!(

@@ -256,12 +256,20 @@ impl Outbox {
     }
 
     fn written(&mut self, mut count: usize) {
+        assert!(
+            count <= self.bytes,
+            "{count} bytes were written, {} waited",
+            self.bytes
+        );
         self.bytes -= count;
         self.written_bytes += count as u64;
         while count > 0 {
-            let Some(first) = self.chunks.front_mut() else {
-                return;
-            };
+            let first = self.chunks.front_mut();
+            assert!(
+                first.is_some(),
+                "{count} bytes were written beyond all responses"
+            );
+            let Some(first) = first else { return };
             let rest = match &mut first.chunk {
                 Chunk::Memory(bytes) if count < bytes.len() => return bytes.advance(count),
                 Chunk::Memory(bytes) => bytes.len(),
@@ -277,6 +285,12 @@ impl Outbox {
             count -= rest;
             self.sent = 0;
             if let Some(done) = self.chunks.pop_front() {
+                assert!(
+                    self.memory >= done.memory,
+                    "a response gives back {} bytes of {}",
+                    done.memory,
+                    self.memory
+                );
                 self.memory -= done.memory;
                 self.memory_pool.responses().sub(done.memory);
             }

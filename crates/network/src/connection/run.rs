@@ -99,6 +99,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 continue;
             };
             if let Poll::Ready(answer) = pending.answer.as_mut().poll(cx) {
+                assert!(self.waiting > 0, "a request ends, and none is in progress");
                 self.waiting -= 1;
                 self.blocked &= pending.pipelined;
                 if let ResponseAction::Send(frame) = &answer {
@@ -205,11 +206,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.slots.push_back(ResponseSlot::Waiting(pending));
             }
         }
+        assert!(
+            self.waiting <= self.slots.len() && self.slots.len() <= SLOTS_MAX,
+            "{} requests are in progress in {} slots",
+            self.waiting,
+            self.slots.len()
+        );
     }
 
     /// Records the time when bytes were read, or accepted by the socket.
     fn note_progress(&mut self) {
         let progress = self.frames.received() + self.outbox.written_bytes();
+        assert!(
+            progress >= self.progress,
+            "{progress} bytes were moved, and {} before",
+            self.progress
+        );
         if progress != self.progress {
             self.progress = progress;
             self.last_progress = Instant::now();

@@ -167,6 +167,12 @@ impl ConnectionCounts {
             // Dropping the sender closes the socket.
             unknown.pop_front();
         }
+        assert!(
+            unknown.len() <= self.unknown_max,
+            "{} sockets of unknown protocol, at most {} may be",
+            unknown.len(),
+            self.unknown_max
+        );
         Unknown {
             counts: Arc::clone(self),
             id,
@@ -182,6 +188,11 @@ impl ConnectionCounts {
             return None;
         }
         *count += 1;
+        assert!(
+            *count <= self.per_ip_max,
+            "{ip} has {count} connections, at most {} may be",
+            self.per_ip_max
+        );
         Some(Counted {
             counts: Arc::clone(self),
             ip,
@@ -244,7 +255,8 @@ struct Waiting<'a>(&'a ConnectionCounts);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        let waiting = self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        assert!(waiting > 0, "a client no longer waits, and none did");
     }
 }
 
@@ -257,19 +269,20 @@ impl Drop for Unknown {
 
 impl Drop for NodeCounted {
     fn drop(&mut self) {
-        self.0.nodes.fetch_sub(1, Ordering::Relaxed);
+        let nodes = self.0.nodes.fetch_sub(1, Ordering::Relaxed);
+        assert!(nodes > 0, "a node gives back a place, and none had one");
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
         let mut per_ip = self.counts.per_ip.lock();
-        if let Some(count) = per_ip.get_mut(&self.ip) {
-            *count -= 1;
-            if *count == 0 {
-                per_ip.remove(&self.ip);
-            }
-        }
+        let count = per_ip.get(&self.ip).copied().unwrap_or_default();
+        assert!(count > 0, "{} gives back a place, and has none", self.ip);
+        match count {
+            1 => per_ip.remove(&self.ip),
+            _ => per_ip.insert(self.ip, count - 1),
+        };
     }
 }
 
