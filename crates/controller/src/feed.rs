@@ -93,6 +93,11 @@ impl Feed {
             );
             self.bytes -= oldest.len;
         }
+        assert!(
+            !self.entries.is_empty() || self.bytes == 0,
+            "the empty feed counts {} bytes",
+            self.bytes
+        );
     }
 
     /// Empties the ring and continues from the offset of a restored snapshot.
@@ -124,6 +129,11 @@ impl Feed {
                     }
                     batches.push(Arc::clone(&entry.batch));
                 }
+                assert!(
+                    !batches.is_empty() && batches.len() <= MESSAGE_BATCHES_MAX,
+                    "a message to a follower at {after} has {} batches",
+                    batches.len()
+                );
                 Next::Batches(batches)
             }
             Err(_) => Next::NeedsSnapshot,

@@ -84,7 +84,11 @@ impl BrokerHeartbeats {
     pub fn on_inherited(&mut self, broker: NodeId, epoch: BrokerEpoch, now: Instant) {
         let mut liveness = Liveness::new(None, epoch, now);
         liveness.due = Some(now + self.inherited_grace);
-        self.brokers.insert(broker, liveness);
+        let before = self.brokers.insert(broker, liveness);
+        assert!(
+            before.is_none(),
+            "broker {broker} is inherited, and has the session {before:?}"
+        );
     }
 
     /// Handles a broker whose endpoints refuse connections: without a session its process has
@@ -112,6 +116,11 @@ impl BrokerHeartbeats {
         liveness.unfence_at = unfence_at;
         liveness.report.metadata_offset = metadata_offset;
         let old = self.brokers.insert(broker, liveness)?;
+        assert!(
+            old.session < Some(session),
+            "broker {broker} gets the session {session:?} after {:?}",
+            old.session
+        );
         old.session
     }
 
@@ -126,6 +135,11 @@ impl BrokerHeartbeats {
         let Some(liveness) = self.present(broker, session) else {
             return false;
         };
+        assert!(
+            now >= liveness.heard,
+            "broker {broker} is heard from at {now:?} after {:?}",
+            liveness.heard
+        );
         liveness.heard = now;
         liveness.lapsed = false;
         liveness.report = report;
@@ -139,6 +153,10 @@ impl BrokerHeartbeats {
         let Some(liveness) = self.present(broker, session) else {
             return false;
         };
+        assert_eq!(
+            liveness.due, None,
+            "broker {broker} has a stream, and is to be fenced as without one"
+        );
         liveness.session = None;
         liveness.due = Some(due);
         true

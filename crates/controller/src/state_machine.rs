@@ -91,6 +91,11 @@ impl MetadataMachine {
             .image
             .replay_batch(&committed, &mut delta)
             .map_err(text)?;
+        assert!(
+            replayed == Replayed::Stale || self.image.offset == offset,
+            "the batch at {offset} was replayed, the image is at {}",
+            self.image.offset
+        );
         self.indexes.replayed(&self.image, &delta);
         let sent = v1::CommittedBatch {
             offset: offset.0,
@@ -157,6 +162,11 @@ impl StateMachine for MetadataMachine {
         }
         self.indexes = Indexes::of(&image);
         self.image = image;
+        assert!(
+            self.image.offset <= offset,
+            "the image is at {} after a restore to {offset}",
+            self.image.offset
+        );
         self.feed.lock().reset(self.image.offset);
         self.publish();
         Ok(())

@@ -51,6 +51,8 @@ pub(super) fn split(
     if !batch.is_empty() {
         batches.push_back(batch);
     }
+    let inside: usize = batches.iter().map(Vec::len).sum();
+    assert_eq!(inside, records.len(), "records that are in the batches");
     batches
 }
 

@@ -303,6 +303,12 @@ impl Actor {
         }
         let lead = leadership.is_self && self.holds_quorum(now);
         let before = *self.activity.borrow();
+        assert!(
+            leadership.term >= before.term,
+            "term {} after {}",
+            leadership.term,
+            before.term
+        );
         if before.active && (!lead || before.term != leadership.term) {
             self.become_inactive();
         }
@@ -358,6 +364,10 @@ impl Actor {
             probes.push(Probe::of(broker));
         }
         tokio::spawn(probe::run(probes, self.own.clone()));
+        assert!(
+            self.in_flight.is_none(),
+            "a batch of an earlier term is in flight when this controller becomes active"
+        );
         self.activation_pending = true;
         self.rebalance_at = self.config.rebalance_every.map(|every| now + every);
     }
@@ -559,6 +569,14 @@ impl Actor {
         let Some(InFlight { round, rest, .. }) = self.in_flight.take() else {
             return;
         };
+        if let Ok(proposed) = &result {
+            let at = self.published.borrow().image.offset;
+            assert!(
+                proposed.outcome == ApplyOutcome::Stale || proposed.offset <= at,
+                "the batch at {} is applied, the image is at {at}",
+                proposed.offset
+            );
+        }
         match result {
             Ok(Proposed {
                 offset,

@@ -59,7 +59,11 @@ impl Actor {
             metadata_offset,
             Instant::now().into_std(),
         );
-        self.sessions.insert(broker, (session, handle));
+        let before = self.sessions.insert(broker, (session, handle));
+        assert!(
+            before.is_none_or(|(before, _)| before < session),
+            "broker {broker} has a session that is newer than {session:?}"
+        );
         self.respond(&image, broker);
         self.brokers_to_review.insert(broker);
         drop(reply.send(Ok(session)));

@@ -98,6 +98,11 @@ pub fn register(
     }
     strip_lost_directories(draft, id, &broker.log_dirs);
     let epoch = broker.epoch;
+    let registered = draft.image.brokers.get(&id).map(|known| known.epoch);
+    assert!(
+        Some(epoch) >= registered,
+        "broker {id} registers with epoch {epoch} after {registered:?}"
+    );
     draft.push(MetadataRecord::RegisterBroker(broker));
     Ok(epoch)
 }

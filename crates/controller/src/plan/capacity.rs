@@ -91,6 +91,10 @@ impl Capacity {
         };
         for broker in before {
             if let Some(count) = hosted.get_mut(broker) {
+                assert!(
+                    *count > 0,
+                    "broker {broker} loses a replica, and hosts none"
+                );
                 *count -= 1;
             }
         }

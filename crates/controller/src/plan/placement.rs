@@ -6,7 +6,7 @@
 //! the others are used up, and never as the first replica. Deterministic: the same brokers and seed
 //! give the same placement.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dohle_model::NodeId;
 use dohle_model::image::MetadataImage;
@@ -62,9 +62,16 @@ pub fn place(
         ));
     }
     let mut racks = Racks::new(brokers, seed);
-    Ok((0..partitions)
-        .map(|_| racks.place(replication_factor))
-        .collect())
+    let placed = (0..partitions).map(|_| racks.place(replication_factor));
+    let placed: Vec<Vec<NodeId>> = placed.collect();
+    for replicas in &placed {
+        let distinct: BTreeSet<&NodeId> = replicas.iter().collect();
+        assert!(
+            replicas.len() == replication_factor && distinct.len() == replication_factor,
+            "a partition with {replication_factor} replicas is placed on {replicas:?}"
+        );
+    }
+    Ok(placed)
 }
 
 /// SplitMix64, which is enough here: it derives well mixed bits from a seed.
@@ -190,6 +197,12 @@ impl Racks {
             self.shuffle();
             self.round = 0;
         }
+        assert!(
+            self.leading > 0 && self.active > 0,
+            "a partition is placed with {} active brokers in {} racks",
+            self.active,
+            self.leading
+        );
         let count = self.racks.len();
         let start = self.offset % count;
         let mut replicas = Vec::with_capacity(replication_factor);

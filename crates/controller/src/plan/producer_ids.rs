@@ -29,5 +29,10 @@ pub fn allocate(
         broker_epoch,
         next,
     });
+    let after = draft.image.next_producer_id;
+    assert!(
+        after > first,
+        "producer ids from {first} are handed out, the next block begins at {after}"
+    );
     Ok(first)
 }

@@ -97,9 +97,12 @@ async fn follow(
                 }
             }
             Next::Batches(batches) => {
-                after = batches
-                    .last()
-                    .map_or(after, |last| MetadataOffset(last.offset));
+                let last = batches.last().map(|last| MetadataOffset(last.offset));
+                assert!(
+                    last.is_none_or(|last| last > after),
+                    "batches up to {last:?} are sent to a broker that is at {after}"
+                );
+                after = last.unwrap_or(after);
                 answered = true;
                 let batches = batches.iter().map(|batch| v1::CommittedBatch::clone(batch));
                 let batches = v1::CommittedBatches {

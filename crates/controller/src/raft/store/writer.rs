@@ -259,7 +259,11 @@ impl Writer {
                 if self.attempt(|disk| disk.append(entries))
                     && let Some(end) = last
                 {
-                    self.counters.written_end.store(end, Ordering::Release);
+                    let before = self.counters.written_end.swap(end, Ordering::AcqRel);
+                    assert!(
+                        before < end,
+                        "entries up to {end} were appended to a log that ended at {before}"
+                    );
                 }
                 self.waiters.push(Waiter::Append(flushed));
             }
