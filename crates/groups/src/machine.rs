@@ -55,8 +55,22 @@ impl Machine for Shard {
     fn on_appended(&mut self, group_ids: BTreeSet<GroupId>, end: Offset) {
         for group_id in group_ids {
             match self.groups.get_mut(&group_id) {
-                Some(group) => group.written = end,
-                None => self.deleted = end,
+                Some(group) => {
+                    assert!(
+                        end >= group.written,
+                        "group {group_id}: records end at {end} after some that ended at {}",
+                        group.written
+                    );
+                    group.written = end;
+                }
+                None => {
+                    assert!(
+                        end >= self.deleted,
+                        "group {group_id}: records end at {end} after some that ended at {}",
+                        self.deleted
+                    );
+                    self.deleted = end;
+                }
             }
         }
     }

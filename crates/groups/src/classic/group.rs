@@ -317,6 +317,23 @@ impl ClassicGroup {
             self.state.name(),
             state.name()
         );
+        match state {
+            State::Empty => assert!(
+                self.members.is_empty(),
+                "a group with {} members became empty",
+                self.members.len()
+            ),
+            State::PreparingRebalance { .. } => assert!(
+                self.pending_syncs.is_empty(),
+                "a rebalance begins, and {:?} have to sync",
+                self.pending_syncs
+            ),
+            State::CompletingRebalance { .. } | State::Stable => assert!(
+                !self.members.is_empty(),
+                "a group without members became {}",
+                state.name()
+            ),
+        }
         self.state = state;
     }
 
@@ -353,6 +370,18 @@ impl ClassicGroup {
                 "leader {leader} is not a member"
             ),
         }
+        assert!(
+            self.static_members.len() <= self.members.len(),
+            "{} of {} members are static",
+            self.static_members.len(),
+            self.members.len()
+        );
+        assert!(
+            self.pending_syncs.len() <= self.members.len(),
+            "{} of {} members have to sync",
+            self.pending_syncs.len(),
+            self.members.len()
+        );
     }
 
     /// Replaces the protocols and the timeouts of a member.
@@ -423,6 +452,12 @@ impl ClassicGroup {
         let member = self.members.get_mut(member_id)?;
         let before = member.join.replace(token);
         self.joins += usize::from(before.is_none());
+        assert!(
+            self.joins <= self.members.len(),
+            "{} of {} members join",
+            self.joins,
+            self.members.len()
+        );
         before
     }
 

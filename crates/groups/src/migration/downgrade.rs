@@ -128,6 +128,13 @@ impl ConsumerGroupStep<'_, '_> {
             "group {}: a member that leaves is in the classic group",
             self.group_id
         );
+        assert!(
+            values.len() <= self.group.members().len() + usize::from(joining.is_some()),
+            "group {}: {} of {} members remain",
+            self.group_id,
+            values.len(),
+            self.group.members().len()
+        );
         Ok(ClassicGroupValue {
             protocol_type: PROTOCOL_TYPE.to_owned(),
             generation: self.group.group_epoch(),

@@ -77,6 +77,11 @@ pub(crate) fn upgrade(
         classic.members().len(),
         "group {group_id}: members after and before the upgrade"
     );
+    assert_eq!(
+        group.common.target.members().count(),
+        group.members().len(),
+        "group {group_id}: members with a target after the upgrade"
+    );
     let names = group.common.subscribed().names();
     group.common.metadata_hash = topics.hash(step.image, names);
     step.write(Record::Classic(group_id.clone(), None));

@@ -20,6 +20,7 @@ impl Counts {
     /// Counts one member less for a text. Does nothing when no member names it.
     pub fn decrease(&mut self, name: &str) {
         if let Some(count) = self.0.get_mut(name) {
+            assert!(*count > 0, "{name} is kept, and no member names it");
             *count -= 1;
             if *count == 0 {
                 self.0.remove(name);
@@ -35,6 +36,11 @@ impl Counts {
     /// Whether any member names a text.
     pub fn contains(&self, name: &str) -> bool {
         self.0.contains_key(name)
+    }
+
+    /// How many texts members name.
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// The texts that members name, in alphabetical order.

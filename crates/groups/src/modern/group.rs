@@ -75,6 +75,11 @@ impl ModernGroup {
         self.static_members.get(instance_id)
     }
 
+    /// How many static members there are.
+    pub(crate) fn static_members(&self) -> usize {
+        self.static_members.len()
+    }
+
     /// The topics that members subscribe to by name.
     pub(crate) fn subscribed(&self) -> &Counts {
         &self.subscribed

@@ -86,6 +86,13 @@ pub(crate) fn group_spec<'a>(
     for member in spec.members.values_mut() {
         keep_distinct(&mut member.assignment, &mut taken);
     }
+    let assigned = spec.members.values().flat_map(|it| it.assignment.values());
+    let assigned: usize = assigned.map(BTreeSet::len).sum();
+    assert_eq!(
+        assigned,
+        taken.len(),
+        "partitions that members have, and different ones"
+    );
     let mut first = None;
     for topics in subscriptions {
         spec.homogeneous &= *first.get_or_insert(topics) == topics;

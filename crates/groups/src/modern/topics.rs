@@ -66,6 +66,12 @@ impl Topics {
         if new_topics {
             self.new_topics_at = Some(version);
         }
+        assert!(
+            image.offset >= self.seen,
+            "the metadata at {} are observed after those at {}",
+            image.offset,
+            self.seen
+        );
         self.seen = image.offset;
         self.topics = image.topics.clone();
         touched
@@ -79,6 +85,7 @@ impl Topics {
         }
         for topic in changes.removed {
             if let Some(groups) = self.subscribers.get_mut(&topic) {
+                assert!(!groups.is_empty(), "topic {topic} is without subscribers");
                 groups.remove(group_id);
                 if groups.is_empty() {
                     self.subscribers.remove(&topic);

@@ -125,6 +125,7 @@ impl GroupOffsets {
         let Some(partitions) = self.topics.get_mut(topic) else {
             return;
         };
+        assert!(!partitions.is_empty(), "topic {topic} is without offsets");
         partitions.remove(&partition);
         if partitions.is_empty() {
             self.topics.remove(topic);

@@ -80,7 +80,14 @@ pub(crate) fn expire(
     for (topic, partition, _) in expired.take(tombstones_max.saturating_sub(before)) {
         step.write(tombstone(group_id, topic, partition));
     }
-    let all = step.effects.records.len() - before == offsets.len();
+    let after = step.effects.records.len();
+    assert!(
+        after <= before.max(tombstones_max) && after - before <= offsets.len(),
+        "group {group_id}: {} of {} offsets expire, after {before} tombstones",
+        after - before,
+        offsets.len()
+    );
+    let all = after - before == offsets.len();
     if all && offsets.pending().is_empty() && group.is_abandoned() {
         step.effects.records.extend(group.tombstones(group_id));
     }

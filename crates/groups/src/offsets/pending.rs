@@ -70,7 +70,11 @@ impl PendingOffsets {
         let value = Some(value);
         let partitions = self.topics.entry(topic).or_default();
         let producers = partitions.entry(partition).or_default();
-        producers.insert(producer, Pending { at, value });
+        let before = producers.insert(producer, Pending { at, value });
+        assert!(
+            before.as_ref().is_none_or(|before| before.at < at),
+            "the offset number {at} of producer {producer} follows {before:?}"
+        );
     }
 
     /// Notes that an offset of a partition was committed outside of transactions, later than all
@@ -88,7 +92,11 @@ impl PendingOffsets {
         let Some(partitions) = self.topics.get_mut(topic) else {
             return;
         };
-        partitions.remove(&partition);
+        let producers = partitions.remove(&partition);
+        assert!(
+            producers.is_none_or(|producers| !producers.is_empty()),
+            "{topic}-{partition} waits for no producer"
+        );
         if partitions.is_empty() {
             self.topics.remove(topic);
         }

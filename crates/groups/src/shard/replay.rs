@@ -61,7 +61,12 @@ impl Shard {
         producer: ProducerId,
         committed: bool,
     ) -> BTreeSet<GroupId> {
-        let group_ids = self.transactions.remove(&producer).unwrap_or_default();
+        let group_ids = self.transactions.remove(&producer);
+        assert!(
+            group_ids.as_ref().is_none_or(|ids| !ids.is_empty()),
+            "the transaction of producer {producer} has no group"
+        );
+        let group_ids = group_ids.unwrap_or_default();
         for group_id in &group_ids {
             // The group may have been deleted since.
             if let Some(group) = self.groups.get_mut(group_id) {

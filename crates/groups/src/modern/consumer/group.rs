@@ -249,6 +249,24 @@ impl ConsumerGroup {
             self.classic_members,
             self.members.len()
         );
+        assert!(
+            self.regexes.len() <= self.members.len(),
+            "{} members name {} expressions",
+            self.members.len(),
+            self.regexes.len()
+        );
+        assert!(
+            self.assignors.len() <= self.members.len(),
+            "{} members name {} assignors",
+            self.members.len(),
+            self.assignors.len()
+        );
+        assert!(
+            self.common.static_members() <= self.members.len(),
+            "{} of {} members are static",
+            self.common.static_members(),
+            self.members.len()
+        );
         changes
     }
 
