@@ -148,6 +148,11 @@ impl LeaderEpochCache {
         }
         self.entries.drain(..covered - 1);
         self.entries[0].start_offset = start_offset;
+        let next = self.entries.get(1);
+        assert!(
+            next.is_none_or(|next| next.start_offset > start_offset),
+            "the log starts at {start_offset}, and then follows {next:?}"
+        );
         true
     }
 

@@ -152,7 +152,8 @@ impl LogCount {
 
 impl Drop for LogCount {
     fn drop(&mut self) {
-        self.0.logs.fetch_sub(1, Ordering::Relaxed);
+        let logs = self.0.logs.fetch_sub(1, Ordering::Relaxed);
+        assert!(logs > 0, "a log is closed, and none was open");
     }
 }
 
@@ -300,7 +301,8 @@ impl LazyFile {
         let mut state = self.handle.state.lock();
         state.file = None;
         if std::mem::take(&mut state.is_written) {
-            self.open_files.written.fetch_sub(1, Ordering::Relaxed);
+            let written = self.open_files.written.fetch_sub(1, Ordering::Relaxed);
+            assert!(written > 0, "a file is written no longer, and none was");
         }
     }
 }

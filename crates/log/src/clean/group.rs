@@ -50,6 +50,13 @@ pub(crate) fn group(segments: &[Measure], bounds: Bounds) -> Vec<Range<usize>> {
             total.time_index_size += next.time_index_size;
             end += 1;
         }
+        assert!(
+            end - start == 1 || (end - start <= SEGMENTS_MAX && total.size <= bounds.segment_bytes),
+            "{} segments with {} bytes are to be one of {} bytes",
+            end - start,
+            total.size,
+            bounds.segment_bytes
+        );
         groups.push(start..end);
         start = end;
     }

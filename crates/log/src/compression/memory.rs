@@ -106,6 +106,14 @@ impl DecompressionMemory {
 
     fn hold(&self, state: &mut State, bytes: u64) -> DecompressionPermit<'_> {
         state.held += bytes;
+        assert!(
+            state.held <= self.bytes_max && state.serving <= state.next,
+            "{} of {} bytes are held after {bytes} more, ticket {} of {} is served",
+            state.held,
+            self.bytes_max,
+            state.serving,
+            state.next
+        );
         state.peak = state.peak.max(state.held);
         DecompressionPermit {
             memory: self,
@@ -141,7 +149,15 @@ impl Default for DecompressionMemory {
 
 impl Drop for DecompressionPermit<'_> {
     fn drop(&mut self) {
-        self.memory.state.lock().held -= self.bytes;
+        let mut state = self.memory.state.lock();
+        assert!(
+            state.held >= self.bytes,
+            "{} bytes are released, {} are held",
+            self.bytes,
+            state.held
+        );
+        state.held -= self.bytes;
+        drop(state);
         self.memory.freed.notify_all();
     }
 }

@@ -241,6 +241,13 @@ impl Log {
 
     /// Updates the high watermark: transactions that ended below it are stable.
     pub fn on_high_watermark(&mut self, high_watermark: Offset) {
+        assert!(
+            self.log_start_offset <= high_watermark && high_watermark <= self.log_end_offset,
+            "{}: high watermark {high_watermark} of a log from {} to {}",
+            self.topic_partition,
+            self.log_start_offset,
+            self.log_end_offset
+        );
         self.high_watermark = high_watermark;
         self.producer_state.on_high_watermark(high_watermark);
     }

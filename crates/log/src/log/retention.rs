@@ -86,6 +86,13 @@ impl Log {
             else {
                 break;
             };
+            assert!(
+                end <= high_watermark && end <= self.log_end_offset,
+                "{}: the segment {} is deleted for {reason:?}, it ends at {end}, the high \
+                 watermark is {high_watermark}",
+                self.topic_partition,
+                segment.base_offset
+            );
             excess = excess.saturating_sub(u64::from(segment.size));
             deletable.push(reason);
         }

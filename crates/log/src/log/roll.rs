@@ -136,6 +136,11 @@ impl Log {
                 log.topic_partition,
                 log.log_end_offset
             );
+            assert_eq!(
+                segment.base_offset, base_offset,
+                "{}: base offset of a new segment",
+                log.topic_partition
+            );
             log.segments.push(segment);
             log.assert_segments_rise("a roll");
             log.directory_dirty = true;

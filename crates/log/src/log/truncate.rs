@@ -52,6 +52,12 @@ impl Log {
             } else {
                 log.set_producer_state(log.producer_state_at(end, now)?);
             }
+            assert!(
+                log.producer_state.end_offset() <= end,
+                "{}: the producers' state covers {}, the log was truncated to {end}",
+                log.topic_partition,
+                log.producer_state.end_offset()
+            );
             Ok(end)
         })?;
         if end < self.log_start_offset {

@@ -97,6 +97,11 @@ impl ValidatedBatch {
     /// Sets the batch's base offset and leader epoch. Returns its header and the bytes to write.
     #[must_use]
     pub fn assign(mut self, base_offset: Offset, epoch: LeaderEpoch) -> (BatchHeader, Bytes) {
+        assert_eq!(
+            self.header.size as usize,
+            self.batch.len(),
+            "size of the batch that gets the offset {base_offset}"
+        );
         patch::set_position(&mut self.batch, base_offset, epoch);
         self.header.base_offset = base_offset;
         self.header.partition_leader_epoch = Some(epoch);
