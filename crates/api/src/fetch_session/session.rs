@@ -189,6 +189,12 @@ impl Session {
             entry.queued = true;
             self.pending.push_back(token);
         }
+        assert!(
+            self.pending.len() <= self.entries.len(),
+            "{} of {} partitions are to be looked at",
+            self.pending.len(),
+            self.entries.len()
+        );
     }
 
     fn queue_all(&mut self) {

@@ -70,7 +70,13 @@ impl<T> Slots<T> {
             created: now,
             used: now,
         };
-        self.sessions.insert(id, slot);
+        let before = self.sessions.insert(id, slot);
+        assert!(
+            before.is_none() && self.sessions.len() <= self.max,
+            "session {id} is one of {} in {} slots",
+            self.sessions.len(),
+            self.max
+        );
         Some(id)
     }
 
@@ -93,6 +99,11 @@ impl<T> Slots<T> {
             return Err(ErrorCode::FetchSessionTopicIdError);
         }
         slot.epoch = next_epoch(epoch);
+        assert!(
+            slot.epoch > EPOCH_INITIAL,
+            "session {id} goes on from epoch {epoch} to {}",
+            slot.epoch
+        );
         slot.used = now;
         Ok(Arc::clone(&slot.session))
     }
