@@ -80,7 +80,10 @@ impl<K: Copy + Eq + Hash, T> FairQueue<K, T> {
     pub(super) fn pop(&mut self) -> Option<T> {
         let owner = self.ring.first?;
         let at = self.owners.get(owner).jobs.first;
-        let job = self.take(at.expect("an owner in the ring has a job"));
+        let at = at.expect("an owner in the ring has a job");
+        let of = self.jobs.get(at).owner;
+        assert_eq!(of, owner, "owner of the first job of an owner");
+        let job = self.take(at);
         if self.ring.first == Some(owner) {
             self.owners.move_to_back(&mut self.ring, owner);
         }
@@ -193,6 +196,11 @@ impl<T> Lists<T> {
             }
         };
         self.len += 1;
+        assert_eq!(
+            self.len + self.free.len(),
+            self.nodes.len(),
+            "nodes that are in a list or free"
+        );
         self.link(list, at);
         at
     }
@@ -200,6 +208,7 @@ impl<T> Lists<T> {
     fn remove(&mut self, list: &mut List, at: usize) -> T {
         self.unlink(list, at);
         let node = self.nodes[at].take().expect("the node is in a list");
+        assert!(self.len > 0, "a node is removed from empty lists");
         self.len -= 1;
         if self.len == 0 && self.nodes.len() > SPARE {
             (self.nodes, self.free) = (Vec::new(), Vec::new());

@@ -18,6 +18,7 @@ pub(super) struct Lane {
 #[derive(Debug)]
 struct State {
     free: usize,
+    places: usize,
     waiting: FairQueue<WorkOwner, oneshot::Sender<Place>>,
 }
 
@@ -39,6 +40,7 @@ impl Lane {
         Arc::new(Self {
             state: Mutex::new(State {
                 free: places,
+                places,
                 waiting: FairQueue::new(),
             }),
         })
@@ -52,6 +54,12 @@ impl Lane {
         let mut wait = {
             let mut state = self.state.lock();
             if state.free > 0 {
+                assert!(
+                    state.waiting.len() == 0,
+                    "{} wait for a place, and {} are free",
+                    state.waiting.len(),
+                    state.free
+                );
                 state.free -= 1;
                 let lane = Arc::clone(self);
                 return Ok(Place { lane });
@@ -88,6 +96,12 @@ impl Drop for Place {
             let next = state.waiting.pop();
             if next.is_none() {
                 state.free += 1;
+                assert!(
+                    state.free <= state.places,
+                    "{} places of {} are free",
+                    state.free,
+                    state.places
+                );
             }
             next
         };

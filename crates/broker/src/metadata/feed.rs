@@ -275,6 +275,12 @@ impl<R: LocalReplicas> Follower<R> {
         if self.is_first && !self.is_registered() {
             return;
         }
+        assert!(
+            self.image.offset > self.published.offset,
+            "the metadata at {} follow those at {}",
+            self.image.offset,
+            self.published.offset
+        );
         let after = Arc::new(self.image.clone());
         let delta = std::mem::take(&mut self.delta);
         let before = Arc::clone(&self.published);

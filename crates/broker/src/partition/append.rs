@@ -196,7 +196,20 @@ impl Partition {
         let flush = info.rolled;
         let timed_flush = log.config().flush_ms.is_some();
         let flush_messages = log.config().flush_messages.is_some();
+        assert!(
+            info.first_offset <= info.last_offset && info.last_offset < log_end,
+            "{}: records {} to {} were appended to a log that ends at {log_end}",
+            self.name,
+            info.first_offset,
+            info.last_offset
+        );
         let effects = leader.on_append(log_end, monotonic);
+        assert_eq!(
+            leader.log_end(),
+            log_end,
+            "{}: log end of the leader and of the log",
+            self.name
+        );
         if !state.subscriptions.is_empty() {
             state.tail.push(info.first_offset, log_end, info.records);
         }

@@ -114,6 +114,12 @@ impl Partition {
         let next = Follower::next_high_watermark(high_watermark, part.high_watermark, end);
         let started = log.maybe_advance_log_start_offset(part.log_start_offset.min(next));
         let log_start_offset = log.log_start_offset();
+        assert!(
+            log_start_offset <= next && next <= end,
+            "{}: log start {log_start_offset}, high watermark {high_watermark} and then {next}, \
+             log end {end}",
+            self.name
+        );
         // `flush.ms` alone is left to the background task.
         let after_flush = log.config().flush_messages.is_some() && log.should_flush(now);
         if log_start_offset >= part.log_start_offset {

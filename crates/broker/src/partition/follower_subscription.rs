@@ -117,6 +117,15 @@ impl Partition {
                 watch: Arc::clone(&watch),
                 paused: request.paused,
             });
+            let of_follower = |it: &&FollowerSubscription| it.follower == request.follower;
+            let count = state.subscriptions.iter().filter(of_follower).count();
+            assert!(
+                count == 1 && request.fetch_offset <= positions.log_end_offset,
+                "{}: follower {} has {count} subscriptions, the last one from {} of {positions:?}",
+                self.name,
+                request.follower,
+                request.fetch_offset
+            );
             self.ready_tokens.lock().add(&watch);
             state.apply(effects, &self.shared, wakes);
             self.take_lost_log_start(state, request.follower, request.log_start_offset);
@@ -140,7 +149,7 @@ impl Partition {
         access: Access,
     ) -> Result<Option<FollowerData>, LocateError> {
         let mut records = Vec::new();
-        let (plan, positions) = {
+        let (plan, positions, from) = {
             let mut state = self.state.lock();
             let positions = state.positions();
             let end = positions.log_end_offset;
@@ -167,6 +176,11 @@ impl Partition {
                 }));
             }
             if let Some(next) = state.tail.read(from, max_bytes, &mut records) {
+                assert!(
+                    next > from && next <= end,
+                    "{}: the tail has records from {from} to {next} of a log that ends at {end}",
+                    self.name
+                );
                 state.subscriptions[at].sent = next;
                 state.release_tail();
                 return Ok(Some(FollowerData {
@@ -181,7 +195,7 @@ impl Partition {
                 min_one: true,
             };
             let log = state.log().map_err(ReadError::from)?;
-            (log.plan_read(from, limits), positions)
+            (log.plan_read(from, limits), positions, from)
         };
         #[cfg(test)]
         if access == Access::Cached && self.is_uncached.load(Ordering::Relaxed) {
@@ -223,7 +237,12 @@ impl Partition {
         else {
             return Ok(None);
         };
-        state.subscriptions[at].sent = next_offset;
+        let sent = std::mem::replace(&mut state.subscriptions[at].sent, next_offset);
+        assert!(
+            sent == from && next_offset >= from,
+            "{}: records were read from {from} to {next_offset} after those below {sent} were sent",
+            self.name
+        );
         state.release_tail();
         if !read.is_empty() {
             records.push(read);

@@ -183,6 +183,13 @@ impl Partition {
                 });
             }
             log.maybe_advance_log_start_offset(before);
+            let log_start_offset = log.log_start_offset();
+            assert!(
+                before <= log_start_offset && log_start_offset <= positions.high_watermark,
+                "{}: records below {before} were deleted, the log starts at {log_start_offset}, \
+                 before {positions:?}",
+                self.name
+            );
             self.reclaim_soon(state);
             state.complete_low_watermarks(&self.shared, wakes);
             Ok(before)

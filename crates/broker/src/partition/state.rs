@@ -230,6 +230,12 @@ impl State {
             shared.propose(self.id, proposal);
         }
         if let Some(high_watermark) = effects.high_watermark {
+            assert!(
+                high_watermark >= self.high_watermark,
+                "{}: the leader lowers the high watermark from {} to {high_watermark}",
+                self.id,
+                self.high_watermark
+            );
             self.raise_high_watermark(high_watermark);
             self.complete_commits(wakes);
         }
@@ -309,6 +315,11 @@ impl State {
             subscription.end(wakes);
         }
         self.tail.clear();
+        assert!(
+            self.commits.is_empty() && self.low_watermarks.is_empty(),
+            "{}: requests wait for a partition that does not lead",
+            self.id
+        );
     }
 
     /// Logs why this follower makes no progress, unless the last line had the same reason.

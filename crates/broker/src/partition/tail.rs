@@ -64,6 +64,12 @@ impl Tail {
         while self.size > TAIL_BYTES_MAX {
             self.pop();
         }
+        let total = self.total.load(Ordering::Relaxed);
+        assert!(
+            self.size <= total,
+            "all tails hold {total} bytes, and this one {}",
+            self.size
+        );
     }
 
     /// Drops the batches below `sent`, which every subscribed follower was sent.

@@ -87,6 +87,13 @@ impl Partition {
         if let Err(error) = log.truncate_fully_and_start_at(start, now) {
             return self.change_failed(state, wakes, &error);
         }
+        let now_at = (log.log_start_offset(), log.log_end_offset());
+        assert_eq!(
+            now_at,
+            (start, start),
+            "{}: log start and end after all records up to {end} were removed",
+            self.name
+        );
         let (name, records) = (&self.name, end.since(log_start_offset));
         tracing::info!(
             partition = %name, reason, from = %end, to = %log_start_offset, records,
@@ -128,6 +135,11 @@ impl Partition {
             return self.change_failed(state, wakes, &error);
         }
         let end = log.log_end_offset();
+        assert!(
+            end <= to,
+            "{}: the log ended at {before} and was truncated to {to}, it ends at {end}",
+            self.name
+        );
         if end == before {
             state.report(&self.name, || {
                 format!(

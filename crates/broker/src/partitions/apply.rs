@@ -209,8 +209,9 @@ impl Partitions {
                         registry
                             .by_name
                             .insert(partition.name().clone(), Arc::clone(&partition));
-                        registry.by_id.insert(local.id, Arc::clone(&partition));
+                        let before = registry.by_id.insert(local.id, Arc::clone(&partition));
                         drop(registry);
+                        assert!(before.is_none(), "partition {} was opened twice", local.id);
                         partition.ask_for_cleaning();
                     }
                 });

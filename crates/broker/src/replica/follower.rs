@@ -92,6 +92,11 @@ impl Follower {
         log_end: Offset,
         last_epoch: Option<LeaderEpoch>,
     ) -> FetchPosition {
+        assert!(
+            self.subscription < Some(subscription),
+            "subscription {subscription} follows {:?}",
+            self.subscription
+        );
         self.subscription = Some(subscription);
         FetchPosition {
             leader_epoch: self.epoch,
@@ -168,11 +173,10 @@ pub fn truncation_offset(
     local: Option<(LeaderEpoch, Offset)>,
     log_end: Offset,
 ) -> Offset {
-    match local {
-        Some((local_epoch, local_end)) if local_epoch == epoch => {
-            local_end.min(end_offset).min(log_end)
-        }
-        Some((_, local_end)) => local_end.min(log_end),
-        None => end_offset.min(log_end),
-    }
+    let to = match local {
+        Some((local_epoch, local_end)) if local_epoch == epoch => local_end.min(end_offset),
+        Some((_, local_end)) => local_end,
+        None => end_offset,
+    };
+    to.min(log_end)
 }

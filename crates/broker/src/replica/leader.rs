@@ -286,6 +286,11 @@ impl Leader {
         now: Duration,
         eligible: impl Fn(NodeId, BrokerEpoch) -> bool,
     ) -> Effects {
+        assert!(
+            !self.is_superseded(follower, subscription.broker_epoch, subscription.number),
+            "subscription {} of follower {follower} comes after a newer one",
+            subscription.number
+        );
         let leader_end = self.log_end;
         let Some(progress) = self.progress(follower) else {
             return Effects::default();
@@ -392,6 +397,12 @@ impl Leader {
         {
             return Effects::default();
         }
+        assert!(
+            registration.partition_epoch > self.partition_epoch,
+            "partition epoch {} follows {}",
+            registration.partition_epoch,
+            self.partition_epoch
+        );
         self.partition_epoch = registration.partition_epoch;
         self.isr = Isr::Committed {
             isr: registration.isr.clone(),
@@ -480,6 +491,12 @@ impl Leader {
             self.log_end,
             self.epoch_start,
             self.epoch
+        );
+        assert!(
+            self.followers.len() <= self.replicas.len(),
+            "{} followers of the replicas {:?}",
+            self.followers.len(),
+            self.replicas
         );
         for (id, progress) in &self.followers {
             assert!(*id != self.id, "the leader {id} follows itself");

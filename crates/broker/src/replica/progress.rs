@@ -77,6 +77,11 @@ impl Progress {
 
     /// Called before the leader's log grows past `leader_end`.
     pub(super) fn before_append(&mut self, leader_end: Offset, now: Duration) {
+        assert!(
+            self.acked <= Some(leader_end),
+            "follower end {:?} is past the leader's {leader_end}",
+            self.acked
+        );
         if self.acked == Some(leader_end) {
             self.caught_up_at = Some(now);
         }

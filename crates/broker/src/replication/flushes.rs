@@ -37,6 +37,7 @@ impl Flushes {
     /// Takes the messages that the flush which begins now covers. `None` ends the flushes of the
     /// partition.
     pub(super) fn next(&mut self, id: &TopicIdPartition) -> Option<AfterFlush> {
+        assert!(self.running.contains(id), "no flush of partition {id} runs");
         let next = self.waiting.remove(id);
         if next.is_none() {
             self.running.remove(id);

@@ -334,24 +334,40 @@ impl Inner {
     }
 
     fn reserve(&mut self) -> u32 {
-        self.free.pop().unwrap_or_else(|| {
+        let token = self.free.pop().unwrap_or_else(|| {
             self.subscriptions.push(None);
             u32::try_from(self.subscriptions.len() - 1).expect("fewer than 2^32 subscriptions")
-        })
+        });
+        let place = self.subscriptions.get(token as usize);
+        assert!(
+            matches!(place, Some(None)),
+            "the place {token} is free and has a subscription"
+        );
+        token
     }
 
     fn insert(&mut self, token: u32, subscription: Subscription) {
         let before = self.by_id.insert(subscription.id, token);
         assert_eq!(before, None, "{} has two subscriptions", subscription.id);
-        if let Some(slot) = self.subscriptions.get_mut(token as usize) {
-            *slot = Some(subscription);
+        let place = self.subscriptions.get_mut(token as usize);
+        assert!(
+            matches!(place, Some(None)),
+            "the place {token} is reserved and has a subscription"
+        );
+        if let Some(place) = place {
+            *place = Some(subscription);
         }
     }
 
     fn remove(&mut self, id: &TopicIdPartition) -> Option<Subscription> {
         let token = self.by_id.remove(id)?;
         self.free.push(token);
-        self.subscriptions.get_mut(token as usize)?.take()
+        let removed = self.subscriptions.get_mut(token as usize)?.take();
+        assert!(
+            removed.as_ref().is_some_and(|it| it.id == *id),
+            "the place {token} is that of partition {id}"
+        );
+        removed
     }
 
     /// Ends a subscription, and sends the follower the reason.

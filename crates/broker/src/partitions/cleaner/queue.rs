@@ -66,6 +66,12 @@ impl Queue {
             self.later_at.insert(id, at);
             self.later.insert((at, id));
         }
+        assert!(
+            self.later.len() == self.later_at.len(),
+            "{} logs wait, {} by partition",
+            self.later.len(),
+            self.later_at.len()
+        );
     }
 
     /// Takes the dirtiest log, unless `threads` are at work already.
@@ -76,7 +82,12 @@ impl Queue {
         let dirtiest = self.ready.iter().max_by(|a, b| a.1.total_cmp(b.1));
         let id = *dirtiest?.0;
         self.ready.remove(&id);
-        self.active.insert(id);
+        let starts = self.active.insert(id) && !self.uncleanable.contains(&id);
+        assert!(
+            starts && self.active.len() <= threads,
+            "partition {id} is cleaned as one of {} with {threads} threads",
+            self.active.len()
+        );
         Some(id)
     }
 
@@ -88,7 +99,11 @@ impl Queue {
         now: Duration,
         backoff: Duration,
     ) -> bool {
-        self.active.remove(&id);
+        let was_active = self.active.remove(&id);
+        assert!(
+            was_active,
+            "a cleaning of partition {id} ended, and none ran"
+        );
         match outcome {
             CleanOutcome::Cleaned => true,
             CleanOutcome::NotNow => {

@@ -69,6 +69,12 @@ impl ColdReads {
         reserved: usize,
         owner: WorkOwner,
     ) {
+        assert!(
+            self.has_place(),
+            "{} reads run and {} have ended, at most {READS_MAX} may",
+            self.running.len(),
+            self.ended.len()
+        );
         self.running.push(Box::pin(async move {
             let reader = Arc::clone(&partition);
             let read = move || reader.read_for_follower(subscription_id, reserved, Access::Disk);
