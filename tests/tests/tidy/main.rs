@@ -1,10 +1,12 @@
 //! The tidy test, which checks the structure of the code where a compiler does not.
 //!
-//! `modules` finds cycles between modules, and `tokens` reads the code for that.
+//! `modules` finds cycles between modules, and `tokens` reads the code for that. `assertions` counts
+//! the assertions of release builds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+mod assertions;
 mod modules;
 mod tokens;
 
@@ -529,4 +531,10 @@ fn no_two_modules_use_each_other_but_a_parent_and_its_child() {
         }
     }
     check(complaints);
+}
+
+#[test]
+fn the_assertions_of_release_builds_do_not_become_fewer() {
+    let files = rust().filter(|(path, _)| !is_test(path)).collect();
+    check(assertions::complaints(&files));
 }
