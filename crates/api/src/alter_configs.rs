@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use dohle_model::{ApiError, ErrorCode, NodeId};
+use dohle_protocol::kinds::resource_type::{BROKER, GROUP, TOPIC};
 use dohle_protocol::messages::alter_configs_request::{
     AlterConfigsRequestData, AlterConfigsResource as ReplacedResource,
 };
@@ -19,9 +20,6 @@ use dohle_protocol::{Forwarded, KafkaString};
 use super::{Call, wire};
 use crate::context::REQUEST_TIMEOUT;
 
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
-const GROUP: i8 = 32;
 /// Kafka's `AlterConfigOp.OpType`: set, delete, append, subtract.
 const OPERATION_LAST: i8 = 3;
 

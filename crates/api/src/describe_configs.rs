@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use dohle_config::{ConfigSnapshot, ConfigType, DescribedConfig, Synonym};
 use dohle_model::image::MetadataImage;
 use dohle_model::{ApiError, ErrorCode, TopicName};
+use dohle_protocol::kinds::resource_type::{BROKER, GROUP, TOPIC};
 use dohle_protocol::messages::describe_configs_request::{
     DescribeConfigsRequestData, DescribeConfigsResource,
 };
@@ -20,10 +21,6 @@ use dohle_protocol::messages::describe_configs_response::{
 
 use super::{Call, errors, wire};
 use crate::context::Context;
-
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
-const GROUP: i8 = 32;
 
 pub(super) async fn handle(
     call: Call,

@@ -8,18 +8,13 @@ use std::collections::BTreeSet;
 
 use dohle_model::ErrorCode;
 use dohle_model::record::ConfigResource as Resource;
+use dohle_protocol::kinds::resource_type::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
 use dohle_protocol::messages::list_config_resources_request::ListConfigResourcesRequestData;
 use dohle_protocol::messages::list_config_resources_response::{
     ConfigResource, ListConfigResourcesResponseData,
 };
 
 use super::{Call, wire};
-
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
-const BROKER_LOGGER: i8 = 8;
-const CLIENT_METRICS: i8 = 16;
-const GROUP: i8 = 32;
 
 pub(super) async fn handle(
     call: Call,

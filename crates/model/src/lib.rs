@@ -16,6 +16,7 @@ pub mod partition;
 pub mod record;
 pub mod space;
 pub mod suggest;
+mod text_id;
 
 pub use image::delta;
 

@@ -15,6 +15,7 @@ pub mod forward;
 pub mod frame;
 pub mod header;
 pub mod inter_broker;
+pub mod kinds;
 pub mod message;
 pub mod produce;
 mod values;

@@ -7,6 +7,7 @@ use dohle_model::image::TopicImage;
 use dohle_model::record::{ConfigResource, MetadataRecord};
 use dohle_model::{ApiError, ErrorCode, NodeId, TopicIdPartition, TopicName};
 use dohle_protocol::KafkaString;
+use dohle_protocol::kinds::resource_type;
 use dohle_protocol::messages::alter_configs_request::{
     AlterConfigsRequestData, AlterConfigsResource as ReplacedResource,
 };
@@ -344,7 +345,7 @@ fn parts(list: &str) -> Vec<String> {
 
 fn find(draft: &Draft, kind: i8, name: &str) -> Result<ConfigResource, ApiError> {
     match kind {
-        2 => {
+        resource_type::TOPIC => {
             let topic = TopicName::new(name)
                 .map_err(|error| ErrorCode::InvalidTopicException.because(error.to_string()))?;
             if !draft.image.topic_ids.contains_key(&topic) {
@@ -354,8 +355,8 @@ fn find(draft: &Draft, kind: i8, name: &str) -> Result<ConfigResource, ApiError>
             }
             Ok(ConfigResource::Topic(topic))
         }
-        4 if name.is_empty() => Ok(ConfigResource::BrokerDefault),
-        4 => {
+        resource_type::BROKER if name.is_empty() => Ok(ConfigResource::BrokerDefault),
+        resource_type::BROKER => {
             let id = name.parse().ok().filter(|id| *id >= 0).map(NodeId);
             let id = id.ok_or_else(|| {
                 ErrorCode::InvalidRequest.because(format!("{name:?} is not a broker's id"))
@@ -366,10 +367,16 @@ fn find(draft: &Draft, kind: i8, name: &str) -> Result<ConfigResource, ApiError>
             }
             Ok(ConfigResource::Broker(id))
         }
-        16 if !name.is_empty() => Ok(ConfigResource::ClientMetrics(name.into())),
-        32 if !name.is_empty() => Ok(ConfigResource::Group(name.into())),
-        32 => Err(ErrorCode::InvalidRequest.because("Default group resources are not allowed.")),
-        16 => Err(ErrorCode::InvalidRequest.because("the resource has no name")),
+        resource_type::CLIENT_METRICS if !name.is_empty() => {
+            Ok(ConfigResource::ClientMetrics(name.into()))
+        }
+        resource_type::GROUP if !name.is_empty() => Ok(ConfigResource::Group(name.into())),
+        resource_type::GROUP => {
+            Err(ErrorCode::InvalidRequest.because("Default group resources are not allowed."))
+        }
+        resource_type::CLIENT_METRICS => {
+            Err(ErrorCode::InvalidRequest.because("the resource has no name"))
+        }
         other => Err(ErrorCode::InvalidRequest.because(format!(
             "configuration of resource type {other} is not supported"
         ))),
