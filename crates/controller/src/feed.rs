@@ -213,4 +213,12 @@ mod tests {
         assert!(matches!(feed.next(MetadataOffset(0)), Next::NeedsSnapshot));
         assert_eq!(offsets(feed.next(MetadataOffset(1))), Some(vec![]));
     }
+
+    #[test]
+    #[should_panic(expected = "the empty feed counts 7 bytes")]
+    fn bytes_of_the_feed_that_no_batch_has_are_noticed() {
+        let mut feed = Feed::new(10);
+        feed.bytes = 7;
+        feed.resize(5);
+    }
 }

@@ -395,4 +395,12 @@ mod tests {
         assert!(heartbeats.is_connected(NodeId(1), start + 4999 * MS));
         assert!(!heartbeats.is_connected(NodeId(1), start + 5000 * MS));
     }
+
+    #[test]
+    #[should_panic(expected = "broker 1 gets the session SessionId(4) after Some(SessionId(4))")]
+    fn a_session_id_that_is_used_again_is_noticed() {
+        let mut heartbeats = heartbeats();
+        open(&mut heartbeats, 4, Instant::now());
+        open(&mut heartbeats, 4, Instant::now());
+    }
 }

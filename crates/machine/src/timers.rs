@@ -154,4 +154,13 @@ mod tests {
         assert_eq!(timers.deadline(&"a"), Some(seconds(1)));
         assert_eq!(timers.deadline(&"b"), Some(seconds(6)));
     }
+
+    #[test]
+    #[should_panic(expected = "\"a\" is set to 1s, where no timer is")]
+    fn a_timer_that_the_order_lacks_is_noticed() {
+        let mut timers = Timers::default();
+        timers.set("a", seconds(1));
+        timers.order.clear();
+        timers.cancel(&"a");
+    }
 }

@@ -224,4 +224,16 @@ mod tests {
             None
         );
     }
+
+    #[test]
+    #[should_panic(expected = "is one of 2 in 1 slots")]
+    fn sessions_beyond_the_slots_are_noticed() {
+        let now = Instant::now();
+        let mut slots = slots(2);
+        slots.insert(Arc::new("a"), 3, true, now).unwrap();
+        slots.insert(Arc::new("b"), 3, true, now).unwrap();
+        slots.max = 1;
+        // One of three gives up its slot.
+        slots.insert(Arc::new("c"), 9, true, now + 2 * EVICTION_AGE);
+    }
 }

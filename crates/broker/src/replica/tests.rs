@@ -716,3 +716,11 @@ fn the_low_watermark_counts_every_live_replica_connected_or_not() {
     let unheard = Script::start(&[1, 2, 3], 1, 9, 0).leader;
     assert_eq!(unheard.low_watermark(Offset(8), |id| id == NodeId(2)).0, 0);
 }
+
+#[test]
+#[should_panic(expected = "subscription 4 follows Some(5)")]
+fn a_subscription_with_an_older_number_is_noticed() {
+    let mut follower = Follower::new(LeaderEpoch(1), Some(NodeId(2)));
+    follower.subscribe(5, Offset(0), None);
+    follower.subscribe(4, Offset(0), None);
+}

@@ -131,4 +131,12 @@ mod tests {
         taken.sort_unstable();
         assert!(taken.iter().copied().eq(0..10_000));
     }
+
+    #[test]
+    #[should_panic(expected = "none of 1 items for broker 1 fits into a request")]
+    fn an_item_that_no_request_takes_is_noticed() {
+        let queues = BrokerQueues::default();
+        assert!(queues.push(NodeId(1), [1]));
+        queues.take(NodeId(1), |_| Fit::Later);
+    }
 }

@@ -542,3 +542,16 @@ impl ClassicGroup {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "a group without members became CompletingRebalance")]
+    fn a_generation_without_members_is_noticed() {
+        let mut group = ClassicGroup::default();
+        group.set_state(State::PreparingRebalance { initial: None });
+        group.set_state(State::CompletingRebalance { assignment: None });
+    }
+}

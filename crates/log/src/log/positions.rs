@@ -180,4 +180,13 @@ mod tests {
             "{message}"
         );
     }
+
+    #[test]
+    fn a_high_watermark_outside_the_log_is_noticed() {
+        let message = failure(|_| {}, |log| log.on_high_watermark(Offset(3)));
+        assert!(
+            message.contains("t-0: high watermark 3 of a log from 0 to 2"),
+            "{message}"
+        );
+    }
 }

@@ -323,4 +323,13 @@ mod tests {
         drop(frame);
         assert!(second.take(MIB).is_some());
     }
+
+    #[test]
+    #[should_panic(expected = "a large frame gives back 1048576 bytes of 0")]
+    fn memory_that_was_given_back_before_is_noticed() {
+        let memory_pool = RequestMemoryPool::new(64 * MIB);
+        let permit = memory_pool.share().take(MIB).unwrap();
+        memory_pool.large.lock().used = 0;
+        drop(permit);
+    }
 }

@@ -171,3 +171,30 @@ pub(super) fn completed(prepared: &TransactionMetadata, wall: Timestamp) -> Tran
     }
     complete
 }
+
+#[cfg(test)]
+mod tests {
+    use dohle_model::{ProducerEpoch, ProducerId};
+
+    use super::*;
+    use crate::state::TransactionVersion;
+
+    #[test]
+    #[should_panic(expected = "a transaction of producer 7 in the state Ongoing is completed")]
+    fn a_completion_of_an_open_transaction_is_noticed() {
+        let open = TransactionMetadata {
+            producer_id: ProducerId(7),
+            previous_producer_id: Some(ProducerId(7)),
+            next_producer_id: None,
+            producer_epoch: ProducerEpoch(0),
+            last_producer_epoch: None,
+            timeout_ms: Some(1_000),
+            state: TransactionState::Ongoing,
+            partitions: PartitionSet::default(),
+            started: Some(Timestamp(1)),
+            updated: Timestamp(1),
+            client_version: TransactionVersion::V2,
+        };
+        let _ = completed(&open, Timestamp(2));
+    }
+}

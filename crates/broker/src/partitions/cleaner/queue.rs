@@ -207,4 +207,11 @@ mod tests {
         assert_eq!(queue.start(1), None);
         assert_eq!(queue.next_due(), None);
     }
+
+    #[test]
+    #[should_panic(expected = "ended, and none ran")]
+    fn an_end_of_a_cleaning_that_never_began_is_noticed() {
+        let mut queue = Queue::default();
+        queue.on_done(id(0), &CleanOutcome::Cleaned, BACKOFF, BACKOFF);
+    }
 }
