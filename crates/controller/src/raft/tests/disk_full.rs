@@ -115,6 +115,10 @@ fn a_rewrite_and_a_snapshot_without_space_leave_what_is_there_and_are_made_later
             let mut machine = Machine::new(Box::new(machine), &dir, u64::MAX, due);
             let entries = [Ok((entry(1, blob(60_000)), None))];
             machine.apply(futures::stream::iter(entries)).await.unwrap();
+            // A copy that runs out of space is removed, and a rewrite would use its space.
+            while store.copied().await != (0..10) {
+                tokio::task::yield_now().await;
+            }
             let ballast = Ballast::fill(root);
             store.purge(log_id(1, 5)).await.unwrap();
             append(&mut store, vec![entry(10, "a")]).await;
