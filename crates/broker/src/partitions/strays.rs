@@ -60,6 +60,12 @@ impl Partitions {
             }
         }
         for (dir, count) in &foreign {
+            // Before the log line: an operator who reads the line may stop the node at once and
+            // list its strays.
+            let pending = Some(StrayDecision::Pending);
+            if let Err(error) = dir.directory.set_stray_decision(pending) {
+                self.fail_dir(dir, &error);
+            }
             tracing::error!(
                 dir = %dir.directory.path().display(),
                 partitions = count,
@@ -69,10 +75,6 @@ impl Partitions {
                  list --config FILE`, and decide with `strays adopt` (keep the partitions as \
                  strays and join this cluster) or `strays delete`"
             );
-            let pending = Some(StrayDecision::Pending);
-            if let Err(error) = dir.directory.set_stray_decision(pending) {
-                self.fail_dir(dir, &error);
-            }
         }
         !foreign.is_empty()
     }
