@@ -10,7 +10,7 @@ DATA ?= ./data
 TAG ?= dohle:latest
 BASE ?=
 
-.PHONY: help run test test-unit test-cluster test-streams compat-deps image test-images fuzz bench lint unused deny advisories tidy
+.PHONY: help run test test-unit test-wire record-wire test-cluster test-streams compat-deps image test-images fuzz bench lint unused deny advisories tidy
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s $$'\t'
 
@@ -18,10 +18,17 @@ run: ## build, and run a cluster of three nodes until Ctrl-C, data under ./data
 	$(CARGO) build --release --locked --bin dohle
 	exec target/release/dohle dev --data $(DATA)
 
-test: test-unit test-cluster ## all tests; installs the clients that they use
+test: test-unit test-wire test-cluster ## all tests; installs the clients that they use
 
 test-unit: ## tests of the crates, and the tidy test
 	$(CARGO_TEST)
+
+test-wire: ## answers on the wire, compared with those recorded from Apache Kafka
+	$(CARGO) build --release --locked --bin dohle
+	DOHLE_BIN=$${DOHLE_BIN:-$(CURDIR)/target/release/dohle} $(CARGO_TEST) --test wire
+
+record-wire: compat-deps ## record anew what Apache Kafka answers, in tests/wire; DOHLE_WIRE_API=EndTxn for one API
+	DOHLE_BIN=$(CURDIR)/tests/wire/kafka.sh DOHLE_LOG_CHECK=off $(CARGO) run --locked --bin record-wire
 
 test-cluster: compat-deps ## real nodes, real clients; DOHLE_CORPUS_LINES=N for a quick run
 	DOHLE_KAFKA_LIBS=$(CURDIR)/target/compat/java/libs $(CARGO_TEST) --test kafka_clean
@@ -55,7 +62,7 @@ bench: compat-deps ## throughput, CPU, latency and memory of three nodes; BENCH=
 lint: ## formatting and clippy, warnings are errors
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
-	$(CARGO) clippy --workspace --test cluster --locked -- -D warnings
+	$(CARGO) clippy --workspace --test cluster --test wire --locked -- -D warnings
 
 unused: ## dependencies that no crate uses; needs cargo-machete
 	$(CARGO) machete

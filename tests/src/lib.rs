@@ -24,6 +24,7 @@ pub mod proxy;
 pub mod records;
 pub mod replicas;
 pub mod wait;
+pub mod wire;
 
 pub use cluster::Cluster;
 pub use connection::KafkaConnection;

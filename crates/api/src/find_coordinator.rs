@@ -147,6 +147,8 @@ fn coordinator(key: KafkaString, place: Result<Place, ApiError>) -> Found {
             node_id: place.id.0,
             host: wire::text(&place.host),
             port: place.port,
+            // Kafka's text for the error code 0.
+            error_message: Some(wire::text("NONE")),
             ..Found::default()
         },
         Err(error) => Found {

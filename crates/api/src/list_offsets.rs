@@ -21,8 +21,8 @@ use dohle_protocol::messages::list_offsets_response::{
 use super::{Call, resolve};
 use dohle_broker::partition::{Isolation, ListedOffset, OffsetSpec, ReadError};
 
-/// `isolation_level` of consumers that read committed records only.
-const READ_COMMITTED: i8 = 1;
+/// `replica_id` of consumers.
+const CONSUMER: i32 = -1;
 
 pub(super) async fn handle(call: Call, request: ListOffsetsRequestData) -> ListOffsetsResponseData {
     let context = Arc::clone(&call.context);
@@ -32,12 +32,13 @@ pub(super) async fn handle(call: Call, request: ListOffsetsRequestData) -> ListO
     })
     .await;
     let image = context.image();
-    // Only Kafka's debugging consumer (-2) reads beyond the high watermark.
-    let isolation = match (request.replica_id, request.isolation_level) {
-        (-2, _) => Isolation::LogEnd,
-        (_, READ_COMMITTED) => Isolation::LastStable,
-        _ => Isolation::HighWatermark,
-    };
+    // Replicas and Kafka's debugging consumer (-2) read beyond the high watermark.
+    let isolation = Isolation::of_client(request.isolation_level)
+        .map(|of_client| match request.replica_id {
+            CONSUMER => of_client,
+            _ => Isolation::LogEnd,
+        })
+        .ok_or(ErrorCode::UnknownServerError);
     let mut counts: HashMap<(&str, i32), usize> = HashMap::new();
     for topic in &request.topics {
         for partition in &topic.partitions {
@@ -47,12 +48,15 @@ pub(super) async fn handle(call: Call, request: ListOffsetsRequestData) -> ListO
         }
     }
     let mut topics = Vec::with_capacity(request.topics.len());
-    for topic in &request.topics {
+    for topic in request.topics.iter().filter(|it| !it.partitions.is_empty()) {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for partition in &topic.partitions {
             let index = partition.partition_index;
             let outcome = match counts.get_mut(&(topic.name.as_str(), index)) {
-                Some(1) => list(&call, &image, topic, partition, isolation).await,
+                Some(1) => match isolation {
+                    Ok(isolation) => list(&call, &image, topic, partition, isolation).await,
+                    Err(code) => Err(code),
+                },
                 // A partition that the request names more than once is answered once.
                 Some(0) | None => continue,
                 Some(count) => {

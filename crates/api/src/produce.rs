@@ -210,7 +210,7 @@ async fn produce(mut call: Call, request: ProduceRequestData) -> Produced {
         return Produced::Silent(first.map(|failure| failure.error.to_string()));
     }
     let mut response = Response::new(&call);
-    for (name, topic_id, parts) in topics {
+    for (name, topic_id, parts) in topics.into_iter().filter(|(_, _, it)| !it.is_empty()) {
         let mut partition_responses = Vec::with_capacity(parts.len());
         for part in parts {
             let part = part.committed(deadline).await;

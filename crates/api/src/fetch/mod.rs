@@ -57,7 +57,10 @@ pub(super) async fn handle(mut call: Call, request: FetchRequestData) -> Fetched
     if replica >= 0 {
         return Fetched::failed(ErrorCode::InvalidRequest);
     }
-    let options = options(&call, &request);
+    let Some(isolation) = Isolation::of_client(request.isolation_level) else {
+        return Fetched::refused(request, call.version, ErrorCode::UnknownServerError);
+    };
+    let options = options(&call, &request, isolation);
     if options.is_full {
         fetch_all(&call, request, &options).await
     } else {
@@ -65,16 +68,13 @@ pub(super) async fn handle(mut call: Call, request: FetchRequestData) -> Fetched
     }
 }
 
-fn options(call: &Call, request: &FetchRequestData) -> FetchOptions {
+fn options(call: &Call, request: &FetchRequestData, isolation: Isolation) -> FetchOptions {
     let size = |bytes: i32| usize::try_from(bytes).unwrap_or(0);
     let by_rack = call.version >= 11 && call.context.config.selects_replicas_by_rack;
     let rack = request.rack_id.as_str();
     let max_bytes = size(request.max_bytes).min(call.context.config.fetch_max_bytes);
     FetchOptions {
-        isolation: match request.isolation_level {
-            1 => Isolation::LastStable,
-            _ => Isolation::HighWatermark,
-        },
+        isolation,
         // A `min_bytes` above `max_bytes` could never be reached.
         min_bytes: size(request.min_bytes).min(max_bytes),
         max_bytes,

@@ -67,6 +67,19 @@ pub enum Isolation {
     LastStable,
 }
 
+impl Isolation {
+    /// Returns what a consumer with this `isolation_level` sees, or `None` when there is no such
+    /// level.
+    #[must_use]
+    pub fn of_client(level: i8) -> Option<Self> {
+        match level {
+            0 => Some(Self::HighWatermark),
+            1 => Some(Self::LastStable),
+            _ => None,
+        }
+    }
+}
+
 /// What to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FetchParams {

@@ -34,6 +34,9 @@ const COMMITTED_WITHIN: Duration = Duration::from_secs(30);
 /// Markers that are appended before other work of the thread has a turn.
 const APPENDS_A_TURN: usize = 64;
 
+/// The transaction version of a marker whose sender does not know it.
+const VERSION_UNKNOWN: i8 = -1;
+
 /// The commit of a marker.
 pub type MarkerCommit = BoxFuture<'static, Result<(), ErrorCode>>;
 
@@ -140,6 +143,10 @@ impl Partitions {
         let partition = self.get_by_name(&name).ok_or(unknown)?;
         if partition.offline().is_some() {
             return Err(unknown);
+        }
+        // Kafka's code: whether the epoch is to be above that of the records cannot be known.
+        if marker.transaction_version == VERSION_UNKNOWN {
+            return Err(ErrorCode::UnknownServerError);
         }
         if let Some(replay) = self.marker_replay(&name.topic) {
             let replay = replay.upgrade().ok_or(ErrorCode::NotLeaderOrFollower)?;

@@ -1,0 +1,132 @@
+//! The requests, one file for each part of the protocol. Pure.
+
+use serde_json::{Value, json};
+
+use super::script::{Script, Step, Until, call};
+
+mod coordinators;
+mod features;
+mod inspect;
+mod offsets;
+mod partitions;
+mod producers;
+mod reads;
+mod transactions;
+mod writes;
+
+/// Returns all scripts. Those that list what a server holds come first.
+pub fn all() -> Vec<Script> {
+    vec![
+        inspect::list_transactions(),
+        inspect::describe_transactions(),
+        inspect::describe_producers(),
+        coordinators::find_coordinator(),
+        producers::init_producer_id(),
+        partitions::add_partitions_to_txn(),
+        partitions::add_offsets_to_txn(),
+        offsets::txn_offset_commit(),
+        offsets::offset_fetch(),
+        transactions::end_txn(),
+        transactions::write_txn_markers(),
+        writes::produce(),
+        reads::fetch(),
+        reads::list_offsets(),
+        features::update_features(),
+    ]
+}
+
+/// The transactional id of a sequence.
+const ID: &str = "tx%";
+
+/// Gets a producer id for [`ID`]: `$pid` and `$epoch`. The second time, the epoch is 1.
+fn init() -> Step {
+    let request = json!({"TransactionalId": ID, "TransactionTimeoutMs": 60000});
+    let captures = [("pid", "ProducerId"), ("epoch", "ProducerEpoch")];
+    call("InitProducerId", 5, request).capture(&captures)
+}
+
+/// Adds partitions of `t%` to the transaction of [`ID`].
+fn add(partitions: &[i32]) -> Step {
+    let topics = json!([{"Name": "t%", "Partitions": partitions}]);
+    let request = json!({"V3AndBelowTransactionalId": ID, "V3AndBelowProducerId": "$pid",
+        "V3AndBelowProducerEpoch": "$epoch", "V3AndBelowTopics": topics});
+    call("AddPartitionsToTxn", 3, request)
+}
+
+/// Adds the group `g%` to the transaction of [`ID`].
+fn add_group() -> Step {
+    let request = json!({"TransactionalId": ID, "ProducerId": "$pid", "ProducerEpoch": "$epoch",
+        "GroupId": "g%"});
+    call("AddOffsetsToTxn", 4, request)
+}
+
+/// Returns a batch of the transaction of [`ID`].
+fn batch(sequence: i32, values: &[&str]) -> Value {
+    json!({"producer": "$pid", "epoch": "$epoch", "sequence": sequence, "transactional": true,
+        "records": values})
+}
+
+/// Returns a request that produces batches to a partition of `t%`.
+fn produced(transactional_id: Value, partition: i32, batches: Value) -> Value {
+    let partition = json!([{"Index": partition, "Records": batches}]);
+    json!({"TransactionalId": transactional_id, "Acks": -1, "TimeoutMs": 2000,
+        "TopicData": [{"Name": "t%", "TopicId": "$id of t", "PartitionData": partition}]})
+}
+
+/// Produces in the transaction of [`ID`], to partition 0 of `t%`.
+fn write(sequence: i32, values: &[&str]) -> Step {
+    call(
+        "Produce",
+        11,
+        produced(json!(ID), 0, json!([batch(sequence, values)])),
+    )
+}
+
+/// Produces without a transaction, to partition 0 of `t%`.
+fn write_plain(values: &[&str]) -> Step {
+    let batch = json!([{"records": values}]);
+    call("Produce", 11, produced(Value::Null, 0, batch))
+}
+
+/// Returns a request that ends the transaction of [`ID`].
+fn ended(commit: bool) -> Value {
+    json!({"TransactionalId": ID, "ProducerId": "$pid", "ProducerEpoch": "$epoch",
+        "Committed": commit})
+}
+
+/// Commits or aborts the transaction of [`ID`] with a version of EndTxn that keeps the epoch, and
+/// waits until that is done.
+fn end(commit: bool) -> [Step; 2] {
+    [call("EndTxn", 4, ended(commit)), complete(commit)]
+}
+
+/// Waits until the transaction of [`ID`] has ended everywhere.
+fn complete(commit: bool) -> Step {
+    let state = if commit {
+        "CompleteCommit"
+    } else {
+        "CompleteAbort"
+    };
+    wait_for(state)
+}
+
+/// Waits for a state of the transaction of [`ID`].
+fn wait_for(state: &'static str) -> Step {
+    let path = "TransactionStates.0.TransactionState";
+    Step::Call {
+        api: "DescribeTransactions",
+        version: 0,
+        request: json!({"TransactionalIds": [ID]}),
+        until: Until::Field(path, json!(state)),
+        captures: Vec::new(),
+    }
+}
+
+/// Returns a request with some of its fields changed.
+fn with(request: &Value, changes: &Value) -> Value {
+    let mut request = request.clone();
+    for (name, value) in changes.as_object().into_iter().flatten() {
+        request[name.as_str()] = value.clone();
+    }
+    request
+}

@@ -1,0 +1,187 @@
+//! Fetch and ListOffsets with levels of isolation. Pure.
+
+use serde_json::{Value, json};
+
+use super::super::batches::TIMESTAMP;
+use super::super::script::{Script, Step, around, call, case, each};
+use super::{add, end, init, with, write, write_plain};
+
+pub(super) fn fetch() -> Script {
+    let topics = [("t", 1)];
+    let mut sequences = each("committed and aborted", 4..=18, &topics, |_| committed());
+    sequences.extend(each("levels of isolation", 4..=18, &topics, |_| levels()));
+    sequences.extend(each("a log whose start moved", 4..=18, &topics, |_| {
+        log_start()
+    }));
+    let empty = json!({"MaxWaitMs": 0, "MinBytes": 0, "Topics": []});
+    sequences.extend(around(4..=18, &empty));
+    Script {
+        api: "Fetch",
+        unordered: &[],
+        sequences,
+    }
+}
+
+const UNCOMMITTED: i8 = 0;
+const COMMITTED: i8 = 1;
+
+fn from(isolation: i8, offset: i64) -> Value {
+    let partition = json!({"Partition": 0, "FetchOffset": offset, "PartitionMaxBytes": 1_000_000});
+    json!({"MaxWaitMs": 0, "MinBytes": 0, "MaxBytes": 10_000_000, "IsolationLevel": isolation,
+        "Topics": [{"Topic": "t%", "TopicId": "$id of t", "Partitions": [partition]}]})
+}
+
+/// Returns steps that fill a log: records 0 to 1 are of no transaction, 2 to 3 are committed and 5
+/// to 6 aborted; 8 is of no transaction; from 9 on a transaction is open.
+fn log() -> Vec<Step> {
+    let mut steps = vec![
+        write_plain(&["p0", "p1"]),
+        init(),
+        add(&[0]),
+        write(0, &["c2", "c3"]),
+    ];
+    steps.extend(end(true));
+    steps.extend([add(&[0]), write(2, &["a5", "a6"])]);
+    steps.extend(end(false));
+    steps.extend([
+        write_plain(&["p8"]),
+        add(&[0]),
+        write(4, &["o9", "o10"]),
+        write_plain(&["p11"]),
+    ]);
+    steps
+}
+
+fn committed() -> Vec<Step> {
+    let bytes = |max: i32| {
+        let mut request = from(COMMITTED, 0);
+        request["Topics"][0]["Partitions"][0]["PartitionMaxBytes"] = json!(max);
+        request
+    };
+    let mut steps = log();
+    steps.extend([
+        case("from the start", from(COMMITTED, 0)),
+        case("from the start, uncommitted too", from(UNCOMMITTED, 0)),
+        case("from within an aborted batch", from(COMMITTED, 6)),
+        case("from a marker", from(COMMITTED, 7)),
+        case("from behind the aborted ones", from(COMMITTED, 8)),
+        case("from the last stable offset", from(COMMITTED, 9)),
+        case("from behind the last stable offset", from(COMMITTED, 11)),
+        case("from the end", from(COMMITTED, 12)),
+        case("from the end, uncommitted too", from(UNCOMMITTED, 12)),
+        case("from behind the end", from(COMMITTED, 13)),
+        case("from a negative offset", from(COMMITTED, -1)),
+        case("one batch", bytes(1)),
+    ]);
+    steps.extend(end(false));
+    steps.push(case("after an abort", from(COMMITTED, 5)));
+    steps
+}
+
+fn levels() -> Vec<Step> {
+    let of = |level: i8| from(level, 9);
+    let mut steps = log();
+    steps.extend([
+        case("level 2", of(2)),
+        case("level -1", of(-1)),
+        case("the highest level", of(i8::MAX)),
+        case("the lowest level", of(i8::MIN)),
+    ]);
+    steps
+}
+
+fn log_start() -> Vec<Step> {
+    let partitions = json!([{"PartitionIndex": 0, "Offset": 6}]);
+    let delete = json!({"Topics": [{"Name": "t%", "Partitions": partitions}], "TimeoutMs": 10000});
+    let mut steps = log();
+    steps.extend([
+        call("DeleteRecords", 2, delete),
+        case("before the start", from(COMMITTED, 5)),
+        case("from the start", from(COMMITTED, 6)),
+    ]);
+    steps
+}
+
+pub(super) fn list_offsets() -> Script {
+    let topics = [("t", 1)];
+    let mut sequences = each("offsets", 1..=11, &topics, |_| offsets());
+    let empty = json!({"ReplicaId": -1, "Topics": []});
+    sequences.extend(around(1..=11, &empty));
+    Script {
+        api: "ListOffsets",
+        unordered: &["Topics", "Partitions"],
+        sequences,
+    }
+}
+
+fn offsets() -> Vec<Step> {
+    let at = |isolation: i8, timestamp: i64| {
+        let partition = json!({"PartitionIndex": 0, "Timestamp": timestamp});
+        json!({"ReplicaId": -1, "IsolationLevel": isolation, "TimeoutMs": 1000,
+            "Topics": [{"Name": "t%", "Partitions": [partition]}]})
+    };
+    let epoch = |epoch: i32| {
+        let mut request = at(COMMITTED, -1);
+        request["Topics"][0]["Partitions"][0]["CurrentLeaderEpoch"] = json!(epoch);
+        request
+    };
+    let topics = |topics: Value| with(&at(COMMITTED, -1), &json!({"Topics": topics}));
+    let mut steps = log();
+    steps.extend([
+        case("the end", at(UNCOMMITTED, -1)),
+        case("the last stable offset", at(COMMITTED, -1)),
+        case("level 2", at(2, -1)),
+        case("level -1", at(-1, -1)),
+        case("the highest level", at(i8::MAX, -1)),
+        case("the lowest level", at(i8::MIN, -1)),
+        case("the start", at(COMMITTED, -2)),
+        case("the record with the highest timestamp", at(COMMITTED, -3)),
+        case(
+            "the record with the highest timestamp, uncommitted too",
+            at(UNCOMMITTED, -3),
+        ),
+        case("the local start", at(COMMITTED, -4)),
+        case("the end of what is tiered", at(COMMITTED, -5)),
+        case("the start of what waits to be tiered", at(COMMITTED, -6)),
+        case("a special timestamp that does not exist", at(COMMITTED, -7)),
+        case("the lowest timestamp", at(COMMITTED, i64::MIN)),
+        case("timestamp 0", at(COMMITTED, 0)),
+        case("a timestamp of records", at(COMMITTED, TIMESTAMP + 1)),
+        case(
+            "a timestamp of records, uncommitted too",
+            at(UNCOMMITTED, TIMESTAMP + 1),
+        ),
+        case("the highest timestamp", at(COMMITTED, i64::MAX)),
+        case("the leader's epoch", epoch(0)),
+        case("a later epoch", epoch(1)),
+        case("no topic", topics(json!([]))),
+        case(
+            "no partition",
+            topics(json!([{"Name": "t%", "Partitions": []}])),
+        ),
+        case(
+            "a topic that does not exist",
+            topics(json!([{"Name": "none%", "Partitions": [{"PartitionIndex": 0}]}])),
+        ),
+        case(
+            "a partition that does not exist",
+            topics(json!([{"Name": "t%", "Partitions": [{"PartitionIndex": 1}]}])),
+        ),
+        case(
+            "a partition twice",
+            topics(json!([{"Name": "t%", "Partitions": [
+                {"PartitionIndex": 0, "Timestamp": -1}, {"PartitionIndex": 0, "Timestamp": -2}]}])),
+        ),
+        case(
+            "a replica",
+            with(&at(COMMITTED, -1), &json!({"ReplicaId": 5})),
+        ),
+        case(
+            "a tool",
+            with(&at(COMMITTED, -1), &json!({"ReplicaId": -2})),
+        ),
+    ]);
+    steps.extend(end(true));
+    steps.push(case("after a commit", at(COMMITTED, -1)));
+    steps
+}

@@ -1,0 +1,177 @@
+//! Produce in transactions. Pure.
+
+use serde_json::{Value, json};
+
+use super::super::names::MADE_UP;
+use super::super::script::{Script, Step, around, case, each};
+use super::{ID, add, batch, end, init, produced, with};
+
+pub(super) fn produce() -> Script {
+    let topics = [("t", 2)];
+    let mut sequences = each("added partitions", 3..=13, &topics, |_| added());
+    sequences.extend(each(
+        "partitions that are not added",
+        3..=13,
+        &topics,
+        |_| not_added(),
+    ));
+    sequences.extend(each("producers", 3..=13, &topics, |_| producers()));
+    sequences.extend(each("batches", 3..=13, &topics, |_| batches()));
+    sequences.extend(each("topics", 3..=13, &topics, |_| topics_and_partitions()));
+    sequences.extend(each("after the end", 3..=13, &topics, |_| after_the_end()));
+    let empty = json!({"TransactionalId": null, "Acks": 1, "TimeoutMs": 1000, "TopicData": []});
+    sequences.extend(around(3..=13, &empty));
+    Script {
+        api: "Produce",
+        unordered: &["PartitionResponses"],
+        sequences,
+    }
+}
+
+fn own(partition: i32, sequence: i32) -> Value {
+    produced(json!(ID), partition, json!([batch(sequence, &["a", "b"])]))
+}
+
+fn added() -> Vec<Step> {
+    vec![
+        init(),
+        add(&[0]),
+        case("the first batch", own(0, 0)),
+        case("the second batch", own(0, 2)),
+        case("the second batch again", own(0, 2)),
+        case("the first batch again", own(0, 0)),
+        case("a gap", own(0, 9)),
+        case("a negative sequence", own(0, -1)),
+        case("the highest sequence", own(0, i32::MAX)),
+        case("acks of the leader", with(&own(0, 4), &json!({"Acks": 1}))),
+        case("other acks", with(&own(0, 6), &json!({"Acks": 2}))),
+    ]
+}
+
+fn not_added() -> Vec<Step> {
+    vec![
+        init(),
+        case("in no transaction", own(0, 0)),
+        add(&[1]),
+        case("a partition that is in the transaction", own(1, 0)),
+        case("a partition that is not in the transaction", own(0, 2)),
+        case("the first batch of such a partition", own(0, 0)),
+    ]
+}
+
+fn producers() -> Vec<Step> {
+    let of = |changes: Value| {
+        let batch = with(&batch(0, &["a"]), &changes);
+        produced(json!(ID), 0, json!([batch]))
+    };
+    let id = |id: Value| produced(id, 0, json!([batch(0, &["a"])]));
+    let plain = json!([{"records": ["plain"]}]);
+    let idempotent = json!([{"producer": MADE_UP, "epoch": 0, "sequence": 0, "records": ["i"]}]);
+    vec![
+        init(),
+        init(),
+        add(&[0]),
+        case("another producer", of(json!({"producer": "$pid+100000"}))),
+        case("no producer", of(json!({"producer": -1}))),
+        case("an earlier epoch", of(json!({"epoch": "$epoch-1"}))),
+        case("a later epoch", of(json!({"epoch": "$epoch+1"}))),
+        case("no id", id(Value::Null)),
+        case("an empty id", id(json!(""))),
+        case("another id", id(json!("other%"))),
+        case(
+            "a batch of no transaction",
+            of(json!({"transactional": false})),
+        ),
+        case(
+            "a batch of no producer",
+            produced(json!(ID), 0, plain.clone()),
+        ),
+        case(
+            "a batch of no producer, no id",
+            produced(Value::Null, 0, plain),
+        ),
+        case(
+            "an idempotent batch, no id",
+            produced(Value::Null, 0, idempotent.clone()),
+        ),
+        case(
+            "an idempotent batch of another producer",
+            produced(json!(ID), 0, idempotent),
+        ),
+        case("its own", of(json!({}))),
+    ]
+}
+
+fn batches() -> Vec<Step> {
+    let of = |batches: Value| produced(json!(ID), 0, batches);
+    let control = with(&batch(0, &["x"]), &json!({"control": true}));
+    let plain_control = json!({"control": true, "records": ["x"]});
+    vec![
+        init(),
+        add(&[0]),
+        case("null", of(Value::Null)),
+        case("no batch", of(json!([]))),
+        case(
+            "two batches",
+            of(json!([batch(0, &["a"]), batch(1, &["b"])])),
+        ),
+        case("a batch without records", of(json!([batch(0, &[])]))),
+        case("a control batch", of(json!([control]))),
+        case(
+            "a control batch, no id",
+            produced(Value::Null, 0, json!([plain_control])),
+        ),
+    ]
+}
+
+fn topics_and_partitions() -> Vec<Step> {
+    let topic = |changes: Value| {
+        let partition = json!([{"Index": 0, "Records": [batch(0, &["a"])]}]);
+        let topic = json!({"Name": "t%", "TopicId": "$id of t", "PartitionData": partition});
+        with(&own(0, 0), &json!({"TopicData": [with(&topic, &changes)]}))
+    };
+    let never = json!({"Name": "none%", "TopicId": "ab".repeat(16)});
+    let zero = json!({"Name": "", "TopicId": "0".repeat(32)});
+    let both = json!([
+        {"Index": 0, "Records": [batch(0, &["a"])]},
+        {"Index": 1, "Records": [batch(0, &["b"])]}]);
+    let twice = json!([
+        {"Index": 0, "Records": [batch(0, &["a"])]},
+        {"Index": 0, "Records": [batch(1, &["b"])]}]);
+    vec![
+        init(),
+        add(&[0]),
+        case("no topic", with(&own(0, 0), &json!({"TopicData": []}))),
+        case("no partition", topic(json!({"PartitionData": []}))),
+        case("a topic that does not exist", topic(never)),
+        case("an empty topic name, an id of zeros", topic(zero)),
+        case("a partition that does not exist", own(7, 0)),
+        case("a negative partition", own(-1, 0)),
+        case(
+            "one partition of the transaction, one that is not",
+            topic(json!({"PartitionData": both})),
+        ),
+        case("a partition twice", topic(json!({"PartitionData": twice}))),
+    ]
+}
+
+fn after_the_end() -> Vec<Step> {
+    let mut steps = vec![init(), add(&[0]), case("a batch", own(0, 0))];
+    steps.extend(end(true));
+    steps.push(case("after a commit", own(0, 2)));
+    steps.push(add(&[0]));
+    steps.push(case("in the next transaction", own(0, 2)));
+    steps.extend(end(false));
+    steps.push(case("after an abort", own(0, 4)));
+    steps.push(init());
+    steps.push(case("sequence 0 of the next epoch", own(1, 0)));
+    steps.push(add(&[0]));
+    steps.push(case("a later sequence of the next epoch", own(0, 6)));
+    let old = with(&batch(0, &["a"]), &json!({"epoch": "$epoch-1"}));
+    steps.push(case(
+        "the epoch before",
+        produced(json!(ID), 0, json!([old])),
+    ));
+    steps.push(case("the first sequence of the next epoch", own(0, 0)));
+    steps
+}

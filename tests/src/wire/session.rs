@@ -1,0 +1,110 @@
+//! Starts servers and sends the scripts to them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::recording::Answer;
+use super::run::{self, Answers, Target};
+use super::schema::Schemas;
+use super::script::{Script, Server, Step};
+use crate::Cluster;
+
+/// Reads the schemas of the messages.
+pub fn schemas() -> Result<Schemas> {
+    let path = super::folder().join("schemas.json");
+    let text =
+        std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    Schemas::parse(&text)
+}
+
+/// Starts a server of each kind that the scripts need, one after the other, and returns its answers
+/// by API. An answer may take `answer_limit`.
+pub fn answers(
+    schemas: &Schemas,
+    scripts: &[Script],
+    answer_limit: Duration,
+) -> Result<BTreeMap<&'static str, Answers>> {
+    let mut found: BTreeMap<&'static str, Answers> = BTreeMap::new();
+    for server in Server::ALL {
+        let wanted = |script: &Script| script.sequences.iter().any(|it| it.server == server);
+        if !scripts.iter().any(wanted) {
+            continue;
+        }
+        let mut builder = Cluster::of(1);
+        for (name, value) in server.properties() {
+            builder = builder.property(name, value);
+        }
+        let mut cluster = builder.start()?;
+        // Requests that no client would send are worth a warning each.
+        cluster.allow(" WARN ");
+        let target = Target {
+            address: cluster.broker(1).address,
+            answer_limit,
+        };
+        run::warm_up(schemas, target)?;
+        for script in scripts.iter().filter(|script| wanted(script)) {
+            let more = run::run(schemas, target, script, server);
+            let of_api = found.entry(script.api).or_default();
+            of_api.answers.extend(more.answers);
+            of_api.failed.extend(more.failed);
+        }
+    }
+    Ok(found)
+}
+
+/// Returns the cases of a script and their versions.
+pub fn cases(script: &Script) -> BTreeSet<(String, i16)> {
+    let cases = script.sequences.iter().flat_map(|sequence| {
+        let of_sequence = sequence.steps.iter().filter_map(|step| match step {
+            Step::Case { name, .. } => {
+                Some((format!("{}/{name}", sequence.name), sequence.version))
+            }
+            Step::Call { .. } => None,
+        });
+        of_sequence.collect::<Vec<_>>()
+    });
+    cases.collect()
+}
+
+/// Returns the names of the APIs that scripts call.
+pub fn apis(scripts: &[Script]) -> BTreeSet<&'static str> {
+    let mut apis = BTreeSet::from(run::OWN_CALLS);
+    for script in scripts {
+        apis.insert(script.api);
+        for step in script.sequences.iter().flat_map(|it| &it.steps) {
+            if let Step::Call { api, .. } = step {
+                apis.insert(*api);
+            }
+        }
+    }
+    apis
+}
+
+/// Returns the scripts, or the one that `DOHLE_WIRE_API` names.
+pub fn scripts() -> Vec<Script> {
+    let mut scripts = super::scripts::all();
+    if let Ok(api) = std::env::var("DOHLE_WIRE_API") {
+        scripts.retain(|script| script.api == api);
+    }
+    scripts
+}
+
+/// Sorts answers into the order of the script.
+pub fn sorted(script: &Script, answers: &[Answer]) -> Vec<Answer> {
+    let mut order: BTreeMap<String, usize> = BTreeMap::new();
+    for sequence in &script.sequences {
+        for step in &sequence.steps {
+            if let Step::Case { name, .. } = step {
+                let next = order.len();
+                order
+                    .entry(format!("{}/{name}", sequence.name))
+                    .or_insert(next);
+            }
+        }
+    }
+    let mut answers = answers.to_vec();
+    answers.sort_by_key(|answer| (order.get(&answer.case).copied(), answer.version));
+    answers
+}

@@ -1,0 +1,40 @@
+//! Compares Dohle's answers on the wire with those recorded from Apache Kafka.
+
+use std::collections::BTreeSet;
+
+use dohle_tests::wait::DEADLINE;
+use dohle_tests::wire::{compare, folder, recording, session};
+
+/// Each request of the scripts is answered as Apache Kafka answers it, apart from the differences
+/// that `tests/wire/intended-differences.txt` lists, all of which occur.
+#[test]
+fn requests_are_answered_as_by_apache_kafka() {
+    let scripts = session::scripts();
+    let schemas = session::schemas().expect("schemas");
+    let intended = std::fs::read_to_string(folder().join("intended-differences.txt"));
+    let mut intended = compare::parse_intended(&intended.expect("the list")).expect("the list");
+    intended.retain(|it| scripts.iter().any(|script| script.api == it.api));
+    let found = session::answers(&schemas, &scripts, DEADLINE).expect("a node that runs");
+    let mut complaints = Vec::new();
+    let mut differences = BTreeSet::new();
+    for script in &scripts {
+        let api = script.api;
+        let path = folder().join(format!("kafka/{api}.json"));
+        let recorded = std::fs::read_to_string(&path).expect("a recording: `make record-wire`");
+        let recorded = recording::parse(&recorded).expect("a recording");
+        let answers = found.get(api).expect("answers of each API");
+        complaints.extend(
+            answers
+                .failed
+                .iter()
+                .map(|it| format!("not compared: {it}")),
+        );
+        let cases = session::cases(script);
+        let (more, stale) = compare::differences(api, &recorded, &answers.answers, &cases);
+        differences.extend(more);
+        complaints.extend(stale);
+    }
+    complaints.push(compare::report(&differences, &intended));
+    let complaints = complaints.join("\n");
+    assert!(complaints.trim().is_empty(), "\n{complaints}");
+}
