@@ -1,7 +1,7 @@
 //! The tidy test, which checks the structure of the code where a compiler does not.
 //!
-//! `modules` finds cycles between modules, and `tokens` reads the code for that. `assertions` counts
-//! the assertions of release builds.
+//! `modules` finds cycles between modules, and `tokens` reads the code for that. `assertions`
+//! counts the assertions of release builds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

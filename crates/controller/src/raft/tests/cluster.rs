@@ -21,7 +21,7 @@ use crate::raft::admission::Waiting;
 use crate::raft::{Leadership, ProposeError, Proposed, Quorum, QuorumConfig};
 
 /// A deadline that is exceeded only on a failure.
-pub(super) const DEADLINE: Duration = Duration::from_secs(20);
+pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 
 pub(super) struct Node {
     pub quorum: Quorum,
