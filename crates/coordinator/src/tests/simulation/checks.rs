@@ -180,7 +180,8 @@ impl World {
         if name.topic.as_str() == TRANSACTION_TOPIC.name {
             return;
         }
-        let Some(replica) = self.partitions[name].replica(id) else {
+        let replica = self.partitions[name].replica(id);
+        let Some(replica) = replica.filter(|replica| !replica.has_lost) else {
             return;
         };
         let (log, high_watermark) = (&replica.log, replica.high_watermark);

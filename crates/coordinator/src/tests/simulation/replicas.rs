@@ -33,6 +33,9 @@ pub struct Replica<T> {
     pub leader: Option<NodeId>,
     /// The high watermark that a start after a failure finds.
     checkpoint: Offset,
+    /// Whether records were lost, or such as were cut off may have returned, since the replica was
+    /// in the ISR.
+    pub has_lost: bool,
     /// Of a leader: where its epoch begins.
     epoch_start: Offset,
     /// Of a leader.
@@ -47,6 +50,7 @@ pub struct Replica<T> {
 struct Stopped {
     recovery_point: Offset,
     high_watermark: Offset,
+    has_lost: bool,
 }
 
 /// A partition, as the controller sees it, and its replicas.
@@ -87,6 +91,7 @@ impl<T> Partition<T> {
             let stopped = Stopped {
                 recovery_point: Offset::ZERO,
                 high_watermark: Offset::ZERO,
+                has_lost: false,
             };
             (*id, stopped)
         });
@@ -158,6 +163,7 @@ impl<T> Partition<T> {
         let replica = Replica {
             high_watermark,
             checkpoint: high_watermark,
+            has_lost: stopped.has_lost,
             epoch_start: Offset::ZERO,
             leader_epoch: LeaderEpoch(0),
             leader: None,
@@ -186,6 +192,7 @@ impl<T> Partition<T> {
         let stopped = Stopped {
             recovery_point: replica.log.recovery_point(),
             high_watermark: replica.checkpoint,
+            has_lost: replica.has_lost,
         };
         self.stopped.insert(id, stopped);
         for other in self.replicas.values_mut() {
@@ -207,6 +214,13 @@ impl<T> Partition<T> {
         }
         let waits = replica.waits.into_iter();
         waits.map(|wait| wait.then).collect()
+    }
+
+    /// The disk of a broker that has died lost power.
+    pub fn lose(&mut self, id: NodeId) {
+        if let Some(stopped) = self.stopped.get_mut(&id) {
+            stopped.has_lost = true;
+        }
     }
 
     /// The controller elects a member of the ISR.
@@ -259,6 +273,11 @@ impl<T> Partition<T> {
             }
         }
         replica.isr.clone_from(&self.isr);
+        for member in &self.isr {
+            if let Some(replica) = self.replicas.get_mut(member) {
+                replica.has_lost = false;
+            }
+        }
     }
 
     /// Appends as the leader that a broker believes to be, with acks=all. Returns the offset below
@@ -351,11 +370,12 @@ impl<T> Partition<T> {
                 let to = truncation_offset(found.epoch, found.end_offset, local, end);
                 let replica = self.replicas.get_mut(&follower).expect("it is up");
                 assert!(
-                    to >= replica.high_watermark,
+                    to >= replica.high_watermark || replica.has_lost,
                     "{} at {follower} loses what is committed: {to}",
                     self.name
                 );
                 replica.log.truncate_to(to, now).unwrap();
+                replica.high_watermark = replica.high_watermark.min(to);
                 return;
             }
         }

@@ -258,6 +258,9 @@ impl World {
         if loses {
             let disk = self.disks.get_mut(&id).unwrap();
             disk.lose_power(&mut self.random);
+            for partition in self.partitions.values_mut() {
+                partition.lose(id);
+            }
         }
         self.publish();
         match loses {
@@ -515,10 +518,12 @@ impl World {
     fn unsettled(&self) -> String {
         let mut found = String::new();
         for partition in self.partitions.values() {
+            let leader = partition.current();
+            let end = leader.map(|leader| leader.log.log_end_offset());
             for (id, replica) in partition.replicas() {
-                let end = replica.log.log_end_offset();
-                if replica.high_watermark != end {
-                    found += &format!("{} at {id} is not committed. ", partition.name);
+                let ends = [replica.high_watermark, replica.log.log_end_offset()];
+                if ends.map(Some) != [end; 2] {
+                    found += &format!("{} at {id} is not in sync. ", partition.name);
                 }
             }
         }
