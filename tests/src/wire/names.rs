@@ -136,7 +136,7 @@ impl Scope {
         match field {
             "Port" if number > 0 => json!("<port>"),
             "SessionId" if number != 0 => json!("<session>"),
-            _ if is_time && number >= NOW_FROM && number < i64::MAX => json!("<time>"),
+            _ if is_time && (NOW_FROM..i64::MAX).contains(&number) => json!("<time>"),
             _ => json!(number),
         }
     }

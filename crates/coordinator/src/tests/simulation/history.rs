@@ -107,8 +107,9 @@ impl History {
                 transaction.seen.is_subset(&found),
                 "a reader has seen what is gone: {transaction:?}, found {found:?}"
             );
-            let must = transaction.answered == Some(true);
-            if found.is_empty() && !(must && !transaction.acknowledged.is_empty()) {
+            let committed_nothing =
+                transaction.answered != Some(true) || transaction.acknowledged.is_empty();
+            if found.is_empty() && committed_nothing {
                 continue;
             }
             assert_eq!(

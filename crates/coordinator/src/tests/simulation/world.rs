@@ -438,7 +438,7 @@ impl World {
         if let Some(replica) = partition.replica_mut(id) {
             match rolls {
                 true => drop(replica.log.roll(wall).unwrap()),
-                false => drop(replica.log.flush(wall).unwrap()),
+                false => replica.log.flush(wall).unwrap(),
             }
         }
     }
