@@ -200,6 +200,8 @@ fn a_coordinator_that_is_cut_off_decides_nothing_and_producers_go_on_when_it_is_
     // At the end all nodes stop while their sessions come back: the last one finds no controller.
     cluster.allow("other brokers have not taken over all leaderships in time");
     cluster.allow("no active controller to register with");
+    // A paused node may be the coordinator of the group, whose member has expired when it resumes.
+    cluster.allow("record of an empty group could not be written");
     let mut copy = copy(&cluster)?;
     let producer = begin(&cluster)?;
     for step in &STEPS[..4] {
@@ -219,8 +221,9 @@ fn a_coordinator_that_is_cut_off_decides_nothing_and_producers_go_on_when_it_is_
     let failed = copy.answer("commit")?;
     ensure!(failed.is_none(), "the commit failed: {failed:?}");
     commit_at_last(&cluster, producer)?;
-    transaction(&mut copy)?;
+    // The group's coordinator may have expired the member when it resumed, so a new one joins.
     copy.finish()?;
+    self::copy(&cluster)?.finish()?;
     assert_eq!(count(&cluster)?, 15);
     cluster.wait_in_sync(LOG)?;
     cluster.stop()
@@ -229,6 +232,8 @@ fn a_coordinator_that_is_cut_off_decides_nothing_and_producers_go_on_when_it_is_
 #[test]
 fn a_coordinator_that_hangs_is_replaced_and_decides_nothing_when_it_wakes() -> Result<()> {
     let mut cluster = cluster("3")?;
+    // It may also have been the coordinator of the group, whose member has expired when it wakes.
+    cluster.allow("record of an empty group could not be written");
     let mut copy = copy(&cluster)?;
     let producer = begin(&cluster)?;
     for step in &STEPS[..4] {
