@@ -103,7 +103,7 @@ async fn list(
         .list_offset(spec, epoch, isolation, call.owner())
         .await
         .map_err(|error| match error {
-            // Clients before version 5 do not know OFFSET_NOT_AVAILABLE.
+            // Clients before version 5 do not support OFFSET_NOT_AVAILABLE.
             ReadError::OffsetNotAvailable if version < 5 => ErrorCode::LeaderNotAvailable,
             error => error.code(),
         })

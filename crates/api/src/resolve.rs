@@ -15,9 +15,9 @@ use dohle_broker::partitions::Partitions;
 /// How long a request waits for metadata that another broker has already sent to the client.
 const KNOWN_WITHIN: Duration = Duration::from_millis(500);
 
-/// Waits a moment for topics that this broker does not know yet: the client may have learnt of a
-/// new topic from a broker whose metadata is a few milliseconds ahead. Without this wait, a client
-/// that has just created a topic would get UNKNOWN_TOPIC_OR_PARTITION.
+/// Waits a moment for topics that the metadata of this broker do not contain yet: the client may
+/// have got a new topic from a broker whose metadata is a few milliseconds ahead. Without this
+/// wait, a client that has just created a topic would get UNKNOWN_TOPIC_OR_PARTITION.
 pub(super) async fn until_known(
     metadata: &MetadataCache,
     received: Instant,

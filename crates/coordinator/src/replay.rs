@@ -1,5 +1,5 @@
 //! How the records of a step become state, and what its replies wait for, without I/O. A closure
-//! appends the batches, and tells where the log ends then.
+//! appends the batches and returns the new end of the log.
 
 use bytes::Bytes;
 use dohle_machine::{LogRecord as _, Machine};

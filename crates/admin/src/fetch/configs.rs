@@ -34,8 +34,8 @@ impl Resource {
     /// The type of groups.
     pub const GROUP: i8 = 32;
 
-    /// Returns the recipient of a request about the resource: only the broker itself knows its own
-    /// properties.
+    /// Returns the recipient of a request about the resource. Only the broker itself returns its
+    /// own properties.
     #[must_use]
     pub fn target(&self) -> Target<'static> {
         match (self.kind, self.name.parse()) {

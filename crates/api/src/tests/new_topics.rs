@@ -1,4 +1,4 @@
-//! Tests of requests for topics that a client knows before this broker does.
+//! Tests of requests for topics that the metadata of this broker do not contain yet.
 
 use std::time::Duration;
 

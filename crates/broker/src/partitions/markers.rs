@@ -34,7 +34,7 @@ const COMMITTED_WITHIN: Duration = Duration::from_secs(30);
 /// Markers that are appended before other work of the thread has a turn.
 const APPENDS_A_TURN: usize = 64;
 
-/// The transaction version of a marker whose sender does not know it.
+/// The transaction version of a marker whose sender does not state one.
 const VERSION_UNKNOWN: i8 = -1;
 
 /// The commit of a marker.

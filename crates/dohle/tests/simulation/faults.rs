@@ -128,7 +128,7 @@ impl Harness {
     }
 
     /// Returns whether the guarantee covers the loss of this broker's records now: another replica
-    /// is complete, the controller knows of every earlier loss, and no other broker is dead.
+    /// is complete, every earlier loss can no longer do harm, and no other broker is dead.
     fn may_lose_records(&self, id: NodeId) -> bool {
         let died = |broker: &Broker| matches!(broker, Broker::Down { previous: None, .. });
         self.losses.is_empty()

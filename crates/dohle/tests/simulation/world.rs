@@ -66,8 +66,8 @@ pub struct Harness {
     pub(super) brokers: BTreeMap<NodeId, Broker>,
     /// The number of the disk that holds each broker's replica.
     pub(super) disks: BTreeMap<NodeId, u32>,
-    /// Brokers that lost records, and whether the controller knows; until the loss can no longer do
-    /// harm.
+    /// Brokers that lost records, until the loss can no longer do harm, and whether the loss was
+    /// reported to the controller.
     pub(super) losses: BTreeMap<NodeId, bool>,
     streams: BTreeMap<(NodeId, NodeId), Stream>,
     late: Vec<Late>,

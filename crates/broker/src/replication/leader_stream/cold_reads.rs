@@ -17,8 +17,8 @@ use futures::stream::{FuturesUnordered, Stream};
 use crate::blocking::WorkOwner;
 use crate::partition::{FollowerData, LocateError, Partition, ReadError};
 
-/// The number of reads of one stream at a time. Each is of one message at most, which is an eighth
-/// of the credits, unless a single batch is larger.
+/// The number of reads of one stream at a time. Each reads at most one message, which takes an
+/// eighth of the credits, unless a single batch is larger.
 const READS_MAX: usize = 4;
 
 /// A read that has ended.

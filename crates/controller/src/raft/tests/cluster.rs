@@ -186,7 +186,7 @@ impl Cluster {
         self.config(id).dir
     }
 
-    /// Waits until a running voter leads and all running voters know it. Returns its id.
+    /// Waits until all running voters report the same running leader. Returns its id.
     pub(super) fn leader(&self) -> i32 {
         self.leader_other_than(None)
     }

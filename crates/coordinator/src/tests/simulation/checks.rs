@@ -187,8 +187,8 @@ impl World {
         let (log, high_watermark) = (&replica.log, replica.high_watermark);
         let entries = entries(log);
         let transactions = transactions(name, &entries, self.version);
-        // A log that took its producers from a snapshot does not know that a marker is not
-        // committed yet, as in Kafka.
+        // A snapshot does not contain whether a marker is committed, so a log that read its
+        // producers from one treats all markers as committed, as in Kafka.
         let first_open = |replicated: Offset| {
             let open = transactions
                 .iter()

@@ -1,6 +1,6 @@
 //! Clients with transactional ids, as honest as Kafka's: they repeat requests without a response,
 //! commit only what was acknowledged, and abort otherwise. Several of them may have the same
-//! transactional id; all but the newest are zombies, and do not know it.
+//! transactional id; all but the newest are zombies, and continue until they are fenced.
 
 use std::collections::{BTreeMap, BTreeSet};
 
