@@ -1,9 +1,9 @@
 //! ConsumerGroupDescribe, versions 0–1: groups of the consumer protocol, with the current and the
 //! target assignment of each member (KIP-848); from version 1 with the members' types (KIP-1099).
 
-use dohle_auth::ResourceType;
 use dohle_groups::requests::DescribeConsumerGroup;
 use dohle_model::ErrorCode;
+use dohle_model::acl::ResourceType;
 use dohle_protocol::KafkaString;
 use dohle_protocol::messages::consumer_group_describe_request::ConsumerGroupDescribeRequestData;
 use dohle_protocol::messages::consumer_group_describe_response::{

@@ -4,8 +4,8 @@
 //! Kafka's do (KIP-919). From version 2 each broker has a `fenced` flag, and fenced brokers are
 //! listed on request (KIP-1073).
 
-use dohle_auth::ResourceType;
 use dohle_model::ErrorCode;
+use dohle_model::acl::ResourceType;
 use dohle_protocol::messages::describe_cluster_request::DescribeClusterRequestData;
 use dohle_protocol::messages::describe_cluster_response::{
     DescribeClusterBroker, DescribeClusterResponseData,

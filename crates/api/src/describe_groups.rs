@@ -3,9 +3,9 @@
 //! answered as `Dead`, from version 6 on with GROUP_ID_NOT_FOUND (KIP-1043), and so is a group of
 //! another protocol.
 
-use dohle_auth::ResourceType;
 use dohle_groups::requests::DescribeGroup;
 use dohle_model::ErrorCode;
+use dohle_model::acl::ResourceType;
 use dohle_protocol::KafkaString;
 use dohle_protocol::messages::describe_groups_request::DescribeGroupsRequestData;
 use dohle_protocol::messages::describe_groups_response::{

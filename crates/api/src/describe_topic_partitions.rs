@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use dohle_auth::ResourceType;
+use dohle_model::acl::ResourceType;
 use dohle_model::{ErrorCode, NodeId, PartitionIndex, TopicName};
 use dohle_protocol::messages::describe_topic_partitions_request::{
     Cursor, DescribeTopicPartitionsRequestData, TopicRequest,

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use dohle_auth::ResourceType;
+use dohle_model::acl::ResourceType;
 use dohle_model::image::{MetadataImage, TopicImage};
 use dohle_model::partition::PartitionRegistration;
 use dohle_model::{ErrorCode, METADATA_TOPIC, NodeId, TopicName};

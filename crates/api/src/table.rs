@@ -1,6 +1,6 @@
 //! The table of APIs.
 
-use dohle_auth::{Operation, ResourceType};
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_protocol::ApiKey;
 
 use crate::pipeline::{Api, ThrottleClass, serve};

@@ -3,7 +3,9 @@
 use core::net::IpAddr;
 use std::fmt::Debug;
 
-use crate::{Operation, OperationSet, Principal, ResourceType};
+use dohle_model::acl::{Operation, OperationSet, ResourceType};
+
+use crate::Principal;
 
 /// Decides about operations. An implementation reads what it has in memory: it is asked for each
 /// request.
@@ -97,7 +99,11 @@ mod tests {
         );
         assert_eq!(
             allowed(&AllowAll, ResourceType::TransactionalId),
-            [Operation::Write, Operation::Describe]
+            [
+                Operation::Write,
+                Operation::Describe,
+                Operation::TwoPhaseCommit
+            ]
         );
     }
 }

@@ -1,11 +1,9 @@
-//! Principals, the operations that Kafka's ACLs name, and who decides about them.
+//! Principals, and who decides about the operations that they may carry out.
 //!
 //! Pure: no runtime, files, clock or randomness.
 
 mod authorizer;
-mod operation;
 mod principal;
 
 pub use authorizer::{AllowAll, Authorizer};
-pub use operation::{Operation, OperationSet, ResourceType};
 pub use principal::Principal;

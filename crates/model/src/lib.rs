@@ -1,11 +1,13 @@
-//! The basic types of Dohle: identifiers, offsets, epochs, names, error codes, metadata records,
-//! and the image and delta that records are replayed into.
+//! The basic types of Dohle: identifiers, offsets, epochs, names, error codes, access control,
+//! metadata records, and the image and delta that records are replayed into.
 //!
 //! Pure: no tokio, no files, no clock, no randomness. Time and fresh identifiers arrive as
 //! arguments.
 
+pub mod acl;
 pub mod address;
 pub mod batch;
+pub mod client_quota;
 pub mod compression;
 pub mod error;
 pub mod features;
@@ -14,6 +16,7 @@ pub mod image;
 pub mod names;
 pub mod partition;
 pub mod record;
+pub mod scram;
 pub mod space;
 pub mod suggest;
 mod text_id;

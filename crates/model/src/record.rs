@@ -6,11 +6,14 @@
 
 use std::sync::Arc;
 
+use crate::acl::AclEntry;
+use crate::client_quota::{QuotaEntity, QuotaValue};
 use crate::ids::{
     BrokerEpoch, DirectoryId, IncarnationId, NodeId, PartitionIndex, ProducerId, TopicId, Uuid,
 };
 use crate::names::TopicName;
 use crate::partition::{LeaderRecoveryState, PartitionRegistration};
+use crate::scram::{ScramCredential, ScramMechanism};
 
 /// The security protocol of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -211,5 +214,42 @@ pub enum MetadataRecord {
     ControllerActivated {
         /// The id of the activation.
         id: Uuid,
+    },
+    /// An ACL is added.
+    AccessControlEntry {
+        /// Its id, which no other ACL ever had.
+        id: Uuid,
+        /// The ACL.
+        entry: AclEntry,
+    },
+    /// An ACL is removed.
+    RemoveAccessControlEntry {
+        /// Its id.
+        id: Uuid,
+    },
+    /// A user's credential for a SCRAM mechanism is set.
+    UserScramCredential {
+        /// The user's name.
+        user: Arc<str>,
+        /// The mechanism.
+        mechanism: ScramMechanism,
+        /// The credential.
+        credential: ScramCredential,
+    },
+    /// A user's credential for a SCRAM mechanism is removed.
+    RemoveUserScramCredential {
+        /// The user's name.
+        user: Arc<str>,
+        /// The mechanism.
+        mechanism: ScramMechanism,
+    },
+    /// A quota is set, or removed with `value: None`.
+    ClientQuota {
+        /// The entity that has it.
+        entity: QuotaEntity,
+        /// The quota's name, for example `producer_byte_rate`.
+        key: String,
+        /// Its value.
+        value: Option<QuotaValue>,
     },
 }

@@ -14,3 +14,12 @@ pub const NO_QUORUM_TRAILER: &str = "dohle-no-quorum";
 pub mod v1 {
     tonic::include_proto!("dohle.v1");
 }
+
+impl std::fmt::Debug for v1::UserScramCredential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UserScramCredential")
+            .field("user", &self.user)
+            .field("mechanism", &self.mechanism)
+            .finish_non_exhaustive()
+    }
+}

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
+use dohle_model::acl::{
+    AclEntry, AclOperation, Operation, PatternType, PermissionType, ResourceType,
+};
 use dohle_model::batch::{CommittedBatch, MetadataBatch};
+use dohle_model::client_quota::{QuotaEntity, QuotaValue};
 use dohle_model::delta::MetadataDelta;
 use dohle_model::ids::{BrokerEpoch, LeaderEpoch, PartitionEpoch, ProducerId};
 use dohle_model::image::{MetadataImage, Replayed};
@@ -11,11 +15,13 @@ use dohle_model::record::{
     BrokerRegistration, BrokerRegistrationChange, ConfigResource, Endpoint, MetadataRecord,
     PartitionChange, SecurityProtocol, SupportedFeature,
 };
+use dohle_model::scram::{ScramCredential, ScramMechanism};
 use dohle_model::{
     DirectoryId, IncarnationId, MetadataOffset, NodeId, PartitionIndex, TopicId, TopicName, Uuid,
 };
 use dohle_rpc::convert::{
-    SnapshotBuilder, batch_from_wire, batch_to_wire, record_from_wire, snapshot_chunks,
+    SnapshotBuilder, batch_from_wire, batch_to_wire, record_from_wire, record_to_wire,
+    snapshot_chunks,
 };
 use dohle_rpc::v1;
 
@@ -124,7 +130,88 @@ fn every_kind_of_record() -> Vec<MetadataRecord> {
             next: ProducerId(1000),
         },
         MetadataRecord::ControllerActivated { id: Uuid([6; 16]) },
+        MetadataRecord::AccessControlEntry {
+            id: Uuid([7; 16]),
+            entry: acl(AclOperation::All),
+        },
+        MetadataRecord::AccessControlEntry {
+            id: Uuid([8; 16]),
+            entry: acl(AclOperation::One(Operation::Read)),
+        },
+        MetadataRecord::RemoveAccessControlEntry { id: Uuid([7; 16]) },
+        scram_credential("alice"),
+        scram_credential("bob"),
+        MetadataRecord::RemoveUserScramCredential {
+            user: "bob".into(),
+            mechanism: ScramMechanism::Sha512,
+        },
     ]
+    .into_iter()
+    .chain(quotas())
+    .collect()
+}
+
+fn acl(operation: AclOperation) -> AclEntry {
+    AclEntry {
+        resource_type: ResourceType::Topic,
+        pattern_type: PatternType::Prefixed,
+        resource_name: "orders-".into(),
+        principal: "User:alice".into(),
+        host: "*".into(),
+        operation,
+        permission: PermissionType::Deny,
+    }
+}
+
+fn scram_credential(user: &str) -> MetadataRecord {
+    MetadataRecord::UserScramCredential {
+        user: user.into(),
+        mechanism: ScramMechanism::Sha512,
+        credential: ScramCredential {
+            salt: Arc::from(*b"pepper"),
+            stored_key: Arc::from(*b"stored-secret"),
+            server_key: Arc::from(*b"server-secret"),
+            iterations: 4096,
+        },
+    }
+}
+
+fn quotas() -> impl Iterator<Item = MetadataRecord> {
+    let name = || Some(Arc::from("a"));
+    let entities = [
+        QuotaEntity::User(name()),
+        QuotaEntity::User(None),
+        QuotaEntity::ClientId(name()),
+        QuotaEntity::UserAndClientId(name(), None),
+        QuotaEntity::UserAndClientId(None, name()),
+        QuotaEntity::Ip(None),
+    ];
+    let set = entities.map(|entity| MetadataRecord::ClientQuota {
+        entity,
+        key: "producer_byte_rate".into(),
+        value: Some(QuotaValue(0.5)),
+    });
+    let removed = MetadataRecord::ClientQuota {
+        entity: QuotaEntity::User(None),
+        key: "producer_byte_rate".into(),
+        value: None,
+    };
+    set.into_iter().chain([removed])
+}
+
+#[test]
+fn credentials_are_not_printed() {
+    let record = scram_credential("alice");
+    let printed = format!("{:?} {:?}", record, record_to_wire(&record));
+    assert!(printed.contains("alice"), "{printed}");
+    let bytes = |text: &str| format!("{:?}", text.as_bytes());
+    for secret in ["pepper", "stored-secret", "server-secret"] {
+        assert!(!printed.contains(secret), "{printed}");
+        assert!(
+            !printed.contains(bytes(secret).trim_matches(['[', ']'])),
+            "{printed}"
+        );
+    }
 }
 
 #[test]

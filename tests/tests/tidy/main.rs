@@ -90,8 +90,8 @@ const DIRECT: &[&str] = &[
 
 /// Our crates by floor, from the ground. A crate may depend on those of the floors below its own.
 const FLOORS: &[&[&str]] = &[
-    &["model", "protocol", "auth", "storage"],
-    &["config"],
+    &["model", "protocol", "storage"],
+    &["config", "auth"],
     &["log", "rpc", "machine"],
     &["groups", "transactions"],
     &["network", "broker", "controller", "admin"],

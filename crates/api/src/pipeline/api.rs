@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use bytes::Bytes;
-use dohle_auth::{Operation, ResourceType};
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_network::connection::ResponseAction;
 use dohle_protocol::messages::api_versions_response::ApiVersion;
 use dohle_protocol::{ApiKey, DecodeError, Request};

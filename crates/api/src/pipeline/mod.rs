@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dohle_auth::{Authorizer, Principal, ResourceType};
+use dohle_auth::{Authorizer, Principal};
 use dohle_model::ErrorCode;
+use dohle_model::acl::ResourceType;
 use dohle_network::connection::{self, Client, Malformed, MemoryPermit, Pending, ResponseAction};
 use dohle_protocol::messages::api_versions_response::{ApiVersion, ApiVersionsResponseData};
 use dohle_protocol::{ApiKey, HeaderError, RequestHeader};

@@ -4,8 +4,9 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use dohle_auth::{Authorizer, Principal, ResourceType};
+use dohle_auth::{Authorizer, Principal};
 use dohle_broker::blocking::WorkOwner;
+use dohle_model::acl::ResourceType;
 use dohle_network::connection::MemoryPermit;
 use dohle_protocol::KafkaString;
 use dohle_protocol::messages::api_versions_response::ApiVersion;

@@ -3,7 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use bytes::BytesMut;
-use dohle_auth::{AllowAll, Operation};
+use dohle_auth::AllowAll;
+use dohle_model::acl::Operation;
+use dohle_model::record::SecurityProtocol;
 use dohle_network::connection::{Frame, RequestMemoryPool, Session as _};
 use dohle_protocol::messages::RequestHeaderData;
 use dohle_protocol::messages::api_versions_request::ApiVersionsRequestData;
@@ -55,6 +57,8 @@ fn session(service: &KafkaService) -> Session {
         node: Arc::clone(&service.node),
         client: Client {
             listener: "PLAINTEXT".into(),
+            security_protocol: SecurityProtocol::Plaintext,
+            certificate_principal: None,
             local: address,
             peer: address,
         },

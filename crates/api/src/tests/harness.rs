@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use dohle_model::record::MetadataRecord;
+use dohle_model::record::{MetadataRecord, SecurityProtocol};
 use dohle_model::{ApiError, DirectoryId, IncarnationId, NodeId, ProducerId, TopicId};
 use dohle_protocol::messages::RequestHeaderData;
 use dohle_protocol::messages::write_txn_markers_request::WriteTxnMarkersRequestData;
@@ -198,6 +198,8 @@ impl Broker {
         let (client, server) = tokio::io::duplex(1 << 20);
         let peer = Client {
             listener: "PLAINTEXT".into(),
+            security_protocol: SecurityProtocol::Plaintext,
+            certificate_principal: None,
             local: SocketAddr::from((Ipv4Addr::LOCALHOST, 9092)),
             peer: SocketAddr::from((address, 40_000)),
         };

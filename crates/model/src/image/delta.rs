@@ -5,8 +5,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
+
 use super::MetadataImage;
-use crate::ids::{NodeId, TopicId};
+use crate::client_quota::QuotaEntity;
+use crate::ids::{NodeId, TopicId, Uuid};
 use crate::names::{TopicIdPartition, TopicName};
 use crate::partition::PartitionRegistration;
 use crate::record::ConfigResource;
@@ -26,6 +30,12 @@ pub struct MetadataDelta {
     pub configs: BTreeSet<ConfigResource>,
     /// Features whose level changed.
     pub features: BTreeSet<String>,
+    /// ACLs that were added or removed.
+    pub acls: BTreeSet<Uuid>,
+    /// Users whose SCRAM credentials changed.
+    pub scram_users: BTreeSet<Arc<str>>,
+    /// Entities whose quotas changed.
+    pub client_quotas: BTreeSet<QuotaEntity>,
 }
 
 /// A partition that this broker hosts, as registered in the newer image.
@@ -50,6 +60,17 @@ pub struct LocalChanges {
     pub followers: Vec<LocalPartition>,
 }
 
+/// Returns the keys that only one of the maps has, or that have different values.
+fn changed_keys<K: Ord + Clone, V: PartialEq + Clone>(
+    before: &OrdMap<K, V>,
+    after: &OrdMap<K, V>,
+) -> impl Iterator<Item = K> {
+    before.diff(after).map(|change| match change {
+        DiffItem::Add(key, _) | DiffItem::Remove(key, _) => key.clone(),
+        DiffItem::Update { new: (key, _), .. } => key.clone(),
+    })
+}
+
 impl MetadataDelta {
     /// Whether nothing changed.
     #[must_use]
@@ -61,11 +82,7 @@ impl MetadataDelta {
     #[must_use]
     pub fn between(before: &MetadataImage, after: &MetadataImage) -> Self {
         let mut delta = Self::default();
-        for id in before.brokers.keys().chain(after.brokers.keys()) {
-            if before.brokers.get(id) != after.brokers.get(id) {
-                delta.brokers.insert(*id);
-            }
-        }
+        delta.brokers = changed_keys(&before.brokers, &after.brokers).collect();
         for id in before
             .topics
             .keys()
@@ -88,16 +105,13 @@ impl MetadataDelta {
                 }
             }
         }
-        for resource in before.configs.keys().chain(after.configs.keys()) {
-            if before.configs.get(resource) != after.configs.get(resource) {
-                delta.configs.insert(resource.clone());
-            }
-        }
-        for name in before.features.keys().chain(after.features.keys()) {
-            if before.features.get(name) != after.features.get(name) {
-                delta.features.insert(name.clone());
-            }
-        }
+        delta.configs = changed_keys(&before.configs, &after.configs).collect();
+        delta.features = changed_keys(&before.features, &after.features).collect();
+        delta.acls = changed_keys(&before.acls, &after.acls).collect();
+        delta.scram_users = changed_keys(&before.scram_credentials, &after.scram_credentials)
+            .map(|(user, _)| user)
+            .collect();
+        delta.client_quotas = changed_keys(&before.client_quotas, &after.client_quotas).collect();
         delta
     }
 

@@ -9,13 +9,16 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 
+use crate::acl::AclEntry;
 use crate::batch::CommittedBatch;
+use crate::client_quota::{QuotaEntity, QuotaValue};
 use crate::ids::{BrokerEpoch, MetadataOffset, NodeId, PartitionIndex, ProducerId, TopicId, Uuid};
 use crate::names::{TopicIdPartition, TopicName};
 use crate::partition::PartitionRegistration;
 use crate::record::{
     BrokerRegistration, BrokerRegistrationChange, ConfigResource, MetadataRecord, PartitionChange,
 };
+use crate::scram::{ScramCredential, ScramMechanism};
 
 pub mod delta;
 
@@ -55,6 +58,12 @@ pub struct MetadataImage {
     pub next_broker_epoch: BrokerEpoch,
     /// The newest activations of controllers, by the offset after which each began.
     pub activations: OrdMap<MetadataOffset, Uuid>,
+    /// The ACLs by their ids.
+    pub acls: OrdMap<Uuid, Arc<AclEntry>>,
+    /// The SCRAM credentials by user and mechanism.
+    pub scram_credentials: OrdMap<(Arc<str>, ScramMechanism), Arc<ScramCredential>>,
+    /// Quotas by entity and name: explicitly set ones only.
+    pub client_quotas: OrdMap<QuotaEntity, Arc<BTreeMap<String, QuotaValue>>>,
 }
 
 /// The number of activations that an image keeps. A position older than all of them cannot be
@@ -85,6 +94,9 @@ pub enum ReplayError {
     /// The record refers to a partition that does not exist.
     #[error("record for partition {0}, which does not exist")]
     UnknownPartition(TopicIdPartition),
+    /// The record removes an ACL that does not exist.
+    #[error("record removes the ACL with the id {0}, which does not exist")]
+    UnknownAcl(Uuid),
     /// The record creates something that already exists.
     #[error("record creates {0}, which already exists")]
     Exists(String),
@@ -241,7 +253,7 @@ impl MetadataImage {
                 key,
                 value,
             } => {
-                self.change_config(resource, key, value.as_deref());
+                change_entry(&mut self.configs, resource, key, value.clone());
                 delta.configs.insert(resource.clone());
             }
             MetadataRecord::FeatureLevel { name, level } => {
@@ -258,6 +270,36 @@ impl MetadataImage {
                 if self.activations.len() > ACTIVATIONS_MAX {
                     self.activations = self.activations.without_min().1;
                 }
+            }
+            MetadataRecord::AccessControlEntry { id, entry } => {
+                let added = self.acls.insert(*id, Arc::new(entry.clone()));
+                if added.is_some() {
+                    return Err(ReplayError::Exists(format!("the ACL with the id {id}")));
+                }
+                delta.acls.insert(*id);
+            }
+            MetadataRecord::RemoveAccessControlEntry { id } => {
+                self.acls.remove(id).ok_or(ReplayError::UnknownAcl(*id))?;
+                delta.acls.insert(*id);
+            }
+            MetadataRecord::UserScramCredential {
+                user,
+                mechanism,
+                credential,
+            } => {
+                let key = (Arc::clone(user), *mechanism);
+                self.scram_credentials
+                    .insert(key, Arc::new(credential.clone()));
+                delta.scram_users.insert(Arc::clone(user));
+            }
+            MetadataRecord::RemoveUserScramCredential { user, mechanism } => {
+                self.scram_credentials
+                    .remove(&(Arc::clone(user), *mechanism));
+                delta.scram_users.insert(Arc::clone(user));
+            }
+            MetadataRecord::ClientQuota { entity, key, value } => {
+                change_entry(&mut self.client_quotas, entity, key, *value);
+                delta.client_quotas.insert(entity.clone());
             }
         }
         Ok(())
@@ -358,23 +400,6 @@ impl MetadataImage {
         Ok(())
     }
 
-    fn change_config(&mut self, resource: &ConfigResource, key: &str, value: Option<&str>) {
-        let mut entries = self.configs.get(resource).cloned().unwrap_or_default();
-        match value {
-            Some(value) => {
-                Arc::make_mut(&mut entries).insert(key.to_owned(), value.to_owned());
-            }
-            None => {
-                Arc::make_mut(&mut entries).remove(key);
-            }
-        }
-        if entries.is_empty() {
-            self.configs.remove(resource);
-        } else {
-            self.configs.insert(resource.clone(), entries);
-        }
-    }
-
     fn index_replicas(&mut self, id: TopicIdPartition, before: &[NodeId], after: &[NodeId]) {
         for gone in before.iter().filter(|node| !after.contains(node)) {
             if let Some(partitions) = self.replicas_of.get_mut(gone) {
@@ -389,6 +414,25 @@ impl MetadataImage {
                 self.replicas_of.remove(gone);
             }
         }
+    }
+}
+
+/// Sets an entry of `owner`, or removes it with `value: None`. An owner without entries is removed.
+fn change_entry<K: Ord + Clone, V: Clone>(
+    entries: &mut OrdMap<K, Arc<BTreeMap<String, V>>>,
+    owner: &K,
+    key: &str,
+    value: Option<V>,
+) {
+    let mut changed = entries.get(owner).cloned().unwrap_or_default();
+    match value {
+        Some(value) => Arc::make_mut(&mut changed).insert(key.to_owned(), value),
+        None => Arc::make_mut(&mut changed).remove(key),
+    };
+    if changed.is_empty() {
+        entries.remove(owner);
+    } else {
+        entries.insert(owner.clone(), changed);
     }
 }
 

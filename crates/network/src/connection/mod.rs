@@ -27,6 +27,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use dohle_auth::Principal;
+use dohle_model::record::SecurityProtocol;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +48,11 @@ pub use memory_pool::{MemoryPermit, RequestMemoryPool, Share};
 pub struct Client {
     /// The name of the listener that accepted the connection.
     pub listener: Arc<str>,
+    /// The security protocol of that listener.
+    pub security_protocol: SecurityProtocol,
+    /// Whom the client's TLS certificate identifies; `None` without TLS, and when the client has
+    /// sent no certificate.
+    pub certificate_principal: Option<Principal>,
     /// The address of that listener.
     pub local: SocketAddr,
     /// The address of the client.

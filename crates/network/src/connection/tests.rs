@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use dohle_model::record::SecurityProtocol;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::oneshot;
@@ -177,6 +178,8 @@ impl Fixture {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 9092));
         let peer = Client {
             listener: "TEST".into(),
+            security_protocol: SecurityProtocol::Plaintext,
+            certificate_principal: None,
             local: address,
             peer: address,
         };

@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dohle_model::record::SecurityProtocol;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,6 +20,7 @@ const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Acceptor {
     pub name: Arc<str>,
+    pub security_protocol: SecurityProtocol,
     pub listener: TcpListener,
     pub address: SocketAddr,
     pub shared: Arc<Shared>,
@@ -79,6 +81,8 @@ impl Acceptor {
         };
         let client = Client {
             listener: Arc::clone(&self.name),
+            security_protocol: self.security_protocol,
+            certificate_principal: None,
             local: self.address,
             peer,
         };

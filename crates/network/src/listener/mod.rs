@@ -244,6 +244,7 @@ impl Bound {
         };
         let acceptor = accept::Acceptor {
             name: self.config.name.into(),
+            security_protocol: self.config.security_protocol,
             listener: self.listener,
             address: self.address,
             shared,

@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use dohle_model::acl::{AclEntry, AclOperation, PatternType, PermissionType, ResourceType};
 use dohle_model::batch::{CommittedBatch, MetadataBatch};
-use dohle_model::ids::{BrokerEpoch, LeaderEpoch, PartitionEpoch, ProducerId};
+use dohle_model::client_quota::{QuotaEntity, QuotaValue};
+use dohle_model::ids::{BrokerEpoch, LeaderEpoch, PartitionEpoch, ProducerId, Uuid};
 use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
 use dohle_model::record::{
     BrokerRegistration, BrokerRegistrationChange, ConfigResource, Endpoint, MetadataRecord,
     PartitionChange, SecurityProtocol, SupportedFeature,
 };
+use dohle_model::scram::{ScramCredential, ScramMechanism};
 use dohle_model::{NodeId, TopicName};
 
 use super::{
@@ -142,6 +146,39 @@ pub fn record_to_wire(record: &MetadataRecord) -> v1::MetadataRecord {
                 id: uuid_to_wire(*id),
             })
         }
+        MetadataRecord::AccessControlEntry { id, entry } => {
+            Record::AccessControlEntry(acl_to_wire(*id, entry))
+        }
+        MetadataRecord::RemoveAccessControlEntry { id } => {
+            Record::RemoveAccessControlEntry(v1::RemoveAccessControlEntry {
+                id: uuid_to_wire(*id),
+            })
+        }
+        MetadataRecord::UserScramCredential {
+            user,
+            mechanism,
+            credential,
+        } => Record::UserScramCredential(v1::UserScramCredential {
+            user: user.to_string(),
+            mechanism: *mechanism as u32,
+            salt: Bytes::copy_from_slice(&credential.salt),
+            stored_key: Bytes::copy_from_slice(&credential.stored_key),
+            server_key: Bytes::copy_from_slice(&credential.server_key),
+            iterations: credential.iterations,
+        }),
+        MetadataRecord::RemoveUserScramCredential { user, mechanism } => {
+            Record::RemoveUserScramCredential(v1::RemoveUserScramCredential {
+                user: user.to_string(),
+                mechanism: *mechanism as u32,
+            })
+        }
+        MetadataRecord::ClientQuota { entity, key, value } => {
+            Record::ClientQuota(v1::ClientQuota {
+                entity: Some(entity_to_wire(entity)),
+                key: key.clone(),
+                value: value.map(|value| value.0),
+            })
+        }
     };
     v1::MetadataRecord {
         record: Some(record),
@@ -228,7 +265,105 @@ pub fn record_from_wire(record: &v1::MetadataRecord) -> Result<MetadataRecord, C
         Record::ControllerActivated(activated) => MetadataRecord::ControllerActivated {
             id: uuid_from_wire("activation", &activated.id)?,
         },
+        Record::AccessControlEntry(acl) => MetadataRecord::AccessControlEntry {
+            id: uuid_from_wire("acl", &acl.id)?,
+            entry: acl_from_wire(acl)?,
+        },
+        Record::RemoveAccessControlEntry(acl) => MetadataRecord::RemoveAccessControlEntry {
+            id: uuid_from_wire("acl", &acl.id)?,
+        },
+        Record::UserScramCredential(record) => MetadataRecord::UserScramCredential {
+            user: record.user.as_str().into(),
+            mechanism: code("mechanism", record.mechanism, ScramMechanism::from_code)?,
+            credential: ScramCredential {
+                salt: Arc::from(&record.salt[..]),
+                stored_key: Arc::from(&record.stored_key[..]),
+                server_key: Arc::from(&record.server_key[..]),
+                iterations: record.iterations,
+            },
+        },
+        Record::RemoveUserScramCredential(record) => MetadataRecord::RemoveUserScramCredential {
+            user: record.user.as_str().into(),
+            mechanism: code("mechanism", record.mechanism, ScramMechanism::from_code)?,
+        },
+        Record::ClientQuota(quota) => {
+            let entity = quota.entity.as_ref();
+            MetadataRecord::ClientQuota {
+                entity: entity_from_wire(entity.ok_or(ConvertError::Missing("entity"))?)?,
+                key: quota.key.clone(),
+                value: quota.value.map(QuotaValue),
+            }
+        }
     })
+}
+
+/// Converts one of Kafka's codes.
+fn code<T>(
+    field: &'static str,
+    code: u32,
+    convert: impl FnOnce(i8) -> Option<T>,
+) -> Result<T, ConvertError> {
+    i8::try_from(code)
+        .ok()
+        .and_then(convert)
+        .ok_or_else(|| invalid(field, code))
+}
+
+fn acl_to_wire(id: Uuid, entry: &AclEntry) -> v1::AccessControlEntry {
+    v1::AccessControlEntry {
+        id: uuid_to_wire(id),
+        resource_type: entry.resource_type as u32,
+        pattern_type: entry.pattern_type as u32,
+        resource_name: entry.resource_name.to_string(),
+        principal: entry.principal.to_string(),
+        host: entry.host.to_string(),
+        operation: u32::from(entry.operation.code().unsigned_abs()),
+        permission: entry.permission as u32,
+    }
+}
+
+fn acl_from_wire(acl: &v1::AccessControlEntry) -> Result<AclEntry, ConvertError> {
+    Ok(AclEntry {
+        resource_type: code("resource_type", acl.resource_type, ResourceType::from_code)?,
+        pattern_type: code("pattern_type", acl.pattern_type, PatternType::from_code)?,
+        resource_name: acl.resource_name.as_str().into(),
+        principal: acl.principal.as_str().into(),
+        host: acl.host.as_str().into(),
+        operation: code("operation", acl.operation, AclOperation::from_code)?,
+        permission: code("permission", acl.permission, PermissionType::from_code)?,
+    })
+}
+
+fn entity_to_wire(entity: &QuotaEntity) -> v1::QuotaEntity {
+    let name = |name: &Option<Arc<str>>| {
+        Some(v1::QuotaEntityName {
+            name: name.as_deref().map(str::to_owned),
+        })
+    };
+    let (user, client_id, ip) = match entity {
+        QuotaEntity::User(user) => (name(user), None, None),
+        QuotaEntity::ClientId(client_id) => (None, name(client_id), None),
+        QuotaEntity::UserAndClientId(user, client_id) => (name(user), name(client_id), None),
+        QuotaEntity::Ip(ip) => (None, None, name(ip)),
+    };
+    v1::QuotaEntity {
+        user,
+        client_id,
+        ip,
+    }
+}
+
+fn entity_from_wire(entity: &v1::QuotaEntity) -> Result<QuotaEntity, ConvertError> {
+    let name = |entity: &v1::QuotaEntityName| entity.name.as_deref().map(Arc::from);
+    match (&entity.user, &entity.client_id, &entity.ip) {
+        (Some(user), None, None) => Ok(QuotaEntity::User(name(user))),
+        (None, Some(client_id), None) => Ok(QuotaEntity::ClientId(name(client_id))),
+        (Some(user), Some(client_id), None) => {
+            Ok(QuotaEntity::UserAndClientId(name(user), name(client_id)))
+        }
+        (None, None, Some(ip)) => Ok(QuotaEntity::Ip(name(ip))),
+        _ => Err(ConvertError::Missing("quota entity")),
+    }
 }
 
 fn change_from_wire(record: &v1::PartitionChange) -> Result<PartitionChange, ConvertError> {

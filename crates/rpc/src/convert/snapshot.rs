@@ -1,5 +1,7 @@
 //! Converts an image to a sequence of records in bounded chunks, and back.
 
+use std::sync::Arc;
+
 use dohle_model::delta::MetadataDelta;
 use dohle_model::ids::{BrokerEpoch, MetadataOffset, ProducerId, Uuid};
 use dohle_model::image::MetadataImage;
@@ -82,7 +84,41 @@ fn records(image: &MetadataImage) -> impl Iterator<Item = MetadataRecord> + '_ {
             value: Some(value.clone()),
         })
     });
-    features.chain(brokers).chain(topics).chain(configs)
+    features
+        .chain(brokers)
+        .chain(topics)
+        .chain(configs)
+        .chain(security_records(image))
+}
+
+fn security_records(image: &MetadataImage) -> impl Iterator<Item = MetadataRecord> + '_ {
+    let acls = image
+        .acls
+        .iter()
+        .map(|(id, entry)| MetadataRecord::AccessControlEntry {
+            id: *id,
+            entry: entry.as_ref().clone(),
+        });
+    let credentials = image
+        .scram_credentials
+        .iter()
+        .map(
+            |((user, mechanism), credential)| MetadataRecord::UserScramCredential {
+                user: Arc::clone(user),
+                mechanism: *mechanism,
+                credential: credential.as_ref().clone(),
+            },
+        );
+    let quotas = image.client_quotas.iter().flat_map(|(entity, quotas)| {
+        quotas
+            .iter()
+            .map(|(key, value)| MetadataRecord::ClientQuota {
+                entity: entity.clone(),
+                key: key.clone(),
+                value: Some(*value),
+            })
+    });
+    acls.chain(credentials).chain(quotas)
 }
 
 /// Collects the chunks of a snapshot into an image.
