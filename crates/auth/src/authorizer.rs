@@ -11,7 +11,8 @@ use crate::Principal;
 /// request.
 pub trait Authorizer: Debug + Send + Sync {
     /// Returns whether `principal`, connected from `host`, may carry out `operation` on the
-    /// resource. The cluster's name is `kafka-cluster`.
+    /// resource, which the request names. The cluster's name is `kafka-cluster`. An implementation
+    /// may log a denial: it is an attempt to do what is forbidden.
     fn is_allowed(
         &self,
         principal: &Principal,
@@ -20,7 +21,30 @@ pub trait Authorizer: Debug + Send + Sync {
         resource: (ResourceType, &str),
     ) -> bool;
 
-    /// Returns those of the resource's operations that are allowed.
+    /// Returns the same as [`Authorizer::is_allowed`], for a resource that the request does not
+    /// name, such as each topic when all topics are listed. A denial is not logged.
+    fn is_visible(
+        &self,
+        principal: &Principal,
+        host: IpAddr,
+        operation: Operation,
+        resource: (ResourceType, &str),
+    ) -> bool {
+        self.is_allowed(principal, host, operation, resource)
+    }
+
+    /// Returns whether `principal`, connected from `host`, may carry out `operation` on at least
+    /// one resource of the type, whether or not that resource exists. A producer is idempotent, for
+    /// example, if it may write to any topic (KIP-679). A denial is not logged.
+    fn is_allowed_for_any(
+        &self,
+        principal: &Principal,
+        host: IpAddr,
+        operation: Operation,
+        kind: ResourceType,
+    ) -> bool;
+
+    /// Returns those of the resource's operations that are allowed. Denials are not logged.
     fn allowed_operations(
         &self,
         principal: &Principal,
@@ -30,7 +54,7 @@ pub trait Authorizer: Debug + Send + Sync {
         let operations = resource.0.operations();
         operations
             .iter()
-            .filter(|operation| self.is_allowed(principal, host, *operation, resource))
+            .filter(|operation| self.is_visible(principal, host, *operation, resource))
             .collect()
     }
 }
@@ -46,6 +70,16 @@ impl Authorizer for AllowAll {
         _host: IpAddr,
         _operation: Operation,
         _resource: (ResourceType, &str),
+    ) -> bool {
+        true
+    }
+
+    fn is_allowed_for_any(
+        &self,
+        _principal: &Principal,
+        _host: IpAddr,
+        _operation: Operation,
+        _kind: ResourceType,
     ) -> bool {
         true
     }
@@ -76,6 +110,16 @@ mod tests {
             _host: IpAddr,
             operation: Operation,
             _resource: (ResourceType, &str),
+        ) -> bool {
+            matches!(operation, Operation::Read | Operation::Describe)
+        }
+
+        fn is_allowed_for_any(
+            &self,
+            _principal: &Principal,
+            _host: IpAddr,
+            operation: Operation,
+            _kind: ResourceType,
         ) -> bool {
             matches!(operation, Operation::Read | Operation::Describe)
         }

@@ -35,6 +35,19 @@ impl Authorizer for Deny {
             .push((format!("{principal} {name}"), operation));
         operation != self.0
     }
+
+    fn is_allowed_for_any(
+        &self,
+        principal: &Principal,
+        _host: IpAddr,
+        operation: Operation,
+        kind: ResourceType,
+    ) -> bool {
+        self.1
+            .lock()
+            .push((format!("{principal} any {kind:?}"), operation));
+        operation != self.0
+    }
 }
 
 /// Quotas that delay every request of one class.
