@@ -1,9 +1,12 @@
 //! The answers to DescribeConfigs for topics, groups and brokers: each property's value, the place
 //! where it was set, and the values that this place overrides (KIP-226, KIP-569).
 
+use std::collections::BTreeSet;
+
 use super::Properties;
 use super::definition::{ConfigDef, ConfigType};
 use super::effective::BrokerValues;
+use super::listener::ListenerProperty;
 use super::{Scope, definitions, find};
 
 /// The place where a value was set. The numbers are those of the protocol.
@@ -128,8 +131,8 @@ fn entry(
     }
 }
 
-/// Describes all properties of a broker: the defined ones, and any others in its file, whose values
-/// are hidden because they may be secrets.
+/// Describes all properties of a broker: the defined ones, those of single listeners, and any others
+/// in its file, whose values are hidden because they may be secrets.
 #[must_use]
 pub(crate) fn describe_broker(broker: &BrokerValues) -> Vec<DescribedConfig> {
     let mut described: Vec<_> = definitions(Scope::Broker)
@@ -139,26 +142,16 @@ pub(crate) fn describe_broker(broker: &BrokerValues) -> Vec<DescribedConfig> {
             broker_entry(def, broker.get(def.name), synonyms)
         })
         .collect();
-    for name in broker
-        .fixed
-        .keys()
-        .filter(|name| find(Scope::Broker, name).is_none())
-    {
-        described.push(DescribedConfig {
-            name: name.clone(),
-            value: None,
-            source: ConfigSource::StaticBroker,
-            is_read_only: true,
-            is_sensitive: true,
-            synonyms: vec![Synonym {
-                name: name.clone(),
-                value: None,
-                source: ConfigSource::StaticBroker,
-            }],
-            kind: None,
-            documentation: None,
-        });
-    }
+    let set: BTreeSet<&String> = layers(broker)
+        .into_iter()
+        .flat_map(|(layer, _)| layer.keys())
+        .collect();
+    let others = set.into_iter();
+    described.extend(
+        others
+            .filter(|name| find(Scope::Broker, name).is_none())
+            .map(|name| undefined_broker_entry(name, broker)),
+    );
     described.sort_by(|a, b| a.name.cmp(&b.name));
     described
 }
@@ -197,6 +190,46 @@ fn broker_entry(
     }
 }
 
+/// Describes a property that the tables do not have: one of a single listener, or an unknown one.
+fn undefined_broker_entry(name: &str, broker: &BrokerValues) -> DescribedConfig {
+    let def = ListenerProperty::parse(name).map(|property| property.def);
+    let is_sensitive = def.is_none_or(|def| def.kind.is_sensitive());
+    let shown = |value: &str| (!is_sensitive).then(|| value.to_owned());
+    let mut synonyms = Vec::new();
+    for (layer, source) in layers(broker) {
+        for name in std::iter::once(name).chain(def.map(|def| def.name)) {
+            if let Some(value) = layer.get(name) {
+                synonyms.push(Synonym {
+                    name: name.to_owned(),
+                    value: shown(value),
+                    source,
+                });
+            }
+        }
+    }
+    DescribedConfig {
+        name: name.to_owned(),
+        value: broker.set(name).and_then(shown),
+        source: synonyms
+            .first()
+            .map_or(ConfigSource::Default, |first| first.source),
+        is_read_only: true,
+        is_sensitive,
+        synonyms,
+        kind: def.map(|def| def.kind),
+        documentation: def.map(|def| def.documentation),
+    }
+}
+
+/// Returns the places where a broker's values are set, in the order of precedence.
+fn layers(broker: &BrokerValues) -> [(&Properties, ConfigSource); 3] {
+    [
+        (&*broker.dynamic_broker, ConfigSource::DynamicBroker),
+        (&*broker.dynamic_default, ConfigSource::DynamicDefaultBroker),
+        (&*broker.fixed, ConfigSource::StaticBroker),
+    ]
+}
+
 /// Returns the places that have a value for a property of brokers under any of its names. As in
 /// Kafka, the list starts with the first place that has the name itself.
 fn broker_synonyms(def: &ConfigDef, broker: &BrokerValues) -> Vec<Synonym> {
@@ -206,14 +239,9 @@ fn broker_synonyms(def: &ConfigDef, broker: &BrokerValues) -> Vec<Synonym> {
     } else {
         def.synonyms
     };
-    let layers = [
-        (&broker.dynamic_broker, ConfigSource::DynamicBroker),
-        (&broker.dynamic_default, ConfigSource::DynamicDefaultBroker),
-        (&broker.fixed, ConfigSource::StaticBroker),
-    ];
     let shown = |value: &str| (!def.kind.is_sensitive()).then(|| value.to_owned());
     let mut synonyms = Vec::new();
-    for (layer, source) in layers {
+    for (layer, source) in layers(broker) {
         for name in names {
             if let Some(value) = layer.get(*name) {
                 let (name, value) = ((*name).to_owned(), shown(value));

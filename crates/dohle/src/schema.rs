@@ -1,6 +1,9 @@
 //! Decides which dynamic configuration the controller accepts, from the definitions of properties.
 
-use dohle_config::{BrokerValues, ConfigDef, ConfigType, Scope, find, lookup};
+use dohle_config::{
+    BrokerValues, ConfigDef, ConfigType, LISTENER_PREFIX, ListenerProperty, Scope, UpdateMode,
+    find, lookup,
+};
 use dohle_controller::plan::ConfigSchema;
 use dohle_model::record::ConfigResource;
 
@@ -10,9 +13,6 @@ pub struct Definitions {
     /// The controller's properties.
     pub values: BrokerValues,
 }
-
-/// Prefixes of brokers' properties of one listener (KIP-103).
-const LISTENER_PREFIX: &str = "listener.name.";
 
 impl ConfigSchema for Definitions {
     fn check(&self, resource: &ConfigResource, name: &str, value: &str) -> Result<(), String> {
@@ -137,14 +137,9 @@ fn check_group(
 }
 
 fn check_broker(resource: &ConfigResource, name: &str, value: &str) -> Result<(), String> {
-    if let Some(rest) = name.strip_prefix(LISTENER_PREFIX) {
-        let known = rest
-            .split_once('.')
-            .and_then(|(_, base)| find(Scope::Broker, base));
-        return match known {
-            Some(def) if def.is_dynamic() => def.validate(value).map_err(|error| error.to_string()),
-            _ => Err(format!("Cannot update these configs dynamically: {name}")),
-        };
+    let for_all = matches!(resource, ConfigResource::BrokerDefault);
+    if name.starts_with(LISTENER_PREFIX) {
+        return check_listener(for_all, name, value);
     }
     let def = lookup(Scope::Broker, name).map_err(|error| error.to_string())?;
     if !def.is_dynamic() || def.needs_restart {
@@ -153,8 +148,7 @@ fn check_broker(resource: &ConfigResource, name: &str, value: &str) -> Result<()
              broker and restart it"
         ));
     }
-    let for_all = matches!(resource, ConfigResource::BrokerDefault);
-    if for_all && def.update_mode == dohle_config::UpdateMode::PerBroker {
+    if for_all && def.update_mode == UpdateMode::PerBroker {
         return Err(format!(
             "Cannot update these configs at default cluster level, broker id must be specified: \
              {name}"
@@ -163,10 +157,30 @@ fn check_broker(resource: &ConfigResource, name: &str, value: &str) -> Result<()
     def.validate(value).map_err(|error| error.to_string())
 }
 
+/// Checks a value of a property of one listener. `for_all` is whether it is set for all brokers.
+fn check_listener(for_all: bool, name: &str, value: &str) -> Result<(), String> {
+    match ListenerProperty::parse(name) {
+        Some(property) if property.def.is_dynamic() && !property.def.needs_restart => {
+            if for_all && property.def.update_mode == UpdateMode::PerBroker {
+                return Err(format!(
+                    "Cannot update these configs at default cluster level, broker id must be \
+                     specified: {name}"
+                ));
+            }
+            property
+                .validate(name, value)
+                .map_err(|error| error.to_string())
+        }
+        _ => Err(format!("Cannot update these configs dynamically: {name}")),
+    }
+}
+
 fn definition(resource: &ConfigResource, name: &str) -> Option<&'static ConfigDef> {
     match resource {
         ConfigResource::Topic(_) => find(Scope::Topic, name),
-        ConfigResource::Broker(_) | ConfigResource::BrokerDefault => find(Scope::Broker, name),
+        ConfigResource::Broker(_) | ConfigResource::BrokerDefault => {
+            find(Scope::Broker, name).or_else(|| Some(ListenerProperty::parse(name)?.def))
+        }
         ConfigResource::Group(_) => find(Scope::Group, name),
         ConfigResource::ClientMetrics(_) => None,
     }
@@ -220,6 +234,36 @@ mod tests {
         ];
         for (name, value, reason) in refused {
             assert_eq!(together(&[(name, value)]), Err(reason.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_property_of_one_listener_is_checked_like_the_property_without_prefix() {
+        let definitions = Definitions {
+            values: BrokerValues::default(),
+        };
+        let check = |resource, name: &str, value| {
+            let checked = definitions.check(&resource, name, value);
+            checked.map_err(|error| error.split(':').next().unwrap_or_default().to_owned())
+        };
+        let node = || ConfigResource::Broker(dohle_model::NodeId(1));
+        let auth = "listener.name.out.ssl.client.auth";
+        assert_eq!(check(node(), auth, "required"), Ok(()));
+        let refused = check(node(), auth, "maybe").unwrap_err();
+        assert!(refused.starts_with(auth), "{refused}");
+        let not_for_all = "Cannot update these configs at default cluster level, broker id must be \
+                           specified";
+        assert_eq!(
+            check(ConfigResource::BrokerDefault, auth, "required"),
+            Err(not_for_all.to_owned())
+        );
+        let fixed = Err("Cannot update these configs dynamically".to_owned());
+        for name in [
+            "listener.name.out.ssl.principal.mapping.rules",
+            "listener.name.out.log.dirs",
+            "listener.name.out",
+        ] {
+            assert_eq!(check(node(), name, "x"), fixed, "{name}");
         }
     }
 

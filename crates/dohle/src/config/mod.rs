@@ -15,7 +15,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dohle_config::keys::broker as keys;
-use dohle_config::{BrokerConfig, BrokerKey, BrokerValues, ConfigError, Properties, Scope, find};
+use dohle_config::{
+    BrokerConfig, BrokerKey, BrokerValues, ConfigError, ListenerProperty, Properties, Scope, find,
+};
 use dohle_log::directory::METADATA_LOG_DIR;
 use dohle_model::NodeId;
 
@@ -155,6 +157,8 @@ impl NodeConfig {
         for (name, value) in &sources.properties {
             if let Some(def) = find(Scope::Broker, name) {
                 def.validate(value)?;
+            } else if let Some(property) = ListenerProperty::parse(name) {
+                property.validate(name, value)?;
             }
         }
         let values = BrokerValues::fixed(Arc::new(sources.properties));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dohle_config::{Scope, Status, find, nearest};
+use dohle_config::{ListenerProperty, Scope, Status, find, nearest};
 
 use super::NodeConfig;
 
@@ -56,7 +56,8 @@ pub fn notices(config: &NodeConfig) -> Vec<String> {
     let mut sentences = BTreeMap::new();
     let given = config.properties().keys();
     for name in given.filter(|name| !config.completed.contains(*name)) {
-        match find(Scope::Broker, name) {
+        let def = find(Scope::Broker, name);
+        match def.or_else(|| Some(ListenerProperty::parse(name)?.def)) {
             Some(def) if def.status == Status::Honoured => {}
             Some(_) => ignored.push(name),
             None if OPEN_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) => {
