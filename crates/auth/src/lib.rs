@@ -1,9 +1,14 @@
-//! Principals, and who decides about the operations that they may carry out.
+//! Principals, how they prove who they are, and who decides about the operations that they may
+//! carry out.
 //!
 //! Pure: no runtime, files, clock or randomness.
 
 mod authorizer;
+pub mod jaas;
 mod principal;
+pub mod sasl;
+mod secret;
 
 pub use authorizer::{AllowAll, Authorizer};
 pub use principal::Principal;
+pub use secret::{Secret, is_same_secret};

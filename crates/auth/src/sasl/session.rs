@@ -1,0 +1,490 @@
+//! The authentication of one connection: SaslHandshake, tokens, and later the same again
+//! (KIP-43, KIP-152, KIP-368).
+//!
+//! ```text
+//! Handshake ─▶ Tokens ─▶ Authenticated ─▶ Tokens (re-authentication) ─▶ Authenticated …
+//!     └───────────┴───────────────▶ Failed ◀──┘
+//! ```
+//!
+//! Source: `org.apache.kafka.common.security.authenticator.SaslServerAuthenticator`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Cause, Credentials, Exchange, Mechanism, NONCE_BYTES, Rejection, Step};
+
+/// Attempts to authenticate again within this time of the previous attempt are refused.
+const REAUTHENTICATION_INTERVAL_MIN: Duration = Duration::from_secs(1);
+
+/// A mechanism of a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnabledMechanism {
+    /// The mechanism.
+    pub mechanism: Mechanism,
+    /// `connections.max.reauth.ms`: how long a session lasts; `None` means that it does not end.
+    pub session_max: Option<Duration>,
+}
+
+/// The authentication of one connection.
+#[derive(Debug)]
+pub struct SaslSession {
+    enabled: Arc<[EnabledMechanism]>,
+    state: State,
+    /// The identity that an earlier authentication of the connection has proved.
+    identity: Option<Identity>,
+    last_reauthentication: Option<Instant>,
+}
+
+#[derive(Debug)]
+enum State {
+    Handshake,
+    Tokens(Tokens),
+    Authenticated,
+    Failed,
+}
+
+#[derive(Debug)]
+struct Tokens {
+    exchange: Exchange,
+    enabled: EnabledMechanism,
+    /// Whether tokens arrive as SaslAuthenticate requests, and not bare.
+    is_framed: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Identity {
+    user: Arc<str>,
+    mechanism: Mechanism,
+    /// When the session ends.
+    expires: Option<Instant>,
+}
+
+/// The answer to a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenAccepted {
+    /// The server's message.
+    pub message: Vec<u8>,
+    /// Whether the client is authenticated now.
+    pub is_done: bool,
+    /// How long the client's session lasts; zero while it is not authenticated, and when the
+    /// session does not end.
+    pub session_lifetime: Duration,
+}
+
+/// Why the connection is closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The client asks for a mechanism that is not enabled.
+    UnsupportedMechanism(String),
+    /// A message is not allowed now. The text is Kafka's.
+    IllegalState(String),
+    /// The client is not the one that it claims to be.
+    Rejected {
+        /// Why, for the log.
+        rejection: Rejection,
+        /// The mechanism that the client uses.
+        mechanism: Mechanism,
+        /// The text for the client.
+        text: String,
+    },
+}
+
+impl SaslSession {
+    /// Returns the authentication of a new connection.
+    #[must_use]
+    pub fn new(enabled: Arc<[EnabledMechanism]>) -> Self {
+        Self {
+            enabled,
+            state: State::Handshake,
+            identity: None,
+            last_reauthentication: None,
+        }
+    }
+
+    /// Returns the names of the enabled mechanisms.
+    pub fn enabled(&self) -> impl Iterator<Item = &'static str> {
+        self.enabled.iter().map(|enabled| enabled.mechanism.name())
+    }
+
+    /// Returns the user, when the client is authenticated.
+    #[must_use]
+    pub fn user(&self) -> Option<&Arc<str>> {
+        match (&self.state, &self.identity) {
+            (State::Authenticated, Some(identity)) => Some(&identity.user),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the next frame is a bare token, and not a request.
+    #[must_use]
+    pub fn expects_bare_token(&self) -> bool {
+        matches!(&self.state, State::Tokens(tokens) if !tokens.is_framed)
+    }
+
+    /// Returns whether the next SaslHandshake and SaslAuthenticate requests belong to this session;
+    /// otherwise they are out of place.
+    #[must_use]
+    pub fn expects_token(&self) -> bool {
+        matches!(self.state, State::Tokens(_))
+    }
+
+    /// Checks that a request other than SaslHandshake and SaslAuthenticate is allowed now.
+    ///
+    /// # Errors
+    /// When the client has to authenticate first, or again.
+    pub fn check_request(
+        &self,
+        api: &str,
+        is_api_versions: bool,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let refused = |during| {
+            let text = format!("Unexpected Kafka request of type {api} during SASL {during}.");
+            Err(Refusal::IllegalState(text))
+        };
+        match &self.state {
+            State::Handshake if is_api_versions => Ok(()),
+            State::Handshake => refused("handshake"),
+            State::Tokens(_) | State::Failed => refused("authentication"),
+            State::Authenticated => {
+                let expires = self.identity.as_ref().and_then(|identity| identity.expires);
+                match expires {
+                    Some(expires) if now > expires => Err(Refusal::IllegalState(
+                        "the session has expired, and the client has not authenticated again"
+                            .to_owned(),
+                    )),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Begins to authenticate with the mechanism that the client names. Returns `false` when the
+    /// request is out of place (ILLEGAL_SASL_STATE) and the session continues.
+    ///
+    /// # Errors
+    /// When the mechanism is not enabled, or the client is in the middle of an exchange.
+    pub fn on_handshake(
+        &mut self,
+        mechanism: &str,
+        version: i16,
+        now: Instant,
+    ) -> Result<bool, Refusal> {
+        match &self.state {
+            State::Handshake => {}
+            State::Authenticated => {
+                let since = |last| now.saturating_duration_since(last);
+                let is_soon = |last| since(last) < REAUTHENTICATION_INTERVAL_MIN;
+                if self.last_reauthentication.is_some_and(is_soon) {
+                    return Ok(false);
+                }
+                self.last_reauthentication = Some(now);
+            }
+            State::Tokens(_) | State::Failed => {
+                self.state = State::Failed;
+                return Err(Refusal::IllegalState(
+                    "Unexpected Kafka request of type SASL_HANDSHAKE during SASL authentication."
+                        .to_owned(),
+                ));
+            }
+        }
+        let known = |it: &&EnabledMechanism| it.mechanism.name() == mechanism;
+        let Some(enabled) = self.enabled.iter().find(known) else {
+            self.state = State::Failed;
+            let name = mechanism.chars().take(100).flat_map(char::escape_debug);
+            return Err(Refusal::UnsupportedMechanism(name.collect()));
+        };
+        self.state = State::Tokens(Tokens {
+            exchange: Exchange::new(enabled.mechanism),
+            enabled: enabled.clone(),
+            is_framed: version >= 1,
+        });
+        Ok(true)
+    }
+
+    /// Evaluates a token. `nonce` is fresh randomness.
+    ///
+    /// # Errors
+    /// When the client is rejected, or no token is expected.
+    pub fn on_token(
+        &mut self,
+        token: &[u8],
+        credentials: &dyn Credentials,
+        nonce: [u8; NONCE_BYTES],
+        now: Instant,
+    ) -> Result<TokenAccepted, Refusal> {
+        let State::Tokens(mut tokens) = std::mem::replace(&mut self.state, State::Failed) else {
+            let text = "Unexpected Kafka request of type SASL_AUTHENTICATE during SASL handshake.";
+            return Err(Refusal::IllegalState(text.to_owned()));
+        };
+        let mechanism = tokens.enabled.mechanism;
+        let refused = |rejection: Rejection, text: Option<String>| {
+            let text = text.or_else(|| rejection.cause.text_for_client());
+            let during = if self.identity.is_some() {
+                "re-authentication"
+            } else {
+                "authentication"
+            };
+            Refusal::Rejected {
+                rejection,
+                mechanism,
+                text: text.unwrap_or_else(|| {
+                    format!(
+                        "Authentication failed during {during} due to invalid credentials with \
+                         SASL mechanism {mechanism}"
+                    )
+                }),
+            }
+        };
+        if let Some(identity) = &self.identity
+            && identity.mechanism != mechanism
+        {
+            let text = format!(
+                "SASL mechanism '{mechanism}' requested by client is not supported for \
+                 re-authentication of mechanism '{}'",
+                identity.mechanism
+            );
+            let rejection = Rejection {
+                user: Some(Arc::clone(&identity.user)),
+                cause: Cause::OtherMechanism,
+            };
+            return Err(refused(rejection, Some(text)));
+        }
+        let step = tokens.exchange.step(token, credentials, nonce);
+        match step.map_err(|rejection| refused(rejection, None))? {
+            Step::Continue(message) => {
+                self.state = State::Tokens(tokens);
+                Ok(TokenAccepted {
+                    message,
+                    is_done: false,
+                    session_lifetime: Duration::ZERO,
+                })
+            }
+            Step::Done { message, user } => {
+                if let Some(before) = &self.identity
+                    && before.user != user
+                {
+                    let text = format!(
+                        "Cannot change principals during re-authentication from User.{}: User.{user}",
+                        before.user
+                    );
+                    let rejection = Rejection {
+                        user: Some(user),
+                        cause: Cause::OtherUser,
+                    };
+                    return Err(refused(rejection, Some(text)));
+                }
+                let session_max = tokens.enabled.session_max;
+                self.identity = Some(Identity {
+                    user,
+                    mechanism,
+                    expires: session_max.and_then(|max| now.checked_add(max)),
+                });
+                self.state = State::Authenticated;
+                Ok(TokenAccepted {
+                    message,
+                    is_done: true,
+                    session_lifetime: session_max.unwrap_or_default(),
+                })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dohle_model::scram::{ScramCredential, ScramMechanism};
+
+    use super::*;
+
+    /// Everybody's password is `secret`.
+    struct Everybody;
+
+    impl Credentials for Everybody {
+        fn is_plain_password(&self, _: &str, password: &str) -> bool {
+            password == "secret"
+        }
+
+        fn scram(&self, _: ScramMechanism, _: &str) -> (ScramCredential, bool) {
+            unreachable!("no test authenticates with SCRAM")
+        }
+    }
+
+    const HOUR: Duration = Duration::from_hours(1);
+    const NONCE: [u8; NONCE_BYTES] = [0; NONCE_BYTES];
+
+    fn session(session_max: Option<Duration>) -> SaslSession {
+        let enabled = |mechanism| EnabledMechanism {
+            mechanism,
+            session_max,
+        };
+        let sha_256 = Mechanism::Scram(ScramMechanism::Sha256);
+        SaslSession::new([enabled(Mechanism::Plain), enabled(sha_256)].into())
+    }
+
+    impl SaslSession {
+        fn plain(&mut self, message: &[u8], now: Instant) -> Result<TokenAccepted, Refusal> {
+            assert_eq!(self.on_handshake("PLAIN", 1, now), Ok(true));
+            self.on_token(message, &Everybody, NONCE, now)
+        }
+    }
+
+    fn text(refusal: Result<TokenAccepted, Refusal>) -> String {
+        match refusal {
+            Err(Refusal::Rejected { text, .. } | Refusal::IllegalState(text)) => text,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn only_api_versions_is_served_before_the_handshake_and_nothing_in_the_middle() {
+        let now = Instant::now();
+        let mut session = session(None);
+        assert_eq!(session.check_request("API_VERSIONS", true, now), Ok(()));
+        let refused = |text: &str| Err(Refusal::IllegalState(text.to_owned()));
+        assert_eq!(
+            session.check_request("METADATA", false, now),
+            refused("Unexpected Kafka request of type METADATA during SASL handshake.")
+        );
+        assert_eq!(session.user(), None);
+        assert_eq!(session.on_handshake("PLAIN", 1, now), Ok(true));
+        let in_the_middle = "Unexpected Kafka request of type X during SASL authentication.";
+        assert_eq!(
+            session.check_request("X", true, now),
+            refused(in_the_middle)
+        );
+        let accepted = session.on_token(b"\0alice\0secret", &Everybody, NONCE, now);
+        assert!(accepted.unwrap().is_done);
+        assert_eq!(session.check_request("METADATA", false, now), Ok(()));
+        assert_eq!(session.user().map(|user| &**user), Some("alice"));
+    }
+
+    #[test]
+    fn a_mechanism_that_is_not_enabled_is_refused() {
+        let now = Instant::now();
+        for mechanism in ["GSSAPI", "SCRAM-SHA-512", "plain", ""] {
+            let mut session = session(None);
+            let refused = session.on_handshake(mechanism, 1, now);
+            assert_eq!(
+                refused,
+                Err(Refusal::UnsupportedMechanism(mechanism.to_owned()))
+            );
+            assert!(
+                session.on_handshake("PLAIN", 1, now).is_err(),
+                "no second attempt"
+            );
+        }
+        assert_eq!(
+            session(None).enabled().collect::<Vec<_>>(),
+            ["PLAIN", "SCRAM-SHA-256"]
+        );
+    }
+
+    /// A client that chose a mechanism cannot go on with a weaker one.
+    #[test]
+    fn the_mechanism_does_not_change_in_the_middle_of_an_exchange() {
+        let now = Instant::now();
+        let mut session = session(None);
+        assert_eq!(session.on_handshake("SCRAM-SHA-256", 1, now), Ok(true));
+        assert!(session.on_handshake("PLAIN", 1, now).is_err());
+        let refused = session.on_token(b"\0alice\0secret", &Everybody, NONCE, now);
+        assert!(refused.is_err());
+        assert_eq!(session.user(), None);
+    }
+
+    #[test]
+    fn a_token_without_a_handshake_is_refused() {
+        let mut session = session(None);
+        let refused = session.on_token(b"\0alice\0secret", &Everybody, NONCE, Instant::now());
+        assert_eq!(
+            text(refused),
+            "Unexpected Kafka request of type SASL_AUTHENTICATE during SASL handshake."
+        );
+    }
+
+    #[test]
+    fn the_client_learns_why_it_is_rejected_and_cannot_try_again() {
+        let now = Instant::now();
+        let mut session = session(None);
+        let refused = session.plain(b"\0alice\0wrong", now);
+        assert_eq!(
+            text(refused),
+            "Authentication failed: Invalid username or password"
+        );
+        assert!(session.on_handshake("PLAIN", 1, now).is_err());
+        let again = session.on_token(b"\0alice\0secret", &Everybody, NONCE, now);
+        assert!(again.is_err());
+        let malformed = self::session(None).plain(b"\0\xff\0x", now);
+        assert_eq!(
+            text(malformed),
+            "Authentication failed during authentication due to invalid credentials with SASL \
+             mechanism PLAIN"
+        );
+    }
+
+    #[test]
+    fn tokens_are_bare_after_version_0_of_the_handshake() {
+        let now = Instant::now();
+        let mut session = session(None);
+        assert_eq!(session.on_handshake("PLAIN", 0, now), Ok(true));
+        assert!(session.expects_bare_token());
+        session
+            .on_token(b"\0alice\0secret", &Everybody, NONCE, now)
+            .unwrap();
+        assert!(!session.expects_bare_token());
+    }
+
+    #[test]
+    fn a_session_ends_unless_the_client_authenticates_again() {
+        let start = Instant::now();
+        let mut session = session(Some(HOUR));
+        let accepted = session.plain(b"\0alice\0secret", start).unwrap();
+        assert_eq!(accepted.session_lifetime, HOUR);
+        let later = start + HOUR;
+        assert_eq!(session.check_request("FETCH", false, later), Ok(()));
+        let late = later + Duration::from_millis(1);
+        assert!(session.check_request("FETCH", false, late).is_err());
+        session.plain(b"\0alice\0secret", late).unwrap();
+        assert_eq!(session.check_request("FETCH", false, late), Ok(()));
+        assert!(
+            session
+                .check_request("FETCH", false, late + HOUR * 2)
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn the_user_and_the_mechanism_stay_the_same() {
+        let start = Instant::now();
+        let mut session = session(Some(HOUR));
+        session.plain(b"\0alice\0secret", start).unwrap();
+        let later = start + Duration::from_mins(1);
+        assert_eq!(
+            text(session.plain(b"\0bob\0secret", later)),
+            "Cannot change principals during re-authentication from User.alice: User.bob"
+        );
+        assert_eq!(session.user(), None);
+        let mut session = self::session(Some(HOUR));
+        session.plain(b"\0alice\0secret", start).unwrap();
+        assert_eq!(session.on_handshake("SCRAM-SHA-256", 1, later), Ok(true));
+        assert_eq!(
+            text(session.on_token(b"n,,n=alice,r=x", &Everybody, NONCE, later)),
+            "SASL mechanism 'SCRAM-SHA-256' requested by client is not supported for \
+             re-authentication of mechanism 'PLAIN'"
+        );
+    }
+
+    #[test]
+    fn a_client_authenticates_again_at_most_once_a_second() {
+        let start = Instant::now();
+        let mut session = session(Some(HOUR));
+        session.plain(b"\0alice\0secret", start).unwrap();
+        session.plain(b"\0alice\0secret", start).unwrap();
+        let soon = start + Duration::from_millis(999);
+        assert_eq!(session.on_handshake("PLAIN", 1, soon), Ok(false));
+        assert!(session.user().is_some(), "the session continues");
+        session
+            .plain(b"\0alice\0secret", start + Duration::from_secs(1))
+            .unwrap();
+    }
+}
