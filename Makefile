@@ -10,7 +10,7 @@ DATA ?= ./data
 TAG ?= dohle:latest
 BASE ?=
 
-.PHONY: help run test test-unit test-wire record-wire test-cluster test-streams compat-deps image test-images fuzz bench lint unused deny advisories tidy
+.PHONY: help run test test-unit test-wire record-wire record-authorizer test-cluster test-streams compat-deps image test-images fuzz bench lint unused deny advisories tidy
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s $$'\t'
 
@@ -29,6 +29,10 @@ test-wire: ## answers on the wire, compared with those recorded from Apache Kafk
 
 record-wire: compat-deps ## record anew what Apache Kafka answers, in tests/wire; DOHLE_WIRE_API=EndTxn for one API
 	DOHLE_BIN=$(CURDIR)/tests/wire/kafka.sh DOHLE_LOG_CHECK=off $(CARGO) run --locked --bin record-wire
+
+record-authorizer: compat-deps ## record anew the verdicts of Kafka's StandardAuthorizer, in crates/auth/tests
+	java -Dstdout.encoding=UTF-8 -cp "target/compat/java/classes:target/compat/java/libs/*" \
+	  AuthorizerVerdicts 80 1 >crates/auth/tests/standard_authorizer.txt
 
 test-cluster: compat-deps ## real nodes, real clients; DOHLE_CORPUS_LINES=N for a quick run
 	DOHLE_KAFKA_LIBS=$(CURDIR)/target/compat/java/libs $(CARGO_TEST) --test kafka_clean

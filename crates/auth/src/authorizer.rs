@@ -10,6 +10,11 @@ use crate::Principal;
 /// Decides about operations. An implementation reads what it has in memory: it is asked for each
 /// request.
 pub trait Authorizer: Debug + Send + Sync {
+    /// Returns whether ACLs decide. Where they do not, APIs that change or list them are refused.
+    fn has_acls(&self) -> bool {
+        true
+    }
+
     /// Returns whether `principal`, connected from `host`, may carry out `operation` on the
     /// resource, which the request names. The cluster's name is `kafka-cluster`. An implementation
     /// may log a denial: it is an attempt to do what is forbidden.
@@ -64,6 +69,10 @@ pub trait Authorizer: Debug + Send + Sync {
 pub struct AllowAll;
 
 impl Authorizer for AllowAll {
+    fn has_acls(&self) -> bool {
+        false
+    }
+
     fn is_allowed(
         &self,
         _principal: &Principal,

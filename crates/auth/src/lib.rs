@@ -3,12 +3,14 @@
 //!
 //! Pure: no runtime, files, clock or randomness.
 
+mod acl;
 mod authorizer;
 pub mod jaas;
 mod principal;
 pub mod sasl;
 mod secret;
 
+pub use acl::{AclAuthorizer, AclSettings, InvalidSuperUser};
 pub use authorizer::{AllowAll, Authorizer};
 pub use principal::Principal;
 pub use secret::{Secret, is_same_secret};

@@ -81,8 +81,10 @@ impl MetadataDelta {
     /// Returns the difference between two whole images, for a broker that received a snapshot.
     #[must_use]
     pub fn between(before: &MetadataImage, after: &MetadataImage) -> Self {
-        let mut delta = Self::default();
-        delta.brokers = changed_keys(&before.brokers, &after.brokers).collect();
+        let mut delta = Self {
+            brokers: changed_keys(&before.brokers, &after.brokers).collect(),
+            ..Self::default()
+        };
         for id in before
             .topics
             .keys()
