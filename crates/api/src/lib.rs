@@ -15,11 +15,14 @@ mod api_versions;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
 pub mod context;
+mod create_acls;
 mod create_partitions;
 mod create_topics;
+mod delete_acls;
 mod delete_groups;
 mod delete_records;
 mod delete_topics;
+mod describe_acls;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
@@ -72,7 +75,7 @@ pub use verifier::VerifyTransactions;
 use std::sync::Arc;
 
 use context::Context;
-use dohle_auth::AllowAll;
+use dohle_auth::{AllowAll, Authorizer};
 use pipeline::Unlimited;
 use table::TABLE;
 
@@ -80,6 +83,13 @@ impl KafkaService {
     /// Creates the service of one node, which serves all APIs, allows everything and has no quotas.
     #[must_use]
     pub fn new(context: Arc<Context>) -> Arc<Self> {
-        Self::with(TABLE, context, Arc::new(AllowAll), Arc::new(Unlimited))
+        Self::authorized(context, Arc::new(AllowAll))
+    }
+
+    /// Creates the service of one node, which serves all APIs as far as `authorizer` allows, and
+    /// has no quotas.
+    #[must_use]
+    pub fn authorized(context: Arc<Context>, authorizer: Arc<dyn Authorizer>) -> Arc<Self> {
+        Self::with(TABLE, context, authorizer, Arc::new(Unlimited))
     }
 }

@@ -6,14 +6,15 @@ use dohle_protocol::ApiKey;
 use crate::pipeline::{Api, ThrottleClass, serve};
 use crate::{
     add_offsets_to_txn, add_partitions_to_txn, alter_configs, alter_partition_reassignments,
-    api_versions, consumer_group_describe, consumer_group_heartbeat, create_partitions,
-    create_topics, delete_groups, delete_records, delete_topics, describe_cluster,
-    describe_configs, describe_groups, describe_log_dirs, describe_producers, describe_quorum,
-    describe_topic_partitions, describe_transactions, elect_leaders, end_txn, fetch,
-    find_coordinator, heartbeat, init_producer_id, join_group, leave_group, list_config_resources,
-    list_groups, list_offsets, list_partition_reassignments, list_transactions, metadata,
-    offset_commit, offset_delete, offset_fetch, offset_for_leader_epoch, produce, sync_group,
-    txn_offset_commit, unregister_broker, update_features, write_txn_markers,
+    api_versions, consumer_group_describe, consumer_group_heartbeat, create_acls,
+    create_partitions, create_topics, delete_acls, delete_groups, delete_records, delete_topics,
+    describe_acls, describe_cluster, describe_configs, describe_groups, describe_log_dirs,
+    describe_producers, describe_quorum, describe_topic_partitions, describe_transactions,
+    elect_leaders, end_txn, fetch, find_coordinator, heartbeat, init_producer_id, join_group,
+    leave_group, list_config_resources, list_groups, list_offsets, list_partition_reassignments,
+    list_transactions, metadata, offset_commit, offset_delete, offset_fetch,
+    offset_for_leader_epoch, produce, sync_group, txn_offset_commit, unregister_broker,
+    update_features, write_txn_markers,
 };
 
 macro_rules! table {
@@ -79,6 +80,9 @@ pub(crate) static TABLE: &[Api] = table! {
     TxnOffsetCommit 0..=5 txn_offset_commit::handle,
         Request [TransactionalId Write, Group Read, Topic Read];
     OffsetForLeaderEpoch 2..=4 offset_for_leader_epoch::handle, Request [Topic Describe];
+    DescribeAcls 1..=3 describe_acls::handle, Request [Cluster Describe];
+    CreateAcls 1..=3 create_acls::handle, Request [Cluster Alter];
+    DeleteAcls 1..=3 delete_acls::handle, Request [Cluster Alter];
     DescribeConfigs 1..=4 describe_configs::handle,
         Request [Topic DescribeConfigs, Group DescribeConfigs, Cluster DescribeConfigs];
     AlterConfigs 0..=2 alter_configs::handle,

@@ -44,6 +44,8 @@ pub mod broker {
             "add.partitions.to.txn.retry.backoff.max.ms";
         ADD_PARTITIONS_TO_TXN_RETRY_BACKOFF_MS: Duration = "add.partitions.to.txn.retry.backoff.ms";
         ADVERTISED_LISTENERS: Vec<String> = "advertised.listeners";
+        ALLOW_EVERYONE_IF_NO_ACL_FOUND: bool = "allow.everyone.if.no.acl.found";
+        AUTHORIZER_CLASS_NAME: Option<String> = "authorizer.class.name";
         AUTO_CREATE_TOPICS_ENABLE: bool = "auto.create.topics.enable";
         AUTO_LEADER_REBALANCE_ENABLE: bool = "auto.leader.rebalance.enable";
         BROKER_HEARTBEAT_INTERVAL_MS: Duration = "broker.heartbeat.interval.ms";
@@ -142,6 +144,7 @@ pub mod broker {
         SOCKET_RECEIVE_BUFFER_BYTES: Option<u32> = "socket.receive.buffer.bytes";
         SOCKET_REQUEST_MAX_BYTES: usize = "socket.request.max.bytes";
         SOCKET_SEND_BUFFER_BYTES: Option<u32> = "socket.send.buffer.bytes";
+        SUPER_USERS: String = "super.users";
         TRANSACTION_MAX_TIMEOUT_MS: Duration = "transaction.max.timeout.ms";
         TRANSACTION_PARTITION_VERIFICATION_ENABLE: bool =
             "transaction.partition.verification.enable";

@@ -4,7 +4,11 @@
 //! Source: the packages `org.apache.kafka.common.acl` and `org.apache.kafka.common.resource`,
 //! `org.apache.kafka.security.authorizer.AclEntry`, and KIP-11, KIP-290.
 
+mod filter;
+
 use std::sync::Arc;
+
+pub use filter::{AclFilter, PatternFilter, Wanted};
 
 /// An operation that an ACL allows or denies. The discriminant is Kafka's code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -120,6 +124,12 @@ impl ResourceType {
         })
     }
 }
+
+/// The name of the one resource of the type Cluster.
+pub const CLUSTER_NAME: &str = "kafka-cluster";
+
+/// The name that in an ACL with the pattern type Literal matches every resource.
+pub const WILDCARD: &str = "*";
 
 /// A set of operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -42,6 +42,8 @@ forwarded! {
     IncrementalAlterConfigsRequestData 1..=1;
     DescribeQuorumRequestData 2..=2;
     UpdateFeaturesRequestData 2..=2;
+    CreateAclsRequestData 3..=3;
+    DeleteAclsRequestData 3..=3;
 }
 
 /// Encodes the body of a request.

@@ -93,6 +93,11 @@ impl Call {
         WorkOwner::client(self.request.client_address.ip())
     }
 
+    /// Returns whether an authorizer is configured that decides by ACLs.
+    pub fn has_acls(&self) -> bool {
+        self.authorizer.has_acls()
+    }
+
     /// Returns the `authorizedOperations` field for a resource (KIP-430).
     pub fn authorized_operations(&self, kind: ResourceType, name: &str) -> i32 {
         let RequestContext {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use dohle_auth::Authorizer;
 use dohle_model::record::{MetadataRecord, SecurityProtocol};
 use dohle_model::{ApiError, DirectoryId, IncarnationId, NodeId, ProducerId, TopicId};
 use dohle_protocol::messages::RequestHeaderData;
@@ -158,6 +159,11 @@ impl Broker {
             memory_pool: RequestMemoryPool::new(1 << 30),
             replicas,
         }
+    }
+
+    /// Serves new connections as far as `authorizer` allows.
+    pub fn authorize(&mut self, authorizer: Arc<dyn Authorizer>) {
+        self.service = KafkaService::authorized(Arc::clone(&self.context), authorizer);
     }
 
     pub async fn apply(&self, records: &[MetadataRecord]) {

@@ -1,5 +1,6 @@
 //! The handlers, against one broker with real logs in a temporary directory.
 
+mod acls;
 mod admin;
 mod coordinator;
 mod data;
@@ -9,6 +10,7 @@ pub(crate) mod harness;
 mod hostile;
 mod new_topics;
 mod offsets;
+mod permissions_page;
 mod readers;
 mod slow_readers;
 mod transactions;

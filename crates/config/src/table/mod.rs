@@ -25,7 +25,7 @@ pub(super) const BROKER: &[&[ConfigDef]] = &[
     transactions::TABLE,
 ];
 
-/// Brokers' properties that Apache Kafka does not have; part of [`BROKER`].
+/// Brokers' properties that are not in Apache Kafka's list; part of [`BROKER`].
 #[cfg(test)]
 pub(super) const OWN: &[ConfigDef] = own::TABLE;
 

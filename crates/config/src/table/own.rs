@@ -1,7 +1,8 @@
-//! Brokers' properties that Apache Kafka does not have.
+//! Brokers' properties that are not in Apache Kafka's list: those of its StandardAuthorizer, and
+//! Dohle's own.
 
 use crate::definition::ConfigDef;
-use crate::definition::ConfigType::{Boolean, Double, Long};
+use crate::definition::ConfigType::{Boolean, Double, Long, String};
 use crate::definition::Default::Value;
 use crate::definition::Importance::Low;
 use crate::definition::UpdateMode::ClusterWide;
@@ -9,6 +10,10 @@ use crate::definition::Validator::AtLeast;
 
 #[rustfmt::skip]
 pub(crate) const TABLE: &[ConfigDef] = &[
+    ConfigDef::new("allow.everyone.if.no.acl.found", Boolean, Value("false"), Low)
+        .honoured().internal()
+        .doc("With an authorizer: whether everyone may do everything with a resource that no ACL \
+             matches."),
     ConfigDef::new("log.dir.reserve.bytes", Long, Value("268435456"), Low)
         .check(AtLeast(0)).dynamic(ClusterWide).honoured()
         .doc("The bytes that are kept free in the file system of each log directory, and of the \
@@ -29,4 +34,8 @@ pub(crate) const TABLE: &[ConfigDef] = &[
     ConfigDef::new("log.scrub.max.bytes.per.second", Double, Value("4194304"), Low)
         .dynamic(ClusterWide).honoured()
         .doc("The most bytes that a pass reads per second, on average."),
+    ConfigDef::new("super.users", String, Value(""), Low)
+        .honoured().internal()
+        .doc("With an authorizer: the principals that may do everything, separated by semicolons, \
+             such as User:admin;User:CN=broker-1."),
 ];

@@ -15,6 +15,7 @@ use crate::definition::Validator::{AtLeast, Between, OneOf, OneOfAnyCase};
 #[rustfmt::skip]
 pub(super) const TABLE: &[ConfigDef] = &[
     ConfigDef::new("authorizer.class.name", String, Value(""), Low)
+        .honoured()
         .doc("The fully qualified name of a class that implements \
              <code>org.apache.kafka.server.authorizer.Authorizer</code> interface, which is \
              used by the broker for authorization."),

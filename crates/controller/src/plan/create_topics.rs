@@ -18,7 +18,7 @@ use super::new_partitions::{
     check_assignment, check_room, check_somebody_runs, place, registration, seed, to_i32,
 };
 use super::{
-    Draft, RECORDS_PER_REQUEST_MAX, capacity, code_and_message, configs, distinct, node_ids,
+    Draft, RECORDS_PER_REQUEST_MAX, capacity, code_and_message, configs, distinct, node_ids, nth_id,
 };
 
 struct Created {
@@ -41,7 +41,7 @@ pub fn create(
     let start = draft.records.len();
     let wanted = distinct(&request.topics, |topic| topic.name.as_str());
     for (index, (topic, times)) in wanted.into_iter().enumerate() {
-        let id = new_id(request_id, index);
+        let id = TopicId::from_bytes(nth_id(request_id, index).0);
         let room = RECORDS_PER_REQUEST_MAX.saturating_sub(draft.records.len() - start);
         let created = check_name(topic.name.as_str(), times)
             .and_then(|()| draft.attempt(|draft| create_one(draft, &mut names, topic, id, room)));
@@ -70,17 +70,6 @@ pub fn create(
         topics,
         ..CreateTopicsResponseData::default()
     }
-}
-
-/// Returns the id of the topic number `index` of a request; the first topic has the request's id.
-/// Ids within one request differ, because an odd number times `index` is different for each index.
-fn new_id(request: Uuid, index: usize) -> TopicId {
-    // Only bits below the UUID's variant change, so that the id stays a valid random UUID.
-    const COUNTED: u128 = (1 << 62) - 1;
-    const STEP: u128 = 0x9e37_79b9_7f4a_7c15;
-    let bits = u128::from_be_bytes(request.0);
-    let counted = bits.wrapping_add(STEP.wrapping_mul(index as u128)) & COUNTED;
-    TopicId::from_bytes(((bits & !COUNTED) | counted).to_be_bytes())
 }
 
 fn check_name(name: &str, times: usize) -> Result<(), ApiError> {

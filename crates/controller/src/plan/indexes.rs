@@ -1,22 +1,57 @@
 //! Indexes of the partitions that may need an election, so that no timer iterates over all
-//! partitions.
+//! partitions, and of the ACLs by their content.
 //!
 //! Invariant: after [`Indexes::replayed`] was called for every record of an image, `leaderless`
-//! contains exactly the image's partitions without a leader, and `imbalanced` exactly those whose
-//! leader is not their preferred replica.
+//! contains exactly the image's partitions without a leader, `imbalanced` exactly those whose
+//! leader is not their preferred replica, and `acls` exactly the image's ACLs.
 
+use std::sync::Arc;
+
+use dohle_model::acl::AclEntry;
 use dohle_model::delta::MetadataDelta;
 use dohle_model::image::MetadataImage;
-use dohle_model::{PartitionIndex, TopicId, TopicIdPartition};
-use imbl::OrdSet;
+use dohle_model::{PartitionIndex, TopicId, TopicIdPartition, Uuid};
+use imbl::{OrdMap, OrdSet};
 
-/// Indexes of partitions by their leadership; see the module. Clones are cheap.
+/// Indexes of partitions by their leadership, and of ACLs; see the module. Clones are cheap.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Indexes {
     /// Partitions without a leader.
     pub leaderless: OrdSet<TopicIdPartition>,
     /// Partitions with a leader that is not the preferred one.
     pub imbalanced: OrdSet<TopicIdPartition>,
+    /// The ACLs by their content.
+    pub acls: AclIds,
+}
+
+/// The ids of ACLs by their content.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AclIds {
+    ids: OrdSet<(Arc<AclEntry>, Uuid)>,
+    /// The ACLs of the image that was indexed last.
+    indexed: OrdMap<Uuid, Arc<AclEntry>>,
+}
+
+impl AclIds {
+    /// Returns the ids of the ACLs with this content: none or one, unless the metadata log has an
+    /// ACL twice.
+    pub fn ids(&self, entry: &AclEntry) -> impl Iterator<Item = Uuid> {
+        let entry = Arc::new(entry.clone());
+        let range = (Arc::clone(&entry), Uuid([0; 16]))..=(entry, Uuid([u8::MAX; 16]));
+        self.ids.range(range).map(|(_, id)| *id)
+    }
+
+    fn replayed(&mut self, image: &MetadataImage, delta: &MetadataDelta) {
+        for id in &delta.acls {
+            if let Some(removed) = self.indexed.get(id) {
+                self.ids.remove(&(Arc::clone(removed), *id));
+            }
+            if let Some(added) = image.acls.get(id) {
+                self.ids.insert((Arc::clone(added), *id));
+            }
+        }
+        self.indexed = image.acls.clone();
+    }
 }
 
 impl Indexes {
@@ -33,6 +68,12 @@ impl Indexes {
                 indexes.place(image, id);
             }
         }
+        indexes.acls = AclIds {
+            ids: (image.acls.iter())
+                .map(|(id, entry)| (Arc::clone(entry), *id))
+                .collect(),
+            indexed: image.acls.clone(),
+        };
         indexes
     }
 
@@ -44,6 +85,9 @@ impl Indexes {
         }
         for id in &delta.partitions {
             self.place(image, *id);
+        }
+        if !delta.acls.is_empty() {
+            self.acls.replayed(image, delta);
         }
     }
 

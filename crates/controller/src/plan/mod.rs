@@ -4,6 +4,7 @@
 //! records, and returns the response to send once they are committed. The draft replays each record
 //! at once, so plans that share a draft see each other's effects, and their records form one batch.
 
+pub mod acls;
 pub mod brokers;
 mod capacity;
 mod config_schema;
@@ -29,7 +30,7 @@ pub use indexes::Indexes;
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use dohle_model::{ApiError, NodeId, TopicId};
+use dohle_model::{ApiError, NodeId, TopicId, Uuid};
 use dohle_protocol::{KafkaString, text};
 
 /// The most partitions one request may create, and the most resources it may change: Kafka's
@@ -54,6 +55,18 @@ fn distinct<'a, T, K: Eq + Hash>(items: &'a [T], key: impl Fn(&'a T) -> K) -> Ve
     // The count of a name is removed when it is returned, so that the name is returned only once.
     let once = |item: &'a T| Some((item, times.remove(&key(item))?));
     items.iter().filter_map(once).collect()
+}
+
+/// Returns the id of what the item number `index` of a request creates; the first has the request's
+/// id. Ids within one request differ, because an odd number times `index` is different for each
+/// index.
+fn nth_id(request: Uuid, index: usize) -> Uuid {
+    // Only bits below the UUID's variant change, so that the id stays a valid random UUID.
+    const COUNTED: u128 = (1 << 62) - 1;
+    const STEP: u128 = 0x9e37_79b9_7f4a_7c15;
+    let bits = u128::from_be_bytes(request.0);
+    let counted = bits.wrapping_add(STEP.wrapping_mul(index as u128)) & COUNTED;
+    Uuid(((bits & !COUNTED) | counted).to_be_bytes())
 }
 
 fn topic_id(bytes: &[u8]) -> Option<TopicId> {

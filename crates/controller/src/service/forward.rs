@@ -41,7 +41,8 @@ macro_rules! table {
     };
 }
 
-/// The administrative APIs. `id` is the id of the request, from which ids of new topics derive.
+/// The administrative APIs. `id` is the id of the request, from which the ids of what it creates
+/// derive.
 static TABLE: &[Row] = table! {
     CreateTopicsRequestData: planned(plan::create_topics::create);
     DeleteTopicsRequestData:
@@ -60,6 +61,9 @@ static TABLE: &[Row] = table! {
         planned(|draft, request, _id| plan::brokers::forget(draft, request));
     UpdateFeaturesRequestData:
         planned(|draft, request, _id| plan::features::update(draft, request));
+    CreateAclsRequestData: planned(plan::acls::create);
+    DeleteAclsRequestData:
+        planned(|draft, request, _id| plan::acls::delete(draft, request));
     DescribeQuorumRequestData: read(quorum::describe);
 };
 

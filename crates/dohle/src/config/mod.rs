@@ -4,6 +4,7 @@
 //! port bound; an error names the property, its value and the allowed values.
 
 mod address;
+mod authorizer;
 pub mod image;
 mod listeners;
 mod notices;
@@ -14,6 +15,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use dohle_auth::{AclSettings, InvalidSuperUser};
 use dohle_config::keys::broker as keys;
 use dohle_config::{
     BrokerConfig, BrokerKey, BrokerValues, ConfigError, ListenerProperty, Properties, Scope, find,
@@ -80,6 +82,17 @@ pub enum ConfigFault {
         /// Whether `advertised.listeners` contains this address.
         is_set: bool,
     },
+    /// An authorizer that Dohle does not have.
+    #[error(
+        "authorizer.class.name is {0:?}, a class that Dohle cannot run; allowed is {class} for \
+         Dohle's own authorizer, which decides by the same ACLs, or nothing to allow everyone \
+         everything",
+        class = authorizer::STANDARD_AUTHORIZER
+    )]
+    Authorizer(String),
+    /// A super user without a type.
+    #[error(transparent)]
+    SuperUser(#[from] InvalidSuperUser),
     /// The voters and this node contradict each other.
     #[error("{0}")]
     Voters(String),
@@ -130,6 +143,8 @@ pub struct NodeConfig {
     pub listeners: Listeners,
     /// `controller.quorum.voters`, or for a broker `controller.quorum.bootstrap.servers`.
     pub voters: Vec<Voter>,
+    /// The settings of the authorizer; `None` where everyone is allowed everything.
+    pub authorizer: Option<AclSettings>,
     /// `log.dirs`.
     pub log_dirs: Vec<PathBuf>,
     /// The directory that holds the metadata log's directory and a `meta.properties`.
@@ -172,6 +187,7 @@ impl NodeConfig {
             .get(&keys::METADATA_LOG_DIR)
             .map_or_else(|| log_dirs[0].clone(), PathBuf::from);
         let rack = reader.get(&keys::BROKER_RACK).map(str::to_owned);
+        let authorizer = authorizer::read(&values)?;
         let broker = BrokerConfig::resolve(&values);
         Ok(Self {
             node_id,
@@ -182,6 +198,7 @@ impl NodeConfig {
             rack,
             listeners,
             voters,
+            authorizer,
             log_dirs,
             metadata_log_dir,
             broker,

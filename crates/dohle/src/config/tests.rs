@@ -450,3 +450,48 @@ fn notices_name_ignored_and_unknown_properties() {
         num.io.threads, ssl.keystore.location"#]]
     .assert_eq(&folded(&notices(&config).join("\n")));
 }
+
+#[test]
+fn the_authorizer_is_kafkas_standard_one_or_none() {
+    const CLASS: &str = "org.apache.kafka.metadata.authorizer.StandardAuthorizer";
+    assert_eq!(accepted(&[]).authorizer, None);
+    assert_eq!(accepted(&[("super.users", "User:a")]).authorizer, None);
+    let config = accepted(&[
+        ("authorizer.class.name", CLASS),
+        ("super.users", "User:a;User:b"),
+        ("allow.everyone.if.no.acl.found", "true"),
+    ]);
+    let expected = dohle_auth::AclSettings::parse("User:b;User:a", true).unwrap();
+    assert_eq!(config.authorizer, Some(expected));
+    check_fault(
+        &[(
+            "authorizer.class.name",
+            "kafka.security.authorizer.AclAuthorizer",
+        )],
+        expect![[r#"
+            authorizer.class.name is
+            "kafka.security.authorizer.AclAuthorizer", a class that
+            Dohle cannot run; allowed is
+            org.apache.kafka.metadata.authorizer.StandardAuthorizer for
+            Dohle's own authorizer, which decides by the same ACLs, or
+            nothing to allow everyone everything"#]],
+    );
+    check_fault(
+        &[
+            ("authorizer.class.name", CLASS),
+            ("super.users", "User:a;admin"),
+        ],
+        expect![[r#"
+            super.users has "admin"; each super user has a type and a
+            name, such as User:admin, and ; separates them"#]],
+    );
+    check_fault(
+        &[
+            ("authorizer.class.name", CLASS),
+            ("allow.everyone.if.no.acl.found", "perhaps"),
+        ],
+        expect![[r#"
+            allow.everyone.if.no.acl.found is "perhaps"; allowed is true
+            or false"#]],
+    );
+}

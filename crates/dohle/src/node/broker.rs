@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use dohle_api::context::{Context, Coordinators};
 use dohle_api::{KafkaService, add_partitions_to_txn};
+use dohle_auth::{AclAuthorizer, AllowAll, Authorizer};
 use dohle_broker::metadata::{
     ControllerClient, ControllerEndpoint, ControllerSession, Feed, FeedConfig, FeedError,
     MetadataCache, SessionConfig, SessionError,
@@ -32,6 +33,7 @@ use dohle_network::listener::{Bound, Http2Service, Listener, Services, Shared};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::authorized_replicas::AuthorizedReplicas;
 use crate::advertised::{ListenerContext, advertised_listener_warnings, shared_addresses};
 use crate::config::{Address, NodeConfig, is_loopback};
 use crate::directories::fresh_id;
@@ -153,6 +155,12 @@ impl Broker {
         );
         let coordinators: Vec<Arc<dyn AnyCoordinator>> =
             vec![groups.clone(), transactions.coordinator()];
+        let acls = config.authorizer.clone().map(AclAuthorizer::new);
+        let acls = acls.map(Arc::new);
+        let authorizer: Arc<dyn Authorizer> = match &acls {
+            Some(acls) => Arc::clone(acls) as _,
+            None => Arc::new(AllowAll),
+        };
         let feed = Feed::start(
             FeedConfig {
                 cluster_id: start.cluster_id.to_owned(),
@@ -161,9 +169,12 @@ impl Broker {
             },
             Arc::clone(&client),
             Arc::clone(&cache),
-            Arc::new(CoordinatedPartitions {
-                partitions: LocalPartitions(Arc::clone(&partitions)),
-                coordinators: coordinators.clone(),
+            Arc::new(AuthorizedReplicas {
+                authorizer: acls.clone(),
+                replicas: CoordinatedPartitions {
+                    partitions: LocalPartitions(Arc::clone(&partitions)),
+                    coordinators: coordinators.clone(),
+                },
             }),
         );
         first_image(config.node_id, &cache, &session, &feed).await?;
@@ -191,7 +202,7 @@ impl Broker {
         let replication = Arc::new(Replication(replication));
         let open_files = Arc::clone(partitions.open_files());
         start.shared.keep_descriptors(move || open_files.promised());
-        let kafka = KafkaService::new(context);
+        let kafka = KafkaService::authorized(context, authorizer);
         let listeners = serve(start.ports, start.shared, config, &kafka, replication);
         let reporting = tokio::spawn(report_failed_dirs(
             Arc::clone(&partitions),

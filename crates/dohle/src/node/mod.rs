@@ -8,6 +8,7 @@
 //! Invariant: ports are bound before the broker registers, so advertised addresses accept
 //! connections; clients are served only once the replicas follow the metadata.
 
+mod authorized_replicas;
 mod broker;
 mod controller;
 mod fatal_error;

@@ -1,6 +1,7 @@
 //! Tests of the plans, as scripts: each line is a request, and the lines after it in the
 //! expectation are its changes.
 
+mod acls;
 mod elections;
 mod features;
 mod invariants;

@@ -1,0 +1,35 @@
+//! DeleteAcls, versions 1–3: removes the ACLs that filters select, and lists them (KIP-140,
+//! KIP-290; version 3 has the resource type User, KIP-373). Forwarded to the active controller.
+
+use dohle_model::{ApiError, ErrorCode};
+use dohle_protocol::messages::delete_acls_request::DeleteAclsRequestData;
+use dohle_protocol::messages::delete_acls_response::{
+    DeleteAclsFilterResult, DeleteAclsResponseData,
+};
+
+use super::{Call, wire};
+use crate::context::REQUEST_TIMEOUT;
+
+pub(super) async fn handle(call: Call, request: DeleteAclsRequestData) -> DeleteAclsResponseData {
+    if !call.has_acls() {
+        let error = ErrorCode::SecurityDisabled.because("No Authorizer is configured.");
+        return refused(&request, &error);
+    }
+    let deadline = call.request.received + REQUEST_TIMEOUT;
+    match call.forward(&request, deadline).await {
+        Ok((response, _)) => response,
+        Err(error) => refused(&request, &error),
+    }
+}
+
+fn refused(request: &DeleteAclsRequestData, error: &ApiError) -> DeleteAclsResponseData {
+    let result = DeleteAclsFilterResult {
+        error_code: error.code.code(),
+        error_message: Some(wire::text(&error.message)),
+        ..DeleteAclsFilterResult::default()
+    };
+    DeleteAclsResponseData {
+        filter_results: vec![result; request.filters.len()],
+        ..DeleteAclsResponseData::default()
+    }
+}
