@@ -10,9 +10,18 @@ DATA ?= ./data
 TAG ?= dohle:latest
 BASE ?=
 
-.PHONY: help run test test-unit test-wire record-wire record-authorizer test-cluster test-streams compat-deps image test-images fuzz bench lint unused deny advisories tidy
+# The binary that the tests of whole nodes and the bench run.
+DOHLE_BIN ?= $(CURDIR)/target/release/dohle
+
+.PHONY: help run binary test test-unit test-wire record-wire record-authorizer test-cluster test-streams compat-deps image test-images fuzz bench lint unused deny advisories tidy
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s $$'\t'
+
+test-wire test-cluster test-streams bench: export DOHLE_BIN := $(DOHLE_BIN)
+
+# Builds a release, unless DOHLE_BIN names another binary.
+binary:
+	$(if $(filter $(CURDIR)/target/release/dohle,$(DOHLE_BIN)),$(CARGO) build --release --locked --bin dohle)
 
 run: ## build, and run a cluster of three nodes until Ctrl-C, data under ./data
 	$(CARGO) build --release --locked --bin dohle
@@ -23,9 +32,8 @@ test: test-unit test-wire test-cluster ## all tests; installs the clients that t
 test-unit: ## tests of the crates, and the tidy test
 	$(CARGO_TEST)
 
-test-wire: ## answers on the wire, compared with those recorded from Apache Kafka
-	$(CARGO) build --release --locked --bin dohle
-	DOHLE_BIN=$${DOHLE_BIN:-$(CURDIR)/target/release/dohle} $(CARGO_TEST) --test wire
+test-wire: binary ## answers on the wire, compared with those recorded from Apache Kafka
+	$(CARGO_TEST) --test wire
 
 record-wire: compat-deps ## record anew what Apache Kafka answers, in tests/wire; DOHLE_WIRE_API=EndTxn for one API
 	DOHLE_BIN=$(CURDIR)/tests/wire/kafka.sh DOHLE_LOG_CHECK=off $(CARGO) run --locked --bin record-wire
@@ -34,16 +42,12 @@ record-authorizer: compat-deps ## record anew the verdicts of Kafka's StandardAu
 	java -Dstdout.encoding=UTF-8 -cp "target/compat/java/classes:target/compat/java/libs/*" \
 	  AuthorizerVerdicts 80 1 >crates/auth/tests/standard_authorizer.txt
 
-test-cluster: compat-deps ## real nodes, real clients; DOHLE_CORPUS_LINES=N for a quick run
+test-cluster: compat-deps binary ## real nodes, real clients; DOHLE_CORPUS_LINES=N for a quick run
 	DOHLE_KAFKA_LIBS=$(CURDIR)/target/compat/java/libs $(CARGO_TEST) --test kafka_clean
-	$(CARGO) build --release --locked --bin dohle
-	DOHLE_BIN=$${DOHLE_BIN:-$(CURDIR)/target/release/dohle} \
-	  $(CARGO_TEST) --test cluster -- --test-threads=$(TEST_THREADS)
+	$(CARGO_TEST) --test cluster -- --test-threads=$(TEST_THREADS)
 
-test-streams: compat-deps ## Kafka Streams, Connect, MirrorMaker and transactions, in full
-	$(CARGO) build --release --locked --bin dohle
-	DOHLE_PROGRAMS=full DOHLE_BIN=$${DOHLE_BIN:-$(CURDIR)/target/release/dohle} \
-	  $(CARGO_TEST) --test cluster -- --test-threads=1 streams:: connect:: mirror:: transactions::
+test-streams: compat-deps binary ## Kafka Streams, Connect, MirrorMaker and transactions, in full
+	DOHLE_PROGRAMS=full $(CARGO_TEST) --test cluster -- --test-threads=1 streams:: connect:: mirror:: transactions::
 
 compat-deps: ## install or build the clients that the cluster tests use, under target/compat
 	$(CARGO) fetch --locked
@@ -58,10 +62,8 @@ test-images: compat-deps ## the image and deploy/, with a Docker engine of its o
 fuzz: ## random input for the decoders, DURATION seconds of it (default 60) or DOHLE_FUZZ_CASES cases
 	tests/fuzz.sh
 
-bench: compat-deps ## throughput, CPU, latency and memory of three nodes; BENCH="--bytes N" and the like
-	$(CARGO) build --release --locked --bin dohle
-	DOHLE_BIN=$${DOHLE_BIN:-$(CURDIR)/target/release/dohle} \
-	  $(CARGO) run --locked --bin dohle-bench -- $(BENCH)
+bench: compat-deps binary ## throughput, CPU, latency and memory of three nodes; BENCH="--bytes N" and the like
+	$(CARGO) run --locked --bin dohle-bench -- $(BENCH)
 
 lint: ## formatting and clippy, warnings are errors
 	$(CARGO) fmt --all -- --check
