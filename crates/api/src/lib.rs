@@ -11,6 +11,7 @@ mod add_offsets_to_txn;
 pub mod add_partitions_to_txn;
 mod alter_configs;
 mod alter_partition_reassignments;
+mod alter_user_scram_credentials;
 mod api_versions;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
@@ -31,6 +32,7 @@ mod describe_producers;
 mod describe_quorum;
 mod describe_topic_partitions;
 mod describe_transactions;
+mod describe_user_scram_credentials;
 mod elect_leaders;
 mod end_txn;
 mod errors;
@@ -56,6 +58,8 @@ mod origin;
 mod pipeline;
 mod produce;
 mod resolve;
+mod sasl_authenticate;
+mod sasl_handshake;
 mod sync_group;
 mod table;
 #[cfg(test)]
@@ -68,8 +72,8 @@ mod verifier;
 mod wire;
 mod write_txn_markers;
 
-pub use pipeline::KafkaService;
 pub(crate) use pipeline::{CLUSTER, Call, ClientSoftware, Ordered, Respond};
+pub use pipeline::{KafkaService, SaslConfig, SaslListener};
 pub use verifier::VerifyTransactions;
 
 use std::sync::Arc;
@@ -83,13 +87,17 @@ impl KafkaService {
     /// Creates the service of one node, which serves all APIs, allows everything and has no quotas.
     #[must_use]
     pub fn new(context: Arc<Context>) -> Arc<Self> {
-        Self::authorized(context, Arc::new(AllowAll))
+        Self::authorized(context, Arc::new(AllowAll), Arc::default())
     }
 
-    /// Creates the service of one node, which serves all APIs as far as `authorizer` allows, and
-    /// has no quotas.
+    /// Creates the service of one node, which authenticates the clients of listeners with SASL,
+    /// serves all APIs as far as `authorizer` allows, and has no quotas.
     #[must_use]
-    pub fn authorized(context: Arc<Context>, authorizer: Arc<dyn Authorizer>) -> Arc<Self> {
-        Self::with(TABLE, context, authorizer, Arc::new(Unlimited))
+    pub fn authorized(
+        context: Arc<Context>,
+        authorizer: Arc<dyn Authorizer>,
+        sasl: Arc<SaslConfig>,
+    ) -> Arc<Self> {
+        Self::with(TABLE, context, authorizer, Arc::new(Unlimited), sasl)
     }
 }

@@ -6,14 +6,15 @@ use dohle_protocol::ApiKey;
 use crate::pipeline::{Api, ThrottleClass, serve};
 use crate::{
     add_offsets_to_txn, add_partitions_to_txn, alter_configs, alter_partition_reassignments,
-    api_versions, consumer_group_describe, consumer_group_heartbeat, create_acls,
-    create_partitions, create_topics, delete_acls, delete_groups, delete_records, delete_topics,
-    describe_acls, describe_cluster, describe_configs, describe_groups, describe_log_dirs,
-    describe_producers, describe_quorum, describe_topic_partitions, describe_transactions,
-    elect_leaders, end_txn, fetch, find_coordinator, heartbeat, init_producer_id, join_group,
-    leave_group, list_config_resources, list_groups, list_offsets, list_partition_reassignments,
-    list_transactions, metadata, offset_commit, offset_delete, offset_fetch,
-    offset_for_leader_epoch, produce, sync_group, txn_offset_commit, unregister_broker,
+    alter_user_scram_credentials, api_versions, consumer_group_describe, consumer_group_heartbeat,
+    create_acls, create_partitions, create_topics, delete_acls, delete_groups, delete_records,
+    delete_topics, describe_acls, describe_cluster, describe_configs, describe_groups,
+    describe_log_dirs, describe_producers, describe_quorum, describe_topic_partitions,
+    describe_transactions, describe_user_scram_credentials, elect_leaders, end_txn, fetch,
+    find_coordinator, heartbeat, init_producer_id, join_group, leave_group, list_config_resources,
+    list_groups, list_offsets, list_partition_reassignments, list_transactions, metadata,
+    offset_commit, offset_delete, offset_fetch, offset_for_leader_epoch, produce,
+    sasl_authenticate, sasl_handshake, sync_group, txn_offset_commit, unregister_broker,
     update_features, write_txn_markers,
 };
 
@@ -63,6 +64,7 @@ pub(crate) static TABLE: &[Api] = table! {
     SyncGroup 0..=5 sync_group::handle, Request [Group Read];
     DescribeGroups 0..=6 describe_groups::handle, Request [Group Describe];
     ListGroups 0..=5 list_groups::handle, Request [Cluster Describe, Group Describe];
+    SaslHandshake 0..=1 sasl_handshake::handle, Request [], before_authentication;
     ApiVersions 0..=4 api_versions::handle, Request [], before_authentication;
     CreateTopics 2..=7 create_topics::handle,
         ControllerMutation [Cluster Create, Topic Create, Topic DescribeConfigs];
@@ -83,6 +85,7 @@ pub(crate) static TABLE: &[Api] = table! {
     DescribeAcls 1..=3 describe_acls::handle, Request [Cluster Describe];
     CreateAcls 1..=3 create_acls::handle, Request [Cluster Alter];
     DeleteAcls 1..=3 delete_acls::handle, Request [Cluster Alter];
+    SaslAuthenticate 0..=2 sasl_authenticate::handle, Request [], before_authentication;
     DescribeConfigs 1..=4 describe_configs::handle,
         Request [Topic DescribeConfigs, Group DescribeConfigs, Cluster DescribeConfigs];
     AlterConfigs 0..=2 alter_configs::handle,
@@ -98,6 +101,10 @@ pub(crate) static TABLE: &[Api] = table! {
     ListPartitionReassignments 0..=0 list_partition_reassignments::handle,
         Request [Cluster Describe];
     OffsetDelete 0..=0 offset_delete::handle, Request [Group Delete, Topic Read];
+    DescribeUserScramCredentials 0..=0 describe_user_scram_credentials::handle,
+        Request [Cluster Describe];
+    AlterUserScramCredentials 0..=0 alter_user_scram_credentials::handle,
+        Request [Cluster Alter];
     DescribeQuorum 0..=2 describe_quorum::handle, Request [Cluster Describe];
     DescribeCluster 0..=2 describe_cluster::handle, Request [];
     DescribeProducers 0..=0 describe_producers::handle, Request [Topic Read];

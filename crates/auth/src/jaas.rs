@@ -1,7 +1,7 @@
 //! Parses the value of `sasl.jaas.config`.
 //!
-//! A value names a login module and its options:
-//! `org.apache.kafka.common.security.plain.PlainLoginModule required username="alice" password="…";`
+//! A value names a login module and its options, as in
+//! `org.apache.kafka.common.security.plain.PlainLoginModule required username="a" password="…";`.
 //! Nothing is loaded by that name: it selects one of the modules that are built in, and any other
 //! is refused (CVE-2023-25194). Errors name keys and modules, and never a value.
 //!

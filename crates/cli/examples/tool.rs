@@ -16,7 +16,7 @@ fn main() -> ExitCode {
             let host = Host {
                 server,
                 directories: |_, _| anyhow::bail!("the server is not in this program"),
-                format: |_, _, _| anyhow::bail!("the server is not in this program"),
+                format: |_, _, _, _| anyhow::bail!("the server is not in this program"),
                 inspect_voter: |_| anyhow::bail!("the server is not in this program"),
                 recover_quorum: |_| anyhow::bail!("the server is not in this program"),
             };

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use dohle_model::NodeId;
+use dohle_model::scram::{ScramCredential, ScramMechanism};
 
 /// Levels by the names of features.
 pub type FeatureLevels = BTreeMap<String, i16>;
@@ -20,12 +22,24 @@ pub struct Host {
     pub directories: fn(&Path, Option<&str>) -> anyhow::Result<NodeDirectories>,
     /// Gives the empty directories of the node with this properties file their identity in the
     /// cluster of this id. Those that have one already must be of the same cluster and node.
-    /// A new cluster finalizes the levels of features that are passed, if any.
-    pub format: fn(&Path, &str, Option<&FeatureLevels>) -> anyhow::Result<()>,
+    /// A new cluster finalizes the levels of features that are passed, if any, and begins with
+    /// these users.
+    pub format: fn(&Path, &str, Option<&FeatureLevels>, &[NewUser]) -> anyhow::Result<()>,
     /// What the stopped voter with this properties file holds of the metadata.
     pub inspect_voter: fn(&Path) -> anyhow::Result<VoterState>,
     /// Lets that voter lead alone when it starts the next time.
     pub recover_quorum: fn(&Path) -> anyhow::Result<()>,
+}
+
+/// A user that a new cluster begins with.
+#[derive(Debug, Clone)]
+pub struct NewUser {
+    /// The user's name.
+    pub name: Arc<str>,
+    /// The mechanism that the credential is for.
+    pub mechanism: ScramMechanism,
+    /// The credential.
+    pub credential: ScramCredential,
 }
 
 /// The directories in a node's configuration.

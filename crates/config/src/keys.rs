@@ -52,7 +52,10 @@ pub mod broker {
         BROKER_ID: Option<i32> = "broker.id";
         BROKER_RACK: Option<String> = "broker.rack";
         BROKER_SESSION_TIMEOUT_MS: Duration = "broker.session.timeout.ms";
+        CONNECTION_FAILED_AUTHENTICATION_DELAY_MS: Duration =
+            "connection.failed.authentication.delay.ms";
         CONNECTIONS_MAX_IDLE_MS: Option<Duration> = "connections.max.idle.ms";
+        CONNECTIONS_MAX_REAUTH_MS: Option<Duration> = "connections.max.reauth.ms";
         CONTROLLED_SHUTDOWN_ENABLE: bool = "controlled.shutdown.enable";
         CONTROLLER_LISTENER_NAMES: Vec<String> = "controller.listener.names";
         CONTROLLER_QUORUM_BOOTSTRAP_SERVERS: Vec<String> = "controller.quorum.bootstrap.servers";
@@ -139,6 +142,9 @@ pub mod broker {
         REPLICA_LAG_TIME_MAX_MS: Duration = "replica.lag.time.max.ms";
         REPLICA_SELECTOR_CLASS: Option<String> = "replica.selector.class";
         REQUEST_TIMEOUT_MS: Duration = "request.timeout.ms";
+        SASL_ENABLED_MECHANISMS: Vec<String> = "sasl.enabled.mechanisms";
+        SASL_JAAS_CONFIG: Option<String> = "sasl.jaas.config";
+        SASL_SERVER_MAX_RECEIVE_SIZE: usize = "sasl.server.max.receive.size";
         SECURITY_INTER_BROKER_PROTOCOL: String = "security.inter.broker.protocol";
         SOCKET_LISTEN_BACKLOG_SIZE: u32 = "socket.listen.backlog.size";
         SOCKET_RECEIVE_BUFFER_BYTES: Option<u32> = "socket.receive.buffer.bytes";

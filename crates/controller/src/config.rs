@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dohle_model::image::MetadataImage;
+use dohle_model::record::MetadataRecord;
 use dohle_model::{DirectoryId, NodeId, features};
 
 use crate::plan::{ConfigSchema, Settings};
@@ -66,6 +67,8 @@ pub struct ControllerConfig {
     pub leader_imbalance_check_interval: Duration,
     /// The levels of features that a new cluster finalizes.
     pub new_cluster_features: BTreeMap<String, i16>,
+    /// The users that a new cluster begins with.
+    pub new_cluster_users: Vec<MetadataRecord>,
     /// `num.partitions`.
     pub num_partitions: i32,
     /// `default.replication.factor`.
@@ -116,6 +119,7 @@ impl ControllerConfig {
             auto_leader_rebalance: true,
             leader_imbalance_check_interval: Duration::from_secs(300),
             new_cluster_features: features::defaults(),
+            new_cluster_users: Vec::new(),
             num_partitions: 1,
             default_replication_factor: 1,
             min_insync_replicas: 1,
@@ -131,6 +135,7 @@ impl ControllerConfig {
         Settings {
             controller: self.node_id,
             new_cluster_features: self.new_cluster_features.clone(),
+            new_cluster_users: self.new_cluster_users.clone(),
             num_partitions: self.num_partitions,
             default_replication_factor: self.default_replication_factor,
             min_insync_replicas: self.min_insync_replicas,

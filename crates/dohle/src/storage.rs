@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use dohle::config::{NodeConfig, Sources};
 use dohle::directories::{Directories, fresh_id};
-use dohle_cli::{NodeDirectories, VoterState};
+use dohle_cli::{NewUser, NodeDirectories, VoterState};
 use dohle_controller::new_cluster;
 use dohle_controller::raft::recovery;
 use dohle_log::directory::LogDirectory;
@@ -44,7 +44,7 @@ pub fn directories(file: &Path, cluster_id: Option<&str>) -> anyhow::Result<Node
 }
 
 /// Formats the empty ones of the directories. A new cluster finalizes `features`, if the operator
-/// chose them.
+/// chose them, and begins with `users`.
 ///
 /// # Errors
 /// When a directory is in use, belongs to another cluster or node, or cannot be written.
@@ -52,6 +52,7 @@ pub fn format(
     file: &Path,
     cluster_id: &str,
     features: Option<&BTreeMap<String, i16>>,
+    users: &[NewUser],
 ) -> anyhow::Result<()> {
     let config = NodeConfig::new(sources(file, Some(cluster_id))?, &hostname())?;
     let directories = Directories::open(&config, fresh_id)?;
@@ -62,6 +63,13 @@ pub fn format(
             .with_context(|| format!("format {}", config.metadata_dir().display()))?;
         if let Some(levels) = features {
             new_cluster::write_features(&config.metadata_dir(), levels)
+                .with_context(|| format!("format {}", config.metadata_dir().display()))?;
+        }
+        if !users.is_empty() {
+            let users = users
+                .iter()
+                .map(|user| (&*user.name, user.mechanism, &user.credential));
+            new_cluster::write_scram(&config.metadata_dir(), users)
                 .with_context(|| format!("format {}", config.metadata_dir().display()))?;
         }
     }

@@ -40,6 +40,7 @@ forwarded! {
     UnregisterBrokerRequestData 0..=0;
     AlterConfigsRequestData 2..=2;
     IncrementalAlterConfigsRequestData 1..=1;
+    AlterUserScramCredentialsRequestData 0..=0;
     DescribeQuorumRequestData 2..=2;
     UpdateFeaturesRequestData 2..=2;
     CreateAclsRequestData 3..=3;

@@ -28,7 +28,7 @@ pub mod messages {
 
 pub use foreign::Foreign;
 pub use forward::Forwarded;
-pub use frame::{FrameError, frame_length};
+pub use frame::{FrameError, FrameSizes, frame_length};
 pub use header::{HeaderError, RequestHeader};
 pub use inter_broker::InterBroker;
 pub use kacrab_protocol::generated::ApiKey;

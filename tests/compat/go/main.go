@@ -24,6 +24,7 @@ var commands = []command{
 	{"digest", "print the digest a corpus file must have once consumed", digestFile},
 	{"admin", "create, describe, alter and delete a topic", admin},
 	{"group", "be a member of a group", group},
+	{"secure", "produce and consume on a listener that authenticates", secure},
 	{"transactional", "copy records in transactions, step by step", transactional},
 	{"bench", "produce as fast as possible and print the throughput", bench},
 	{"paced", "produce at a fixed rate and print the latencies", paced},

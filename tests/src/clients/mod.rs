@@ -6,6 +6,7 @@ pub mod kafkajs;
 pub mod kcat;
 pub mod member;
 pub mod producer;
+pub mod secure;
 pub mod transactional;
 
 /// All codecs of Kafka.

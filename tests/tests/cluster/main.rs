@@ -26,6 +26,7 @@ mod quickstart;
 mod quickstart_snippets;
 mod quorum_disks;
 mod reassignment;
+mod security;
 mod start_and_stop;
 mod strays;
 mod streams;

@@ -177,6 +177,9 @@ pub enum ClusterError {
     /// The cluster refused the request.
     #[error("{0}")]
     Refused(Refusal),
+    /// The system provides no randomness.
+    #[error("the system provides no randomness")]
+    NoRandomness,
     /// An invalid address.
     #[error("{text:?} is not an address: {why}")]
     BadAddress {

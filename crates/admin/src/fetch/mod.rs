@@ -27,8 +27,8 @@ pub use self::partitions::{
 };
 pub use self::quorum::{Quorum, QuorumReplica, describe_quorum};
 pub use self::quotas::{
-    ClientQuotas, ScramCredential, alter_quotas, delete_scram_credentials, describe_quotas,
-    scram_credentials,
+    ClientQuotas, ScramChange, ScramCredential, alter_quotas, alter_scram_credential,
+    describe_quotas, scram_credentials,
 };
 pub use self::topics::{
     Names, Partition, Reassignment, Topic, TopicName, add_partitions, delete_topics,

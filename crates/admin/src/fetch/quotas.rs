@@ -1,7 +1,11 @@
 //! Quotas of users, clients and IP addresses, and users' SCRAM credentials.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
+use dohle_auth::Secret;
+use dohle_auth::sasl::{SALT_BYTES, salted_password};
+use dohle_model::scram::ScramMechanism;
 use kacrab_protocol::generated::{
     AlterClientQuotasRequestData, AlterUserScramCredentialsRequestData,
     DescribeClientQuotasRequestData, DescribeUserScramCredentialsRequestData, ErrorCode,
@@ -10,6 +14,7 @@ use kacrab_protocol::generated::{
     describe_client_quotas_request as describe_request,
     describe_user_scram_credentials_request as users_request,
 };
+use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::cluster::{Cluster, ClusterError, Target, check};
 
@@ -49,7 +54,11 @@ pub async fn describe_quotas(
         strict: true,
         ..DescribeClientQuotasRequestData::default()
     };
-    let answer = cluster.call_once(Target::Any, &request).await?;
+    let answer = match cluster.call_once(Target::Any, &request).await {
+        // A cluster without this request has no quotas.
+        Err(ClusterError::Unsupported { .. }) => return Ok(Vec::new()),
+        answer => answer?,
+    };
     let entries = answer.entries.unwrap_or_default().into_iter().map(|entry| {
         let entity = entry.entity.iter().map(|one| {
             let name = one.entity_name.as_ref().map(ToString::to_string);
@@ -139,26 +148,64 @@ pub async fn scram_credentials(
     Ok(found)
 }
 
-/// Deletes the SCRAM credentials that a user has of these mechanisms.
+/// A change of a user's SCRAM credential for one mechanism.
+#[derive(Debug, Clone)]
+pub enum ScramChange {
+    /// The credential is removed.
+    Delete,
+    /// The credential is created or replaced.
+    Set {
+        /// The password, which stays in this process.
+        password: Secret,
+        /// The number of iterations of PBKDF2.
+        iterations: NonZeroU32,
+    },
+}
+
+/// Changes the SCRAM credential of a user for one mechanism. The password is salted here, and is
+/// not sent.
 ///
 /// # Errors
 /// When the cluster does not answer, or refuses.
-pub async fn delete_scram_credentials(
+pub async fn alter_scram_credential(
     cluster: &Cluster,
     user: &str,
-    mechanisms: &[i8],
+    mechanism: ScramMechanism,
+    change: &ScramChange,
 ) -> Result<(), ClusterError> {
-    let deletions = mechanisms
-        .iter()
-        .map(|mechanism| scram_request::ScramCredentialDeletion {
-            name: user.to_owned().into(),
-            mechanism: *mechanism,
-            ..scram_request::ScramCredentialDeletion::default()
-        });
-    let request = AlterUserScramCredentialsRequestData {
-        deletions: deletions.collect(),
-        ..AlterUserScramCredentialsRequestData::default()
-    };
-    cluster.call_once(Target::Any, &request).await?;
+    let mut request = AlterUserScramCredentialsRequestData::default();
+    match change {
+        ScramChange::Delete => request
+            .deletions
+            .push(scram_request::ScramCredentialDeletion {
+                name: user.to_owned().into(),
+                mechanism: mechanism as i8,
+                ..scram_request::ScramCredentialDeletion::default()
+            }),
+        ScramChange::Set {
+            password,
+            iterations,
+        } => {
+            let mut salt = [0; SALT_BYTES];
+            SystemRandom::new()
+                .fill(&mut salt)
+                .map_err(|_| ClusterError::NoRandomness)?;
+            let salted = salted_password(mechanism, password.expose(), &salt, *iterations);
+            request
+                .upsertions
+                .push(scram_request::ScramCredentialUpsertion {
+                    name: user.to_owned().into(),
+                    mechanism: mechanism as i8,
+                    iterations: i32::try_from(iterations.get()).unwrap_or(i32::MAX),
+                    salt: salt.to_vec().into(),
+                    salted_password: salted.to_vec().into(),
+                    ..scram_request::ScramCredentialUpsertion::default()
+                });
+        }
+    }
+    let answer = cluster.call_once(Target::Any, &request).await?;
+    for result in &answer.results {
+        check(result.error_code, result.error_message.as_ref())?;
+    }
     Ok(())
 }

@@ -13,7 +13,7 @@ use dohle_model::ErrorCode;
 use dohle_model::acl::ResourceType;
 use dohle_network::connection::{self, Client, Malformed, MemoryPermit, Pending, ResponseAction};
 use dohle_protocol::messages::api_versions_response::{ApiVersion, ApiVersionsResponseData};
-use dohle_protocol::{ApiKey, HeaderError, RequestHeader};
+use dohle_protocol::{ApiKey, FrameSizes, HeaderError, RequestHeader};
 use tokio::time::Instant;
 
 use crate::context::Context;
@@ -23,15 +23,18 @@ mod meter;
 mod quotas;
 mod request;
 mod respond;
+mod sasl;
 
 pub(crate) use api::{Api, serve};
 pub(crate) use quotas::{ThrottleClass, Unlimited};
 pub(crate) use request::{Call, ClientSoftware, RequestContext};
 pub(crate) use respond::{Ordered, Respond};
+pub use sasl::{SaslConfig, SaslListener};
 
 use meter::RequestMeter;
 use quotas::Quotas;
 use request::Connection;
+use sasl::{Sasl, SaslStage};
 
 /// The name of the one resource of the type Cluster.
 pub(crate) const CLUSTER: &str = "kafka-cluster";
@@ -51,6 +54,7 @@ struct Node {
     context: Arc<Context>,
     authorizer: Arc<dyn Authorizer>,
     quotas: Arc<dyn Quotas>,
+    sasl: Arc<Sasl>,
     meter: RequestMeter,
 }
 
@@ -61,6 +65,7 @@ impl KafkaService {
         context: Arc<Context>,
         authorizer: Arc<dyn Authorizer>,
         quotas: Arc<dyn Quotas>,
+        sasl: Arc<SaslConfig>,
     ) -> Arc<Self> {
         Arc::new(Self {
             node: Arc::new(Node {
@@ -72,6 +77,7 @@ impl KafkaService {
                 context,
                 authorizer,
                 quotas,
+                sasl: Sasl::new(sasl),
                 meter: RequestMeter::new(table),
             }),
         })
@@ -88,11 +94,21 @@ impl Drop for Node {
 
 impl connection::Service for KafkaService {
     fn connect(&self, client: &Client) -> Box<dyn connection::Session> {
+        let sasl = SaslStage::new(&self.node.sasl, client);
+        let principal = match &sasl {
+            Some(_) => None,
+            None => Some(
+                client
+                    .certificate_principal
+                    .clone()
+                    .unwrap_or_else(Principal::anonymous),
+            ),
+        };
         Box::new(Session {
             node: Arc::clone(&self.node),
             client: client.clone(),
-            // All listeners accept anonymous clients: none authenticates yet.
-            principal: Some(Principal::anonymous()),
+            principal,
+            sasl,
             connection: Arc::default(),
         })
     }
@@ -104,11 +120,18 @@ struct Session {
     client: Client,
     /// `None` until the client has authenticated.
     principal: Option<Principal>,
+    /// The authentication of the connection; `None` on a listener without SASL.
+    sasl: Option<SaslStage>,
     connection: Arc<Connection>,
 }
 
 impl connection::Session for Session {
     fn call(&mut self, mut frame: Bytes, permit: MemoryPermit) -> Result<Pending, Malformed> {
+        if let Some(sasl) = self.sasl.as_mut().filter(|sasl| sasl.expects_bare_token()) {
+            let answer = sasl.on_bare_token(&frame, &self.node.context.image());
+            self.principal = sasl.principal();
+            return Ok(answer);
+        }
         let header = RequestHeader::decode(&mut frame).map_err(|error| {
             let (api, version) = match &error {
                 HeaderError::UnknownApi { key, version } => (key.to_string(), *version),
@@ -128,6 +151,11 @@ impl connection::Session for Session {
                 reason,
             })
     }
+
+    fn frame_sizes(&self, configured: FrameSizes) -> FrameSizes {
+        let sasl = self.sasl.as_ref();
+        sasl.map_or(configured, |sasl| sasl.frame_sizes(configured))
+    }
 }
 
 impl Session {
@@ -136,7 +164,7 @@ impl Session {
     /// # Errors
     /// The reason for which the connection is closed instead.
     fn serve(
-        &self,
+        &mut self,
         header: RequestHeader,
         body: Bytes,
         permit: MemoryPermit,
@@ -148,6 +176,13 @@ impl Session {
         let newest = api.newest(self.node.context.config.unstable_api_versions_enable);
         if !(api.version_min..=newest).contains(&header.version) {
             return unsupported(api, newest, &header);
+        }
+        if let Some(sasl) = &mut self.sasl {
+            let answer = sasl.on_request(&header, &body, &self.node.context)?;
+            self.principal = sasl.principal();
+            if let Some(answer) = answer {
+                return Ok(answer);
+            }
         }
         let request = self.authenticate(api, &header)?;
         self.authorize(api, &request)?;

@@ -76,6 +76,7 @@ fn session(service: &KafkaService) -> Session {
             peer: address,
         },
         principal: Some(Principal::anonymous()),
+        sasl: None,
         connection: Arc::default(),
     }
 }
@@ -127,7 +128,7 @@ async fn only_apis_that_may_run_before_authentication_do() {
         .iter()
         .filter(|api| api.before_authentication)
         .collect();
-    assert_eq!(early.len(), 1);
+    assert_eq!(early.len(), 3);
 }
 
 #[tokio::test]
@@ -136,7 +137,13 @@ async fn an_operation_on_the_cluster_that_is_not_allowed_is_refused() {
     let authorizer = Arc::new(Deny(Operation::Describe, Mutex::default()));
     let asked = Arc::clone(&authorizer);
     let context = Arc::clone(&broker.context);
-    let service = KafkaService::with(TABLE, context, authorizer, Arc::new(Unlimited));
+    let service = KafkaService::with(
+        TABLE,
+        context,
+        authorizer,
+        Arc::new(Unlimited),
+        Arc::default(),
+    );
     let mut session = session(&service);
     let mut body = BytesMut::new();
     messages::describe_log_dirs_request::DescribeLogDirsRequestData::default()
@@ -164,7 +171,8 @@ async fn a_request_over_its_quota_is_held_back() {
     let answered = |class| {
         let quotas = Arc::new(Slow(class, Duration::from_hours(1)));
         let context = Arc::clone(&broker.context);
-        let service = KafkaService::with(TABLE, context, Arc::new(AllowAll), quotas);
+        let service =
+            KafkaService::with(TABLE, context, Arc::new(AllowAll), quotas, Arc::default());
         let mut session = session(&service);
         let pending = session.call(frame(ApiKey::ApiVersions, 0, &[]), permit());
         answer(pending).now_or_never().is_some()

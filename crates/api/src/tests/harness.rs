@@ -163,7 +163,8 @@ impl Broker {
 
     /// Serves new connections as far as `authorizer` allows.
     pub fn authorize(&mut self, authorizer: Arc<dyn Authorizer>) {
-        self.service = KafkaService::authorized(Arc::clone(&self.context), authorizer);
+        self.service =
+            KafkaService::authorized(Arc::clone(&self.context), authorizer, Arc::default());
     }
 
     pub async fn apply(&self, records: &[MetadataRecord]) {

@@ -10,6 +10,7 @@
 
 mod client;
 mod credentials;
+mod failures;
 mod plain;
 mod scram;
 mod session;
@@ -21,6 +22,7 @@ use dohle_model::scram::ScramMechanism;
 
 pub use client::{ClientError, ClientExchange, ClientStep};
 pub use credentials::{Credentials, PlainUsers};
+pub use failures::{Failure, FailureLog, printable_user};
 pub use scram::{
     ITERATIONS_MAX, ITERATIONS_MIN, NONCE_BYTES, SALT_BYTES, ScramServer, ScramUsers, credential,
     salted_password,

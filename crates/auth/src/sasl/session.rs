@@ -265,7 +265,8 @@ impl SaslSession {
                     && before.user != user
                 {
                     let text = format!(
-                        "Cannot change principals during re-authentication from User.{}: User.{user}",
+                        "Cannot change principals during re-authentication from User.{}: \
+                         User.{user}",
                         before.user
                     );
                     let rejection = Rejection {

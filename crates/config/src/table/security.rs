@@ -20,12 +20,13 @@ pub(super) const TABLE: &[ConfigDef] = &[
              <code>org.apache.kafka.server.authorizer.Authorizer</code> interface, which is \
              used by the broker for authorization."),
     ConfigDef::new("connection.failed.authentication.delay.ms", Int, Value("100"), Low)
-        .check(AtLeast(0))
+        .check(AtLeast(0)).honoured()
         .doc("Connection close delay on failed authentication: this is the time (in \
              milliseconds) by which connection close will be delayed on authentication \
              failure. This must be configured to be less than connections.max.idle.ms to \
              prevent connection timeout."),
     ConfigDef::new("connections.max.reauth.ms", Long, Value("0"), Medium)
+        .honoured()
         .doc("When explicitly set to a positive number (the default is 0, not a positive \
              number), a session lifetime that will not exceed the configured value will be \
              communicated to v2.2.0 or later clients when they authenticate. The broker will \
@@ -77,12 +78,12 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .doc("The fully qualified name of a SASL client callback handler class that implements \
              the AuthenticateCallbackHandler interface."),
     ConfigDef::new("sasl.enabled.mechanisms", List, Value("GSSAPI"), Medium)
-        .dynamic(PerBroker)
+        .dynamic(PerBroker).honoured().with_restart()
         .doc("The list of SASL mechanisms enabled in the Kafka server. The list may contain any \
              mechanism for which a security provider is available. Only GSSAPI is enabled by \
              default."),
     ConfigDef::new("sasl.jaas.config", Password, Null, Medium)
-        .dynamic(PerBroker)
+        .dynamic(PerBroker).honoured().with_restart()
         .doc("JAAS login context parameters for SASL connections in the format used by JAAS \
              configuration files. JAAS configuration file format is described <a \
              href=\"https://docs.oracle.com/javase/8/docs/technotes/guides/security/jgss/tutori\
@@ -419,6 +420,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
              listener.name.sasl_ssl.plain.sasl.server.callback.handler.class=com.example.Custom\
              PlainCallbackHandler."),
     ConfigDef::new("sasl.server.max.receive.size", Int, Value("524288"), Medium)
+        .honoured()
         .doc("The maximum receive size allowed before and during initial SASL authentication. \
              Default receive size is 512KB. GSSAPI limits requests to 64K, but we allow upto \
              512KB by default for custom SASL mechanisms. In practice, PLAIN, SCRAM and OAUTH \

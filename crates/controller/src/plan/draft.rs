@@ -22,6 +22,8 @@ pub struct Settings {
     pub controller: NodeId,
     /// The levels of features that a new cluster finalizes.
     pub new_cluster_features: BTreeMap<String, i16>,
+    /// The users that a new cluster begins with.
+    pub new_cluster_users: Vec<MetadataRecord>,
     /// `num.partitions`.
     pub num_partitions: i32,
     /// `default.replication.factor`.

@@ -11,12 +11,15 @@ use dohle_protocol::text;
 
 use super::{Draft, configs};
 
-/// The first records of an active controller: the features of an empty cluster, and one value of
-/// `min.insync.replicas` for the whole cluster while eligible leader replicas are tracked.
+/// The first records of an active controller: the features and users of an empty cluster, and one
+/// value of `min.insync.replicas` for the whole cluster while eligible leader replicas are tracked.
 pub fn bootstrap(draft: &mut Draft) {
     if draft.image.features.is_empty() {
         for (name, level) in draft.settings.new_cluster_features.clone() {
             draft.push(MetadataRecord::FeatureLevel { name, level });
+        }
+        for user in draft.settings.new_cluster_users.clone() {
+            draft.push(user);
         }
     }
     if draft.elr_enabled() {

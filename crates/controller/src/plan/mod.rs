@@ -22,6 +22,7 @@ pub mod partitions;
 pub mod placement;
 pub mod producer_ids;
 pub mod reassignments;
+pub mod scram;
 
 pub use config_schema::{AnyConfig, ConfigSchema};
 pub use draft::{Draft, Note, Settings};

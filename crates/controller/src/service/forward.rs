@@ -64,6 +64,8 @@ static TABLE: &[Row] = table! {
     CreateAclsRequestData: planned(plan::acls::create);
     DeleteAclsRequestData:
         planned(|draft, request, _id| plan::acls::delete(draft, request));
+    AlterUserScramCredentialsRequestData:
+        planned(|draft, request, _id| plan::scram::alter(draft, request));
     DescribeQuorumRequestData: read(quorum::describe);
 };
 

@@ -27,6 +27,7 @@ fn listeners(host: &str, port: u16) -> Listeners {
         inter_broker: "PLAINTEXT".to_owned(),
         controller_name: "CONTROLLER".to_owned(),
         advertised_is_set: true,
+        protocols: BTreeMap::new(),
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Listeners {
     pub controller_name: String,
     /// Whether `advertised.listeners` was set.
     pub advertised_is_set: bool,
+    /// The security protocols of the listeners that this node binds.
+    pub protocols: BTreeMap<String, SecurityProtocol>,
 }
 
 /// The roles of a node.
@@ -76,6 +78,11 @@ impl Listeners {
         }
         check_protocol(values, &protocols, &controller_name)?;
         let inter_broker = inter_broker(values, roles, &broker, &protocols)?;
+        for name in [&controller_name, &inter_broker] {
+            if protocols.get(name) == Some(&SecurityProtocol::SaslPlaintext) {
+                return Err(ConfigFault::Security(name.clone()));
+            }
+        }
         let advertised_is_set = values.get(&keys::ADVERTISED_LISTENERS).is_some();
         let advertised = if roles.broker {
             advertised(values, &broker, &controller_names, hostname)?
@@ -95,6 +102,8 @@ impl Listeners {
                 ),
             ));
         }
+        let mut bound = protocols;
+        bound.retain(|name, _| listeners.iter().any(|address| address.name == *name));
         let broker = if roles.broker { broker } else { Vec::new() };
         let controller = controller.filter(|_| roles.controller);
         Ok(Self {
@@ -104,6 +113,7 @@ impl Listeners {
             inter_broker,
             controller_name,
             advertised_is_set,
+            protocols: bound,
         })
     }
 
@@ -120,9 +130,16 @@ impl Listeners {
                     0 => port(&address.name).unwrap_or(0),
                     chosen => chosen,
                 },
-                security_protocol: SecurityProtocol::Plaintext,
+                security_protocol: self.protocol(&address.name),
             })
             .collect()
+    }
+
+    /// Returns the security protocol of a listener that this node binds.
+    #[must_use]
+    pub fn protocol(&self, name: &str) -> SecurityProtocol {
+        let protocol = self.protocols.get(name).copied();
+        protocol.unwrap_or(SecurityProtocol::Plaintext)
     }
 }
 
@@ -248,7 +265,7 @@ fn check_protocol(
     name: &str,
 ) -> Result<(), ConfigFault> {
     match protocols.get(name) {
-        Some(SecurityProtocol::Plaintext) => Ok(()),
+        Some(SecurityProtocol::Plaintext | SecurityProtocol::SaslPlaintext) => Ok(()),
         Some(_) => Err(ConfigFault::Security(name.to_owned())),
         None => Err(values.invalid(
             &keys::LISTENER_SECURITY_PROTOCOL_MAP,

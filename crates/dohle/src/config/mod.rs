@@ -8,6 +8,7 @@ mod authorizer;
 pub mod image;
 mod listeners;
 mod notices;
+mod sasl;
 mod source;
 mod values;
 
@@ -15,6 +16,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use dohle_api::SaslConfig;
 use dohle_auth::{AclSettings, InvalidSuperUser};
 use dohle_config::keys::broker as keys;
 use dohle_config::{
@@ -63,10 +65,22 @@ pub enum ConfigFault {
     },
     /// A security protocol that is not supported yet.
     #[error(
-        "the listener {0} is mapped to TLS or SASL by listener.security.protocol.map; Dohle has \
-         neither yet, map it to PLAINTEXT (and keep the port inside a network you trust)"
+        "the listener {0} is mapped to a protocol that is not supported yet by \
+         listener.security.protocol.map: listeners for clients may be PLAINTEXT or SASL_PLAINTEXT, \
+         those that nodes use among themselves PLAINTEXT (keep their ports inside a network you \
+         trust)"
     )]
     Security(String),
+    /// A JAAS line that is wrong.
+    #[error("{name} of the listener {listener}: {reason}")]
+    Jaas {
+        /// The property.
+        name: String,
+        /// The listener.
+        listener: String,
+        /// What is wrong, without the values of options.
+        reason: String,
+    },
     /// An advertised address that means all interfaces, to which clients cannot connect.
     #[error(
         "{}: {name} would be advertised as {host}, which means all interfaces and is not an \
@@ -127,7 +141,7 @@ pub struct Voter {
 }
 
 /// A node's configuration.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct NodeConfig {
     /// `node.id`.
     pub node_id: NodeId,
@@ -149,6 +163,8 @@ pub struct NodeConfig {
     pub log_dirs: Vec<PathBuf>,
     /// The directory that holds the metadata log's directory and a `meta.properties`.
     pub metadata_log_dir: PathBuf,
+    /// The listeners with SASL.
+    pub sasl: Arc<SaslConfig>,
     /// The properties themselves.
     pub values: BrokerValues,
     /// The names of properties that were not set but completed with defaults.
@@ -181,6 +197,7 @@ impl NodeConfig {
         let roles = roles(&reader)?;
         let node_id = node_id(&reader)?;
         let listeners = Listeners::read(&reader, roles, hostname)?;
+        let sasl = Arc::new(sasl::read(&values, &listeners.protocols)?);
         let voters = voters(&reader, roles, node_id, &listeners)?;
         let log_dirs = log_dirs(&reader)?;
         let metadata_log_dir = reader
@@ -197,6 +214,7 @@ impl NodeConfig {
             completed: sources.completed,
             rack,
             listeners,
+            sasl,
             voters,
             authorizer,
             log_dirs,

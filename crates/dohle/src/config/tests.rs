@@ -246,10 +246,26 @@ fn listeners_that_cannot_be_right_are_refused_in_words() {
     check_fault(
         &[("listeners", "SSL://:9092,CONTROLLER://:9093")],
         expect![[r#"
-            the listener SSL is mapped to TLS or SASL by
-            listener.security.protocol.map; Dohle has neither yet, map
-            it to PLAINTEXT (and keep the port inside a network you
-            trust)"#]],
+            the listener SSL is mapped to a protocol that is not
+            supported yet by listener.security.protocol.map: listeners
+            for clients may be PLAINTEXT or SASL_PLAINTEXT, those that
+            nodes use among themselves PLAINTEXT (keep their ports
+            inside a network you trust)"#]],
+    );
+    check_fault(
+        &[
+            ("listeners", "PLAINTEXT://:9092,CONTROLLER://:9093"),
+            (
+                "listener.security.protocol.map",
+                "PLAINTEXT:PLAINTEXT,CONTROLLER:SASL_PLAINTEXT",
+            ),
+        ],
+        expect![[r#"
+            the listener CONTROLLER is mapped to a protocol that is not
+            supported yet by listener.security.protocol.map: listeners
+            for clients may be PLAINTEXT or SASL_PLAINTEXT, those that
+            nodes use among themselves PLAINTEXT (keep their ports
+            inside a network you trust)"#]],
     );
     check_fault(
         &[("listeners", "PLAINTEXT://0.0.0.0:9092,CONTROLLER://:9093")],

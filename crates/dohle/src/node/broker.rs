@@ -202,7 +202,8 @@ impl Broker {
         let replication = Arc::new(Replication(replication));
         let open_files = Arc::clone(partitions.open_files());
         start.shared.keep_descriptors(move || open_files.promised());
-        let kafka = KafkaService::authorized(context, authorizer);
+        let sasl = Arc::clone(&config.sasl);
+        let kafka = KafkaService::authorized(context, authorizer, sasl);
         let listeners = serve(start.ports, start.shared, config, &kafka, replication);
         let reporting = tokio::spawn(report_failed_dirs(
             Arc::clone(&partitions),

@@ -38,6 +38,7 @@ impl ControllerRole {
         if let Some(levels) = new_cluster::read_features(&config.metadata_dir)? {
             config.new_cluster_features = levels;
         }
+        config.new_cluster_users = new_cluster::read_scram(&config.metadata_dir)?;
         let controller = Controller::start(config).await?;
         let http2: Arc<Grpc> = Arc::new(Grpc::new(controller.routes()));
         let services = Services {

@@ -21,7 +21,6 @@ use anyhow::Context as _;
 use dohle_config::BrokerKey;
 use dohle_config::keys::broker as keys;
 use dohle_model::NodeId;
-use dohle_model::record::SecurityProtocol;
 use dohle_network::listener::{Bound, Limits, ListenerConfig, NetworkThreads, Shared};
 
 use crate::config::{Address, NodeConfig};
@@ -248,12 +247,12 @@ async fn bind(config: &NodeConfig, limits: &Limits) -> anyhow::Result<Ports> {
     let mut by_name = BTreeMap::new();
     let mut broker = Vec::new();
     for address in &config.listeners.broker {
-        let bound = Bound::bind(listener(address), limits).await?;
+        let bound = Bound::bind(listener(config, address), limits).await?;
         by_name.insert(address.name.clone(), bound.address().port());
         broker.push(bound);
     }
     let controller = match &config.listeners.controller {
-        Some(address) => Some(Bound::bind(listener(address), limits).await?),
+        Some(address) => Some(Bound::bind(listener(config, address), limits).await?),
         None => None,
     };
     Ok(Ports {
@@ -263,11 +262,11 @@ async fn bind(config: &NodeConfig, limits: &Limits) -> anyhow::Result<Ports> {
     })
 }
 
-fn listener(address: &Address) -> ListenerConfig {
+fn listener(config: &NodeConfig, address: &Address) -> ListenerConfig {
     ListenerConfig {
         name: address.name.clone(),
         host: address.host.clone(),
         port: address.port,
-        security_protocol: SecurityProtocol::Plaintext,
+        security_protocol: config.listeners.protocol(&address.name),
     }
 }

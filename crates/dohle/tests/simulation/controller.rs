@@ -47,6 +47,7 @@ impl Controller {
         let settings = Settings {
             controller: NodeId(1),
             new_cluster_features: dohle_model::features::defaults(),
+            new_cluster_users: Vec::new(),
             num_partitions: 1,
             default_replication_factor: 3,
             min_insync_replicas,

@@ -15,7 +15,7 @@ use std::{future::Future, io};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use dohle_protocol::frame::LENGTH_BYTES;
-use dohle_protocol::{FrameError, frame_length};
+use dohle_protocol::{FrameError, FrameSizes, frame_length};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{Instant, Sleep};
 
@@ -83,7 +83,7 @@ pub(super) struct Frames {
     trusted: usize,
     waiting: Option<Wait>,
     share: Share,
-    length_max: usize,
+    sizes: FrameSizes,
     times: FrameTimes,
     /// Wakes the connection to check a slow frame. Created for the first such frame.
     timer: Option<Pin<Box<Sleep>>>,
@@ -92,18 +92,23 @@ pub(super) struct Frames {
 }
 
 impl Frames {
-    pub fn new(memory_pool: &Arc<RequestMemoryPool>, length_max: usize, times: FrameTimes) -> Self {
+    pub fn new(memory_pool: &Arc<RequestMemoryPool>, sizes: FrameSizes, times: FrameTimes) -> Self {
         Self {
             buffer: BytesMut::new(),
             begun: None,
             trusted: 0,
             waiting: None,
             share: memory_pool.share(),
-            length_max,
+            sizes,
             times,
             timer: None,
             received: 0,
         }
+    }
+
+    /// Accepts frames of these sizes from the next one on.
+    pub fn accept(&mut self, sizes: FrameSizes) {
+        self.sizes = sizes;
     }
 
     /// Returns whether a part of a frame was read.
@@ -133,7 +138,7 @@ impl Frames {
             if self.begun.is_none()
                 && let Some(prefix) = self.buffer.first_chunk::<LENGTH_BYTES>()
             {
-                let length = match frame_length(*prefix, self.length_max) {
+                let length = match frame_length(*prefix, self.sizes) {
                     Ok(length) => length,
                     Err(error) => return Poll::Ready(Event::Refused(error)),
                 };

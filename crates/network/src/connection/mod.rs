@@ -29,6 +29,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use dohle_auth::Principal;
 use dohle_model::record::SecurityProtocol;
+use dohle_protocol::FrameSizes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
@@ -155,6 +156,18 @@ pub enum ResponseAction {
     /// Sends nothing and closes the connection, for this reason. A producer with acks=0 gets no
     /// response, so a closed connection is the only sign of an error.
     Close(String),
+    /// Sends this response, if there is one, and closes the connection. The session has logged why.
+    End(Option<Frame>),
+}
+
+impl ResponseAction {
+    /// Returns the response that is sent.
+    fn frame(&self) -> Option<&Frame> {
+        match self {
+            Self::Send(frame) | Self::End(Some(frame)) => Some(frame),
+            Self::Nothing | Self::Close(_) | Self::End(None) => None,
+        }
+    }
 }
 
 /// A request that is being served.
@@ -191,6 +204,12 @@ pub trait Session: Send {
     /// # Errors
     /// When the frame is not a valid request. The connection is closed then.
     fn call(&mut self, frame: Bytes, permit: MemoryPermit) -> Result<Pending, Malformed>;
+
+    /// Returns the sizes of frames that are accepted now. Called at the beginning and after each
+    /// call; `configured` are the sizes of requests.
+    fn frame_sizes(&self, configured: FrameSizes) -> FrameSizes {
+        configured
+    }
 }
 
 /// Limits of one connection.

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use dohle_protocol::FrameSizes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -71,10 +72,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         shutdown: CancellationToken,
     ) -> Self {
         let now = Instant::now();
+        let sizes = session.frame_sizes(FrameSizes::of_requests(limits.request_bytes_max));
         Self {
             stream,
             session,
-            frames: Frames::new(&memory_pool, limits.request_bytes_max, limits.frame_times),
+            frames: Frames::new(&memory_pool, sizes, limits.frame_times),
             slots: VecDeque::new(),
             waiting: 0,
             blocked: false,
@@ -102,7 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 assert!(self.waiting > 0, "a request ends, and none is in progress");
                 self.waiting -= 1;
                 self.blocked &= pending.pipelined;
-                if let ResponseAction::Send(frame) = &answer {
+                if let Some(frame) = answer.frame() {
                     self.outbox.expect(frame);
                 }
                 *slot = ResponseSlot::Done(answer);
@@ -117,6 +119,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Some(ResponseSlot::Done(ResponseAction::Send(frame))) => self.outbox.push(frame),
                 Some(ResponseSlot::Done(ResponseAction::Close(reason))) => {
                     self.close(End::Closed(reason));
+                    self.drop_slots();
+                }
+                Some(ResponseSlot::Done(ResponseAction::End(frame))) => {
+                    if let Some(frame) = frame {
+                        self.outbox.push(frame);
+                    }
+                    self.close(End::Quiet);
                     self.drop_slots();
                 }
                 Some(ResponseSlot::Done(ResponseAction::Nothing) | ResponseSlot::Waiting(_))
@@ -177,7 +186,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match event {
             // A frame is read only when its request may begin, and no other request began since.
             Event::Frame(frame, permit) => match self.session.call(frame, permit) {
-                Ok(pending) => return self.begin(pending, cx),
+                Ok(pending) => {
+                    let configured = FrameSizes::of_requests(self.limits.request_bytes_max);
+                    self.frames.accept(self.session.frame_sizes(configured));
+                    return self.begin(pending, cx);
+                }
                 Err(malformed) => return self.close(End::Refused(malformed.to_string())),
             },
             // Requests that began earlier are still answered.
@@ -195,7 +208,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn begin(&mut self, mut pending: Pending, cx: &mut Context<'_>) {
         match pending.answer.as_mut().poll(cx) {
             Poll::Ready(answer) => {
-                if let ResponseAction::Send(frame) = &answer {
+                if let Some(frame) = answer.frame() {
                     self.outbox.expect(frame);
                 }
                 self.slots.push_back(ResponseSlot::Done(answer));

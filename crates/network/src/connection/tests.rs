@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 
+mod sessions;
+
 /// A service that answers a request with its own bytes: at once, when the test permits it, or
 /// never.
 #[derive(Default)]
@@ -25,6 +27,8 @@ struct Echo {
     charges: Mutex<Vec<MemoryPermit>>,
     /// Bytes of stored records that were read.
     stored_read: Arc<AtomicUsize>,
+    /// The size of the largest frame that the session accepts; 0 for the configured one.
+    frame_bytes_max: AtomicUsize,
 }
 
 /// First bytes of requests, which select the response.
@@ -34,6 +38,8 @@ const GATED_EXCLUSIVE: u8 = 2;
 const SILENT: u8 = 3;
 const MALFORMED: u8 = 4;
 const HOLD_CHARGE: u8 = 5;
+const ENDING: u8 = 9;
+const ENDING_SILENTLY: u8 = 10;
 const STALLED_MAX: Duration = Duration::from_secs(1);
 /// Responses with records that are in the page cache, that are not, or that are lost halfway.
 const STORED: u8 = 6;
@@ -91,6 +97,16 @@ impl Session for Arc<Echo> {
         ]));
         let kind = frame[0];
         match kind {
+            ENDING | ENDING_SILENTLY => {
+                let answer = match answer {
+                    ResponseAction::Send(frame) if kind == ENDING => Some(frame),
+                    _ => None,
+                };
+                Ok(Pending {
+                    answer: Box::pin(std::future::ready(ResponseAction::End(answer))),
+                    pipelined: false,
+                })
+            }
             MALFORMED => {
                 let (api, reason) = ("Test".into(), "it is malformed".into());
                 Err(Malformed {
@@ -138,6 +154,17 @@ impl Session for Arc<Echo> {
                     pipelined: false,
                 })
             }
+        }
+    }
+
+    fn frame_sizes(&self, configured: FrameSizes) -> FrameSizes {
+        match self.frame_bytes_max.load(Ordering::Relaxed) {
+            0 => configured,
+            max => FrameSizes {
+                min: 1,
+                max,
+                property: "a test",
+            },
         }
     }
 }

@@ -28,25 +28,29 @@ fn digest_algorithm(mechanism: ScramMechanism) -> &'static digest::Algorithm {
 }
 
 /// Returns the size of the mechanism's keys in bytes.
-pub(super) fn key_bytes(mechanism: ScramMechanism) -> usize {
+pub(in crate::sasl) fn key_bytes(mechanism: ScramMechanism) -> usize {
     digest_algorithm(mechanism).output_len()
 }
 
 /// Returns `HMAC(key, data)`.
-pub(super) fn hmac(mechanism: ScramMechanism, key: &[u8], data: &[u8]) -> Zeroizing<Vec<u8>> {
+pub(in crate::sasl) fn hmac(
+    mechanism: ScramMechanism,
+    key: &[u8],
+    data: &[u8],
+) -> Zeroizing<Vec<u8>> {
     let key = hmac::Key::new(hmac_algorithm(mechanism), key);
     Zeroizing::new(hmac::sign(&key, data).as_ref().to_vec())
 }
 
 /// Returns `H(data)`.
-pub(super) fn hash(mechanism: ScramMechanism, data: &[u8]) -> Vec<u8> {
+pub(in crate::sasl) fn hash(mechanism: ScramMechanism, data: &[u8]) -> Vec<u8> {
     digest::digest(digest_algorithm(mechanism), data)
         .as_ref()
         .to_vec()
 }
 
 /// Returns the bitwise difference of two keys of the same size.
-pub(super) fn xor(a: &[u8], b: &[u8]) -> Zeroizing<Vec<u8>> {
+pub(in crate::sasl) fn xor(a: &[u8], b: &[u8]) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(a.iter().zip(b).map(|(a, b)| a ^ b).collect())
 }
 
@@ -74,12 +78,12 @@ pub fn salted_password(
 }
 
 /// Returns the key that proves the knowledge of the password.
-pub(super) fn client_key(mechanism: ScramMechanism, salted: &[u8]) -> Zeroizing<Vec<u8>> {
+pub(in crate::sasl) fn client_key(mechanism: ScramMechanism, salted: &[u8]) -> Zeroizing<Vec<u8>> {
     hmac(mechanism, salted, b"Client Key")
 }
 
 /// Returns the key that the server signs with.
-pub(super) fn server_key(mechanism: ScramMechanism, salted: &[u8]) -> Zeroizing<Vec<u8>> {
+pub(in crate::sasl) fn server_key(mechanism: ScramMechanism, salted: &[u8]) -> Zeroizing<Vec<u8>> {
     hmac(mechanism, salted, b"Server Key")
 }
 

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 
 /// The first message of a client.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct ClientFirst {
+pub(in crate::sasl) struct ClientFirst {
     /// Everything before `bare`: `n,,` or `n,a=NAME,`.
     pub gs2_header: String,
     /// The message without its header.
@@ -21,14 +21,14 @@ pub(super) struct ClientFirst {
 
 /// The first message of a server.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct ServerFirst {
+pub(in crate::sasl) struct ServerFirst {
     pub nonce: String,
     pub salt: Vec<u8>,
     pub iterations: u32,
 }
 
 /// The final message of a client.
-pub(super) struct ClientFinal {
+pub(in crate::sasl) struct ClientFinal {
     /// The message without the proof.
     pub without_proof: String,
     pub channel_binding: Vec<u8>,
@@ -37,7 +37,7 @@ pub(super) struct ClientFinal {
 }
 
 /// What is wrong with a message.
-pub(super) type Malformed = &'static str;
+pub(in crate::sasl) type Malformed = &'static str;
 
 fn text(message: &[u8]) -> Result<&str, Malformed> {
     if !message.is_ascii() || message.contains(&0) {
@@ -57,7 +57,7 @@ fn attribute<'a>(
 }
 
 /// Replaces the characters that a name must not contain.
-pub(super) fn escape_name(name: &str) -> String {
+pub(in crate::sasl) fn escape_name(name: &str) -> String {
     name.replace('=', "=3D").replace(',', "=2C")
 }
 
@@ -188,12 +188,14 @@ impl ClientFinal {
 }
 
 /// Returns the final message of a server that has authenticated its client.
-pub(super) fn server_final(signature: &[u8]) -> Vec<u8> {
+pub(in crate::sasl) fn server_final(signature: &[u8]) -> Vec<u8> {
     format!("v={}", STANDARD.encode(signature)).into_bytes()
 }
 
 /// Returns the signature in the final message of a server, or its error.
-pub(super) fn parse_server_final(message: &[u8]) -> Result<Result<Vec<u8>, String>, Malformed> {
+pub(in crate::sasl) fn parse_server_final(
+    message: &[u8],
+) -> Result<Result<Vec<u8>, String>, Malformed> {
     let mut parts = text(message)?.split(',');
     let first = parts.next();
     let verdict = match attribute(first, "e", "") {
@@ -207,7 +209,11 @@ pub(super) fn parse_server_final(message: &[u8]) -> Result<Result<Vec<u8>, Strin
 }
 
 /// Returns `AuthMessage`, which both sides sign.
-pub(super) fn auth_message(first_bare: &str, server_first: &str, without_proof: &str) -> String {
+pub(in crate::sasl) fn auth_message(
+    first_bare: &str,
+    server_first: &str,
+    without_proof: &str,
+) -> String {
     format!("{first_bare},{server_first},{without_proof}")
 }
 

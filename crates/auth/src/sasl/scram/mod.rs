@@ -3,15 +3,13 @@
 //! Source: `org.apache.kafka.common.security.scram.internals`. Like Kafka, passwords are not
 //! normalised with SASLprep, and names are ASCII.
 
-mod client;
-mod keys;
-mod message;
+pub(super) mod keys;
+pub(super) mod message;
 mod server;
 #[cfg(test)]
 mod tests;
 mod users;
 
-pub(super) use client::ScramClient;
 pub use keys::{ITERATIONS_MAX, ITERATIONS_MIN, SALT_BYTES, credential, salted_password};
 pub use server::ScramServer;
 pub use users::ScramUsers;
@@ -23,6 +21,6 @@ use base64::engine::general_purpose::STANDARD;
 pub const NONCE_BYTES: usize = 24;
 
 /// Returns a nonce as it is sent: printable, and without a comma.
-fn nonce_text(nonce: [u8; NONCE_BYTES]) -> String {
+pub(super) fn nonce_text(nonce: [u8; NONCE_BYTES]) -> String {
     STANDARD.encode(nonce)
 }

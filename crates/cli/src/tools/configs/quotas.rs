@@ -1,12 +1,16 @@
 //! Quotas of users, clients and IP addresses, and users' SCRAM credentials.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use anyhow::bail;
 use dohle_admin::{
-    ClientQuotas, Cluster, alter_quotas, delete_scram_credentials, describe_quotas,
+    ClientQuotas, Cluster, ScramChange, alter_quotas, alter_scram_credential, describe_quotas,
     scram_credentials,
 };
+use dohle_auth::Secret;
+use dohle_auth::sasl::ITERATIONS_MIN;
+use dohle_model::scram::ScramMechanism;
 use serde::Serialize;
 
 use super::entity::{Entities, Entity};
@@ -24,7 +28,6 @@ const OF_CLIENTS: [&str; 4] = [
     "controller_mutation_rate",
 ];
 const OF_IPS: [&str; 1] = ["connection_creation_rate"];
-const SCRAM: [(&str, i8); 2] = [("SCRAM-SHA-256", 1), ("SCRAM-SHA-512", 2)];
 
 /// The quotas of one entity, or of a combination of entities.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -107,8 +110,7 @@ async fn credentials(cluster: &Cluster, names: &[String]) -> anyhow::Result<Vec<
     let users = scram_credentials(cluster, names).await?;
     let lines = users.iter().map(|(user, credentials)| {
         let infos = credentials.iter().map(|(mechanism, iterations)| {
-            let known = SCRAM.iter().find(|(_, number)| number == mechanism);
-            let name = known.map_or("UNKNOWN", |(name, _)| name);
+            let name = ScramMechanism::from_code(*mechanism).map_or("UNKNOWN", |it| it.name());
             format!("{name}=iterations={iterations}")
         });
         let infos = join_with(", ", infos);
@@ -124,7 +126,7 @@ pub async fn alter(
     change: &Change,
 ) -> anyhow::Result<()> {
     let (first, name) = (entities.types[0], entities.names[0].as_str());
-    let is_scram = |name: &&String| SCRAM.iter().any(|(known, _)| known == name);
+    let is_scram = |name: &&String| ScramMechanism::from_name(name).is_some();
     let names = || change.add.keys().chain(&change.delete);
     let alone = entities.types == [Entity::User];
     if alone && names().any(|name| is_scram(&name)) {
@@ -175,7 +177,8 @@ async fn alter_values(
     Ok(alter_quotas(cluster, entity, &changes).await?)
 }
 
-/// Only deletions: a new password would have to be salted and hashed here.
+/// Changes each mechanism with a request of its own: a cluster refuses a request that changes a
+/// user twice.
 async fn alter_credentials(cluster: &Cluster, user: &str, change: &Change) -> anyhow::Result<()> {
     if user.is_empty() {
         return Ok(usage(
@@ -183,18 +186,58 @@ async fn alter_credentials(cluster: &Cluster, user: &str, change: &Change) -> an
              Credentials using --bootstrap-server.",
         )?);
     }
-    if !change.add.is_empty() {
-        bail!("SCRAM credentials can be described and deleted with this tool, but not added");
-    }
-    let mut mechanisms = Vec::new();
-    for name in &change.delete {
-        let Some((_, mechanism)) = SCRAM.iter().find(|(known, _)| known == name) else {
+    let mut changes = Vec::new();
+    let deletions = change.delete.iter().map(|name| (name, None));
+    let additions = change.add.iter().map(|(name, value)| (name, Some(value)));
+    for (name, value) in deletions.chain(additions) {
+        let Some(mechanism) = ScramMechanism::from_name(name) else {
             bail!(
                 "Cannot alter both quota and SCRAM credential configs simultaneously for 'users' \
                  using --bootstrap-server."
             );
         };
-        mechanisms.push(*mechanism);
+        let change = match value {
+            None => ScramChange::Delete,
+            Some(value) => scram_change(mechanism, value)?,
+        };
+        changes.push((mechanism, change));
     }
-    Ok(delete_scram_credentials(cluster, user, &mechanisms).await?)
+    for (mechanism, change) in changes {
+        alter_scram_credential(cluster, user, mechanism, &change).await?;
+    }
+    Ok(())
+}
+
+/// Reads `iterations=8192,password=secret`; the password may contain commas.
+pub fn scram_change(mechanism: ScramMechanism, value: &str) -> anyhow::Result<ScramChange> {
+    let invalid = || {
+        anyhow::anyhow!(
+            "Invalid credential property {mechanism}: the value must be \
+             [iterations=NUMBER,password=PASSWORD] or [password=PASSWORD]"
+        )
+    };
+    let (iterations, rest) = match value.strip_prefix("iterations=") {
+        Some(rest) => {
+            let (number, rest) = rest.split_once(',').ok_or_else(invalid)?;
+            (number, rest)
+        }
+        None => ("-1", value),
+    };
+    let password = rest.strip_prefix("password=").ok_or_else(invalid)?;
+    let iterations: i32 = iterations.parse().map_err(|_| invalid())?;
+    let iterations = match iterations {
+        -1 => ITERATIONS_MIN,
+        number => u32::try_from(number).unwrap_or(0),
+    };
+    let accepted = NonZeroU32::new(iterations).filter(|it| it.get() >= ITERATIONS_MIN);
+    let Some(iterations) = accepted else {
+        bail!(
+            "Iterations {iterations} is less than the minimum {ITERATIONS_MIN} required for \
+             {mechanism}"
+        );
+    };
+    Ok(ScramChange::Set {
+        password: Secret::new(password),
+        iterations,
+    })
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use dohle_admin::{ConfigEntry, ConfigSource};
+use dohle_admin::{ConfigEntry, ConfigSource, ScramChange};
+use dohle_model::scram::ScramMechanism;
 use expect_test::expect;
 
 use super::entity::{Entities, Entity};
-use super::quotas::{Quotas, render as render_quotas};
+use super::quotas::{Quotas, render as render_quotas, scram_change};
 use super::resources::{Described, render};
 use super::*;
 use crate::numbers::java_double;
@@ -40,6 +41,39 @@ fn entities_are_named_by_type_and_name_or_by_one_option() {
         of("--describe --entity-type brokers").unwrap().names.len(),
         0
     );
+}
+
+#[test]
+fn a_scram_credential_is_read_as_by_kafkas_tool_and_never_printed() {
+    let read = |value: &str| match scram_change(ScramMechanism::Sha256, value) {
+        Ok(ScramChange::Set {
+            password,
+            iterations,
+        }) => Ok((password.expose().to_owned(), iterations.get())),
+        Ok(ScramChange::Delete) => panic!("{value}"),
+        Err(error) => Err(error.to_string()),
+    };
+    let set = |password: &str, iterations| Ok((password.to_owned(), iterations));
+    assert_eq!(read("iterations=8192,password=a,b=c"), set("a,b=c", 8192));
+    assert_eq!(read("password=secret"), set("secret", 4096));
+    assert_eq!(read("iterations=-1,password=x"), set("x", 4096));
+    assert_eq!(
+        read("iterations=4095,password=x").unwrap_err(),
+        "Iterations 4095 is less than the minimum 4096 required for SCRAM-SHA-256"
+    );
+    for wrong in [
+        "swordfish",
+        "iterations=8192",
+        "iterations=x,password=swordfish",
+        "",
+    ] {
+        let error = read(wrong).unwrap_err();
+        assert!(
+            error.starts_with("Invalid credential property SCRAM-SHA-256"),
+            "{error}"
+        );
+        assert!(!error.contains("swordfish"), "{error}");
+    }
 }
 
 #[test]

@@ -4,20 +4,23 @@
 //! server, which the program around this crate passes in ([`crate::Host`]).
 
 mod recover_quorum;
+mod scram;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
+use dohle_auth::sasl::SALT_BYTES;
 use dohle_log::directory::MetaProperties;
 use dohle_model::features::{self, KAFKA_LEVELS, defaults_of};
 use kacrab_protocol::KafkaUuid;
+use ring::rand::{SecureRandom, SystemRandom};
 
 use super::strays;
 use crate::feature_levels::{
     METADATA_VERSION, display, metadata_version, parse, render_dependencies, render_mapping,
 };
-use crate::host::NodeDirectories;
+use crate::host::{NewUser, NodeDirectories};
 use crate::options::{Parsed, UsageError, all_of};
 use crate::tool_run::{Tool, ToolRun, Work, fail_if};
 
@@ -122,7 +125,8 @@ fn format(run: &ToolRun<'_>) -> anyhow::Result<()> {
         );
     }
     let features = features(parsed)?;
-    (run.host.format)(config, cluster_id, features.as_ref())?;
+    let users = users(parsed, features.as_ref())?;
+    (run.host.format)(config, cluster_id, features.as_ref(), &users)?;
     if left.is_empty() {
         run.print("All of the log directories are already formatted.\n")?;
     }
@@ -164,10 +168,30 @@ fn refuse_what_is_not_there(parsed: &Parsed, directories: &NodeDirectories) -> a
              1@host1:9093,2@host2:9093,3@host3:9093"
         );
     }
-    if parsed.has("add-scram") {
-        bail!("--add-scram is not supported: Dohle has no SCRAM credentials yet");
-    }
     Ok(())
+}
+
+/// The lowest `metadata.version` with SCRAM credentials (`3.5-IV2`).
+const SCRAM_LEVEL_MIN: i16 = 11;
+
+/// The users that a new cluster begins with.
+fn users(
+    parsed: &Parsed,
+    features: Option<&BTreeMap<String, i16>>,
+) -> anyhow::Result<Vec<NewUser>> {
+    let mut users = Vec::new();
+    for text in parsed.values("add-scram") {
+        let mut salt = [0; SALT_BYTES];
+        if SystemRandom::new().fill(&mut salt).is_err() {
+            bail!("the system provides no randomness");
+        }
+        users.push(scram::parse(text, salt)?);
+    }
+    let version = features.map_or(LEVEL, |levels| levels[METADATA_VERSION]);
+    if !users.is_empty() && version < SCRAM_LEVEL_MIN {
+        bail!("SCRAM is only supported in metadata.version 3.5-IV2 or later.");
+    }
+    Ok(users)
 }
 
 /// The levels that a new cluster finalizes: `None` when the operator chose none. Refused as by

@@ -9,6 +9,7 @@ mod membership;
 mod placement;
 mod reassignments;
 mod requests;
+mod scram;
 mod unclean;
 
 use std::fmt::Write as _;
@@ -64,6 +65,7 @@ fn settings() -> Settings {
     Settings {
         controller: NodeId(1),
         new_cluster_features: dohle_model::features::defaults(),
+        new_cluster_users: Vec::new(),
         num_partitions: 2,
         default_replication_factor: 3,
         min_insync_replicas: 1,

@@ -140,7 +140,7 @@ fn tool() {
     let host = Host {
         server: |_| ExitCode::FAILURE,
         directories: |_, _| anyhow::bail!("no server"),
-        format: |_, _, _| anyhow::bail!("no server"),
+        format: |_, _, _, _| anyhow::bail!("no server"),
         inspect_voter: |_| anyhow::bail!("no server"),
         recover_quorum: |_| anyhow::bail!("no server"),
     };

@@ -7,9 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use dohle_model::scram::ScramMechanism;
 use zeroize::Zeroizing;
 
-use super::message::{ServerFirst, auth_message, escape_name, parse_server_final};
-use super::{ITERATIONS_MIN, NONCE_BYTES, keys, nonce_text};
-use crate::sasl::client::{ClientError, ClientStep};
+use super::{ClientError, ClientStep};
+use crate::sasl::scram::message::{ServerFirst, auth_message, escape_name, parse_server_final};
+use crate::sasl::scram::{ITERATIONS_MIN, NONCE_BYTES, keys, nonce_text};
 use crate::{Secret, is_same_secret};
 
 /// The most iterations that a client computes: more than any server asks for, and about a second of
@@ -44,7 +44,7 @@ impl ScramClient {
         Self::with_nonce(mechanism, user, password, nonce_text(nonce))
     }
 
-    pub(super) fn with_nonce(
+    pub(in crate::sasl) fn with_nonce(
         mechanism: ScramMechanism,
         user: &str,
         password: Secret,

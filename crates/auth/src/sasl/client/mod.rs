@@ -1,10 +1,14 @@
 //! The client's side of the mechanisms.
 
+mod scram;
+
 use std::fmt;
 
-use super::scram::{NONCE_BYTES, ScramClient};
+use super::scram::NONCE_BYTES;
 use super::{Mechanism, plain};
 use crate::Secret;
+
+pub(super) use scram::ScramClient;
 
 /// The client's side of one exchange.
 pub struct ClientExchange {

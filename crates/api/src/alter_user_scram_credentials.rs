@@ -1,0 +1,40 @@
+//! AlterUserScramCredentials, version 0: sets and removes SCRAM credentials of users (KIP-554).
+//! Forwarded to the active controller.
+//!
+//! Clients send the salted password, never the password; the controller stores keys that are
+//! derived from it.
+
+use std::collections::BTreeSet;
+
+use dohle_protocol::messages::alter_user_scram_credentials_request::AlterUserScramCredentialsRequestData;
+use dohle_protocol::messages::alter_user_scram_credentials_response::{
+    AlterUserScramCredentialsResponseData, AlterUserScramCredentialsResult,
+};
+
+use super::{Call, wire};
+use crate::context::REQUEST_TIMEOUT;
+
+pub(super) async fn handle(
+    call: Call,
+    request: AlterUserScramCredentialsRequestData,
+) -> AlterUserScramCredentialsResponseData {
+    let deadline = call.request.received + REQUEST_TIMEOUT;
+    match call.forward(&request, deadline).await {
+        Ok((response, _)) => response,
+        Err(error) => {
+            let deleted = request.deletions.into_iter().map(|deletion| deletion.name);
+            let upserted = request.upsertions.into_iter().map(|it| it.name);
+            let users: BTreeSet<_> = deleted.chain(upserted).map(|it| it.to_string()).collect();
+            let result = |user: String| AlterUserScramCredentialsResult {
+                user: wire::text(&user),
+                error_code: error.code.code(),
+                error_message: Some(wire::text(&error.message)),
+                ..AlterUserScramCredentialsResult::default()
+            };
+            AlterUserScramCredentialsResponseData {
+                results: users.into_iter().map(result).collect(),
+                ..AlterUserScramCredentialsResponseData::default()
+            }
+        }
+    }
+}

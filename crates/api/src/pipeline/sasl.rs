@@ -1,0 +1,359 @@
+//! The authenticate stage of listeners with SASL: SaslHandshake 0–1 and SaslAuthenticate 0–2
+//! (KIP-43, KIP-152, KIP-368).
+//!
+//! The first request of a client is ApiVersions or SaslHandshake. Tokens follow, as
+//! SaslAuthenticate requests after SaslHandshake 1, and as bare frames after SaslHandshake 0. Any
+//! other request closes the connection until the client is authenticated. A failed authentication
+//! is answered, and its connection closed, after `connection.failed.authentication.delay.ms`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use dohle_auth::Principal;
+use dohle_auth::sasl::{
+    Credentials, EnabledMechanism, Failure, FailureLog, NONCE_BYTES, PlainUsers, Refusal,
+    SaslSession, ScramUsers, TokenAccepted, printable_user,
+};
+use dohle_model::ErrorCode;
+use dohle_model::image::MetadataImage;
+use dohle_model::scram::{ScramCredential, ScramMechanism};
+use dohle_network::connection::{Client, Frame, Pending, ResponseAction};
+use dohle_protocol::messages::sasl_authenticate_request::SaslAuthenticateRequestData;
+use dohle_protocol::messages::sasl_authenticate_response::SaslAuthenticateResponseData;
+use dohle_protocol::messages::sasl_handshake_request::SaslHandshakeRequestData;
+use dohle_protocol::messages::sasl_handshake_response::SaslHandshakeResponseData;
+use dohle_protocol::{
+    ApiKey, FrameSizes, KafkaString, Request, RequestHeader, Response, encode_response,
+};
+use parking_lot::Mutex;
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::time::Instant;
+
+use crate::context::Context;
+
+/// The SASL configuration of a node.
+#[derive(Debug, Default)]
+pub struct SaslConfig {
+    /// The listeners whose security protocol is SASL_PLAINTEXT or SASL_SSL, by name.
+    pub listeners: BTreeMap<String, Arc<SaslListener>>,
+    /// `connection.failed.authentication.delay.ms`.
+    pub failure_delay: Duration,
+}
+
+/// The SASL configuration of one listener.
+#[derive(Debug)]
+pub struct SaslListener {
+    /// `sasl.enabled.mechanisms`.
+    pub mechanisms: Arc<[EnabledMechanism]>,
+    /// The users of PLAIN.
+    pub plain_users: PlainUsers,
+    /// `sasl.server.max.receive.size`.
+    pub receive_bytes_max: usize,
+}
+
+/// The SASL configuration of a node, and which failed authentications were logged.
+#[derive(Debug)]
+pub(super) struct Sasl {
+    config: Arc<SaslConfig>,
+    failures: Mutex<FailureLog>,
+}
+
+impl Sasl {
+    pub fn new(config: Arc<SaslConfig>) -> Arc<Self> {
+        Arc::new(Self {
+            config,
+            failures: Mutex::default(),
+        })
+    }
+}
+
+/// The authentication of one connection.
+pub(super) struct SaslStage {
+    session: SaslSession,
+    listener: Arc<SaslListener>,
+    node: Arc<Sasl>,
+    client: Client,
+}
+
+/// What a listener checks its clients against.
+struct ListenerCredentials<'a> {
+    plain_users: &'a PlainUsers,
+    image: &'a MetadataImage,
+}
+
+impl Credentials for ListenerCredentials<'_> {
+    fn is_plain_password(&self, user: &str, password: &str) -> bool {
+        self.plain_users.is_password(user, password)
+    }
+
+    fn scram(&self, mechanism: ScramMechanism, user: &str) -> (ScramCredential, bool) {
+        self.credential(mechanism, user)
+    }
+}
+
+impl ScramUsers for ListenerCredentials<'_> {
+    fn find(&self, mechanism: ScramMechanism, user: &str) -> Option<Arc<ScramCredential>> {
+        let key = (Arc::from(user), mechanism);
+        self.image.scram_credentials.get(&key).cloned()
+    }
+
+    fn any(&self) -> Option<Arc<ScramCredential>> {
+        let first = self.image.scram_credentials.get_min();
+        first.map(|(_, credential)| Arc::clone(credential))
+    }
+}
+
+impl SaslStage {
+    /// Returns the stage of a new connection; `None` on a listener without SASL.
+    pub fn new(node: &Arc<Sasl>, client: &Client) -> Option<Self> {
+        let listener = node.config.listeners.get(&*client.listener)?;
+        Some(Self {
+            session: SaslSession::new(Arc::clone(&listener.mechanisms)),
+            listener: Arc::clone(listener),
+            node: Arc::clone(node),
+            client: client.clone(),
+        })
+    }
+
+    /// Returns the principal of an authenticated client.
+    pub fn principal(&self) -> Option<Principal> {
+        self.session.user().map(|user| Principal::user(user))
+    }
+
+    /// Returns the sizes of frames that are accepted now.
+    pub fn frame_sizes(&self, configured: FrameSizes) -> FrameSizes {
+        if self.session.user().is_some() {
+            return configured;
+        }
+        FrameSizes {
+            min: if self.session.expects_bare_token() {
+                1
+            } else {
+                configured.min
+            },
+            max: self.listener.receive_bytes_max.min(configured.max),
+            property: "sasl.server.max.receive.size",
+        }
+    }
+
+    /// Returns whether the next frame is a bare token, which has no header.
+    pub fn expects_bare_token(&self) -> bool {
+        self.session.expects_bare_token()
+    }
+
+    /// Evaluates a bare token.
+    pub fn on_bare_token(&mut self, token: &[u8], image: &MetadataImage) -> Pending {
+        match self.evaluate(token, image) {
+            Ok(accepted) => {
+                let mut frame = BytesMut::with_capacity(4 + accepted.message.len());
+                // A message of this node is shorter than 2 GiB.
+                frame.put_u32(u32::try_from(accepted.message.len()).unwrap_or(0));
+                frame.extend_from_slice(&accepted.message);
+                ready(ResponseAction::Send(Frame::One(frame.freeze())))
+            }
+            Err(refusal) => self.fail(refusal, None),
+        }
+    }
+
+    /// Handles a request that belongs to the authentication, and refuses others until the client is
+    /// authenticated. Returns `None` for a request that the pipeline serves.
+    ///
+    /// # Errors
+    /// The reason why the bytes are not a request.
+    pub fn on_request(
+        &mut self,
+        header: &RequestHeader,
+        body: &Bytes,
+        context: &Context,
+    ) -> Result<Option<Pending>, String> {
+        let is_authenticated = self.session.user().is_some();
+        match header.key {
+            ApiKey::SaslHandshake => self.on_handshake(header, body),
+            ApiKey::SaslAuthenticate if !is_authenticated => {
+                let image = context.image();
+                self.on_authenticate(header, body, &image).map(Some)
+            }
+            key => {
+                let is_api_versions = key == ApiKey::ApiVersions;
+                let name = kafka_name(key);
+                let now = Instant::now().into_std();
+                match self.session.check_request(&name, is_api_versions, now) {
+                    Ok(()) => Ok(None),
+                    Err(refusal) => Ok(Some(self.fail(refusal, None))),
+                }
+            }
+        }
+    }
+
+    fn on_handshake(
+        &mut self,
+        header: &RequestHeader,
+        body: &Bytes,
+    ) -> Result<Option<Pending>, String> {
+        let request = decode::<SaslHandshakeRequestData>(header, body)?;
+        let now = Instant::now().into_std();
+        let mechanism = request.mechanism.as_str();
+        let begun = self.session.on_handshake(mechanism, header.version, now);
+        let (error_code, refusal) = match begun {
+            Ok(true) => (0, None),
+            // Out of place: the handler of the table answers ILLEGAL_SASL_STATE.
+            Ok(false) => return Ok(None),
+            Err(refusal @ Refusal::UnsupportedMechanism(_)) => {
+                (ErrorCode::UnsupportedSaslMechanism.code(), Some(refusal))
+            }
+            Err(refusal) => return Ok(Some(self.fail(refusal, None))),
+        };
+        let mechanisms = self.session.enabled().map(KafkaString::from_static);
+        let response = SaslHandshakeResponseData {
+            error_code,
+            mechanisms: mechanisms.collect(),
+            ..SaslHandshakeResponseData::default()
+        };
+        let frame = encode(&response, header)?;
+        Ok(Some(match refusal {
+            None => ready(ResponseAction::Send(frame)),
+            Some(refusal) => self.fail(refusal, Some(frame)),
+        }))
+    }
+
+    fn on_authenticate(
+        &mut self,
+        header: &RequestHeader,
+        body: &Bytes,
+        image: &MetadataImage,
+    ) -> Result<Pending, String> {
+        let request = decode::<SaslAuthenticateRequestData>(header, body)?;
+        match self.evaluate(&request.auth_bytes, image) {
+            Ok(accepted) => {
+                let lifetime = accepted.session_lifetime.as_millis();
+                let response = SaslAuthenticateResponseData {
+                    auth_bytes: accepted.message.into(),
+                    session_lifetime_ms: if header.version >= 1 {
+                        i64::try_from(lifetime).unwrap_or(i64::MAX)
+                    } else {
+                        0
+                    },
+                    ..SaslAuthenticateResponseData::default()
+                };
+                Ok(ready(ResponseAction::Send(encode(&response, header)?)))
+            }
+            Err(refusal) => {
+                let (error, text) = match &refusal {
+                    Refusal::Rejected { text, .. } => (ErrorCode::SaslAuthenticationFailed, text),
+                    Refusal::IllegalState(text) | Refusal::UnsupportedMechanism(text) => {
+                        (ErrorCode::IllegalSaslState, text)
+                    }
+                };
+                let response = SaslAuthenticateResponseData {
+                    error_code: error.code(),
+                    error_message: Some(KafkaString::from(text.clone())),
+                    ..SaslAuthenticateResponseData::default()
+                };
+                let frame = encode(&response, header)?;
+                Ok(self.fail(refusal, Some(frame)))
+            }
+        }
+    }
+
+    fn evaluate(&mut self, token: &[u8], image: &MetadataImage) -> Result<TokenAccepted, Refusal> {
+        let credentials = ListenerCredentials {
+            plain_users: &self.listener.plain_users,
+            image,
+        };
+        let mut nonce = [0; NONCE_BYTES];
+        if SystemRandom::new().fill(&mut nonce).is_err() {
+            let text = "the system provides no randomness";
+            return Err(Refusal::IllegalState(text.to_owned()));
+        }
+        let now = Instant::now().into_std();
+        let accepted = self.session.on_token(token, &credentials, nonce, now)?;
+        if accepted.is_done {
+            tracing::debug!(
+                listener = %self.client.listener, peer = %self.client.peer,
+                user = printable_user(self.session.user().map(|user| &**user)),
+                "client authenticated"
+            );
+        }
+        Ok(accepted)
+    }
+
+    /// Logs why a client is refused, and closes its connection after a delay, with a last response
+    /// if there is one.
+    fn fail(&self, refusal: Refusal, response: Option<Frame>) -> Pending {
+        let (user, cause) = match refusal {
+            Refusal::Rejected {
+                rejection,
+                mechanism,
+                ..
+            } => {
+                let cause = format!("{} ({mechanism})", rejection.cause);
+                (rejection.user, cause)
+            }
+            Refusal::UnsupportedMechanism(name) => {
+                let enabled: Vec<_> = self.session.enabled().collect();
+                let enabled = enabled.join(", ");
+                let cause = format!(
+                    "the client asks for the mechanism {name}; sasl.enabled.mechanisms has {enabled}"
+                );
+                (None, cause)
+            }
+            Refusal::IllegalState(text) => (None, text),
+        };
+        let failure = Failure {
+            listener: Arc::clone(&self.client.listener),
+            host: self.client.peer.ip(),
+            user,
+            cause,
+        };
+        let now = Instant::now().into_std();
+        if let Some(suppressed) = self.node.failures.lock().on_failure(&failure, now) {
+            tracing::warn!(
+                listener = %failure.listener, host = %failure.host,
+                user = printable_user(failure.user.as_deref()), suppressed,
+                "authentication failed: {}", failure.cause
+            );
+        }
+        let delay = self.node.config.failure_delay;
+        Pending {
+            answer: Box::pin(async move {
+                tokio::time::sleep(delay).await;
+                ResponseAction::End(response)
+            }),
+            pipelined: false,
+        }
+    }
+}
+
+fn ready(action: ResponseAction) -> Pending {
+    Pending {
+        answer: Box::pin(std::future::ready(action)),
+        pipelined: false,
+    }
+}
+
+fn decode<R: Request>(header: &RequestHeader, body: &Bytes) -> Result<R, String> {
+    R::decode(body.clone(), header.version).map_err(|error| error.to_string())
+}
+
+fn encode<R: Response>(response: &R, header: &RequestHeader) -> Result<Frame, String> {
+    encode_response(response, header.version, header.correlation_id)
+        .map(Frame::One)
+        .map_err(|error| error.to_string())
+}
+
+/// Returns the name of an API as Kafka writes it: `API_VERSIONS`.
+fn kafka_name(key: ApiKey) -> String {
+    let mut name = String::new();
+    for c in format!("{key:?}").chars() {
+        if c.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(c.to_ascii_uppercase());
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,320 @@
+//! Reads the SASL properties of listeners. Pure.
+//!
+//! A property is looked up with the listener's prefix and the mechanism
+//! (`listener.name.{listener}.{mechanism}.{property}`), with either alone, and without both.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dohle_api::{SaslConfig, SaslListener};
+use dohle_auth::jaas::{JaasConfig, LoginModule};
+use dohle_auth::sasl::{EnabledMechanism, Mechanism, PlainUsers};
+use dohle_config::keys::broker as keys;
+use dohle_config::{BrokerValues, ListenerValues};
+use dohle_model::record::SecurityProtocol;
+
+use super::ConfigFault;
+
+/// Properties that name a class, which no node can load.
+const CLASSES: &[&str] = &[
+    "sasl.client.callback.handler.class",
+    "sasl.login.callback.handler.class",
+    "sasl.login.class",
+    "sasl.server.callback.handler.class",
+];
+
+/// The principal builder whose behaviour is built in.
+const PRINCIPAL_BUILDER: &str =
+    "org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder";
+
+/// Returns whether clients authenticate with SASL.
+pub fn is_sasl(protocol: SecurityProtocol) -> bool {
+    matches!(
+        protocol,
+        SecurityProtocol::SaslPlaintext | SecurityProtocol::SaslSsl
+    )
+}
+
+/// Reads the configuration of the listeners with these protocols.
+///
+/// # Errors
+/// When a listener has no mechanism that is supported, a mechanism has no users, or a class is
+/// configured that would have to be loaded.
+pub(super) fn read(
+    values: &BrokerValues,
+    protocols: &BTreeMap<String, SecurityProtocol>,
+) -> Result<SaslConfig, ConfigFault> {
+    let mut listeners = BTreeMap::new();
+    for (name, protocol) in protocols {
+        refuse_principal_builder(&values.listener(name))?;
+        if is_sasl(*protocol) {
+            listeners.insert(name.clone(), Arc::new(listener(values, name)?));
+        }
+    }
+    Ok(SaslConfig {
+        listeners,
+        failure_delay: values.read(&keys::CONNECTION_FAILED_AUTHENTICATION_DELAY_MS),
+    })
+}
+
+fn refuse_principal_builder(values: &ListenerValues<'_>) -> Result<(), ConfigFault> {
+    match values.refused("principal.builder.class") {
+        Some((name, class)) if class != PRINCIPAL_BUILDER => Err(ConfigFault::Invalid {
+            name,
+            value: class.to_owned(),
+            allowed: format!(
+                "{PRINCIPAL_BUILDER}, which is built in: the principal is the user of SASL, or the \
+                 distinguished name of the TLS certificate after ssl.principal.mapping.rules"
+            ),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn listener(values: &BrokerValues, name: &str) -> Result<SaslListener, ConfigFault> {
+    let values = values.listener(name);
+    let mut mechanisms = Vec::new();
+    let mut plain_users = PlainUsers::default();
+    for mechanism in enabled(&values, name)? {
+        let values = values.mechanism(mechanism.name());
+        refuse_classes(&values)?;
+        let jaas = jaas(&values, name, mechanism)?;
+        if mechanism == Mechanism::Plain {
+            plain_users = PlainUsers::new(&jaas.ok_or_else(|| missing_users(name))?);
+            if plain_users.is_empty() {
+                return Err(missing_users(name));
+            }
+        }
+        let session_max = values.read(&keys::CONNECTIONS_MAX_REAUTH_MS);
+        mechanisms.push(EnabledMechanism {
+            mechanism,
+            session_max: session_max.filter(|max| !max.is_zero()),
+        });
+    }
+    Ok(SaslListener {
+        mechanisms: mechanisms.into(),
+        plain_users,
+        receive_bytes_max: values.read(&keys::SASL_SERVER_MAX_RECEIVE_SIZE),
+    })
+}
+
+fn enabled(values: &ListenerValues<'_>, listener: &str) -> Result<Vec<Mechanism>, ConfigFault> {
+    let key = &keys::SASL_ENABLED_MECHANISMS;
+    let supported = || Mechanism::ALL.map(Mechanism::name).join(", ");
+    if values.text_set(key).is_none() {
+        return Err(ConfigFault::Missing {
+            name: key.name().to_owned(),
+            wanted: format!(
+                "a list of {} for the listener {listener}: the default of Kafka is GSSAPI \
+                 (Kerberos), which is not supported",
+                supported()
+            ),
+        });
+    }
+    let mut mechanisms = Vec::new();
+    for name in values.list(key) {
+        let Some(mechanism) = Mechanism::from_name(name) else {
+            return Err(ConfigFault::Invalid {
+                name: values.name(key),
+                value: name.to_owned(),
+                allowed: format!("a list of {}", supported()),
+            });
+        };
+        if !mechanisms.contains(&mechanism) {
+            mechanisms.push(mechanism);
+        }
+    }
+    Ok(mechanisms)
+}
+
+fn refuse_classes(values: &ListenerValues<'_>) -> Result<(), ConfigFault> {
+    match CLASSES.iter().find_map(|name| values.refused(name)) {
+        None => Ok(()),
+        Some((name, class)) => Err(ConfigFault::Invalid {
+            name,
+            value: class.to_owned(),
+            allowed: format!(
+                "nothing: classes are not loaded; {} are built in, with the users of PLAIN in \
+                 sasl.jaas.config, and those of SCRAM created with kafka-configs",
+                Mechanism::ALL.map(Mechanism::name).join(", ")
+            ),
+        }),
+    }
+}
+
+/// Reads the JAAS line of a mechanism.
+pub(super) fn jaas(
+    values: &ListenerValues<'_>,
+    listener: &str,
+    mechanism: Mechanism,
+) -> Result<Option<JaasConfig>, ConfigFault> {
+    let key = &keys::SASL_JAAS_CONFIG;
+    let Some(text) = values.text_set(key) else {
+        return Ok(None);
+    };
+    let invalid = |reason: String| ConfigFault::Jaas {
+        name: values.name(key),
+        listener: listener.to_owned(),
+        reason,
+    };
+    let config = JaasConfig::parse(text).map_err(|error| invalid(error.to_string()))?;
+    let expected = match mechanism {
+        Mechanism::Plain => LoginModule::Plain,
+        Mechanism::Scram(_) => LoginModule::Scram,
+    };
+    if config.module != expected {
+        return Err(invalid(format!(
+            "the login module of {mechanism} is {}",
+            expected.class()
+        )));
+    }
+    Ok(Some(config))
+}
+
+fn missing_users(listener: &str) -> ConfigFault {
+    ConfigFault::Missing {
+        name: format!(
+            "listener.name.{}.plain.sasl.jaas.config",
+            listener.to_lowercase()
+        ),
+        wanted: format!(
+            "the users of PLAIN: {} required user_NAME=\"PASSWORD\" …;",
+            LoginModule::Plain.class()
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: &str = "org.apache.kafka.common.security.plain.PlainLoginModule";
+
+    fn config(properties: &[(&str, &str)]) -> Result<SaslConfig, String> {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let values = BrokerValues::fixed(Arc::new(properties.iter().map(owned).collect()));
+        let protocols = [
+            ("OPEN".to_owned(), SecurityProtocol::Plaintext),
+            ("OUT".to_owned(), SecurityProtocol::SaslPlaintext),
+        ];
+        read(&values, &protocols.into()).map_err(|fault| fault.to_string())
+    }
+
+    fn mechanisms(config: &SaslConfig) -> Vec<&'static str> {
+        let enabled = config.listeners["OUT"].mechanisms.iter();
+        enabled.map(|it| it.mechanism.name()).collect()
+    }
+
+    #[test]
+    fn a_listener_has_the_mechanisms_and_users_of_its_properties() {
+        let users = format!("{PLAIN} required user_alice=\"secret\";");
+        let config = config(&[
+            ("sasl.enabled.mechanisms", "PLAIN"),
+            (
+                "listener.name.out.sasl.enabled.mechanisms",
+                "SCRAM-SHA-512,PLAIN,PLAIN",
+            ),
+            ("listener.name.out.plain.sasl.jaas.config", &users),
+            ("listener.name.out.plain.connections.max.reauth.ms", "60000"),
+            ("connection.failed.authentication.delay.ms", "7"),
+        ])
+        .unwrap();
+        assert_eq!(mechanisms(&config), ["SCRAM-SHA-512", "PLAIN"]);
+        let listener = &config.listeners["OUT"];
+        assert!(listener.plain_users.is_password("alice", "secret"));
+        assert_eq!(listener.receive_bytes_max, 512 << 10);
+        let lifetimes = listener.mechanisms.iter().map(|it| it.session_max);
+        let minute = std::time::Duration::from_mins(1);
+        assert_eq!(lifetimes.collect::<Vec<_>>(), [None, Some(minute)]);
+        assert_eq!(config.failure_delay.as_millis(), 7);
+        assert!(!config.listeners.contains_key("OPEN"));
+        assert!(!format!("{config:?}").contains("secret"));
+    }
+
+    #[test]
+    fn a_listener_without_a_supported_mechanism_is_refused() {
+        assert_eq!(
+            config(&[]).unwrap_err(),
+            "sasl.enabled.mechanisms is not set; it must be a list of PLAIN, SCRAM-SHA-256, \
+             SCRAM-SHA-512 for the listener OUT: the default of Kafka is GSSAPI (Kerberos), which \
+             is not supported"
+        );
+        assert_eq!(
+            config(&[("sasl.enabled.mechanisms", "SCRAM-SHA-256,GSSAPI")]).unwrap_err(),
+            "sasl.enabled.mechanisms is \"GSSAPI\"; allowed is a list of PLAIN, SCRAM-SHA-256, \
+             SCRAM-SHA-512"
+        );
+    }
+
+    #[test]
+    fn plain_needs_users_and_scram_does_not() {
+        assert!(config(&[("sasl.enabled.mechanisms", "SCRAM-SHA-256")]).is_ok());
+        let missing = config(&[("sasl.enabled.mechanisms", "PLAIN")]).unwrap_err();
+        assert!(
+            missing.starts_with("listener.name.out.plain.sasl.jaas.config is not set"),
+            "{missing}"
+        );
+        let none = format!("{PLAIN} required username=\"x\" password=\"secret\";");
+        let missing = config(&[
+            ("sasl.enabled.mechanisms", "PLAIN"),
+            ("listener.name.out.plain.sasl.jaas.config", &none),
+        ]);
+        assert!(missing.unwrap_err().contains("user_NAME"));
+    }
+
+    #[test]
+    fn a_jaas_line_that_is_wrong_is_refused_without_its_secrets() {
+        let refused = |line: &str| {
+            let error = config(&[
+                ("sasl.enabled.mechanisms", "PLAIN"),
+                ("listener.name.out.plain.sasl.jaas.config", line),
+            ])
+            .unwrap_err();
+            assert!(!error.contains("swordfish"), "{error}");
+            error
+        };
+        assert_eq!(
+            refused(&format!("{PLAIN} required user_alice=\"swordfish\"")),
+            "listener.name.out.plain.sasl.jaas.config of the listener OUT: it does not end with a \
+             semicolon"
+        );
+        assert!(
+            refused("com.sun.security.auth.module.JndiLoginModule required a=\"swordfish\";")
+                .contains("JndiLoginModule is not supported")
+        );
+        let scram = "org.apache.kafka.common.security.scram.ScramLoginModule";
+        assert_eq!(
+            refused(&format!("{scram} required user_alice=\"swordfish\";")),
+            format!(
+                "listener.name.out.plain.sasl.jaas.config of the listener OUT: the login module of \
+                 PLAIN is {PLAIN}"
+            )
+        );
+    }
+
+    #[test]
+    fn classes_are_refused_by_name() {
+        let handler = "listener.name.out.scram-sha-256.sasl.server.callback.handler.class";
+        let refused = config(&[
+            ("sasl.enabled.mechanisms", "SCRAM-SHA-256"),
+            (handler, "com.example.Handler"),
+        ])
+        .unwrap_err();
+        let start = format!("{handler} is \"com.example.Handler\"; allowed is nothing");
+        assert!(refused.starts_with(&start), "{refused}");
+        let builder = config(&[
+            ("sasl.enabled.mechanisms", "SCRAM-SHA-256"),
+            ("principal.builder.class", "com.example.Builder"),
+        ])
+        .unwrap_err();
+        let start = "principal.builder.class is \"com.example.Builder\"; allowed is org.apache";
+        assert!(builder.starts_with(start), "{builder}");
+        assert!(
+            config(&[
+                ("sasl.enabled.mechanisms", "SCRAM-SHA-256"),
+                ("principal.builder.class", PRINCIPAL_BUILDER),
+            ])
+            .is_ok()
+        );
+    }
+}

@@ -1,0 +1,158 @@
+//! Clients of five families on listeners that authenticate: each produces ten records to partition
+//! 0 of a topic, consumes ten from its start, and prints `ok 10`.
+
+use std::path::{Path, PathBuf};
+
+use crate::clients::{franz_go, java};
+use crate::program::Program;
+
+/// A family of clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// The Java client.
+    Java,
+    /// librdkafka, as confluent-kafka. The version in kcat may be older than 2.6.1, whose SCRAM
+    /// repeats the client's nonce; servers refuse that since CVE-2024-56128.
+    Librdkafka,
+    /// franz-go.
+    FranzGo,
+    /// kafkajs.
+    Kafkajs,
+    /// aiokafka.
+    Aiokafka,
+}
+
+/// How a client authenticates.
+#[derive(Debug, Clone, Default)]
+pub struct Credentials {
+    /// The SASL mechanism; `None` for a listener without SASL.
+    pub mechanism: Option<String>,
+    /// The user.
+    pub user: String,
+    /// The password.
+    pub password: String,
+    /// The PEM file with the trusted certificates; `None` for a listener without TLS.
+    pub ca: Option<PathBuf>,
+    /// The PEM file with the client's certificate.
+    pub cert: Option<PathBuf>,
+    /// The PEM file with the client's key.
+    pub key: Option<PathBuf>,
+}
+
+impl Credentials {
+    /// Returns the credentials of a user, without TLS.
+    pub fn sasl(mechanism: &str, user: &str, password: &str) -> Self {
+        Self {
+            mechanism: Some(mechanism.to_owned()),
+            user: user.to_owned(),
+            password: password.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// Returns the security protocol of the listener that these credentials are for.
+    pub fn protocol(&self) -> &'static str {
+        match (&self.mechanism, &self.ca) {
+            (Some(_), Some(_)) => "SASL_SSL",
+            (Some(_), None) => "SASL_PLAINTEXT",
+            (None, Some(_)) => "SSL",
+            (None, None) => "PLAINTEXT",
+        }
+    }
+
+    /// Returns the JAAS line of a Java client.
+    pub fn jaas(&self) -> Option<String> {
+        let module = match self.mechanism.as_deref()? {
+            "PLAIN" => "plain.PlainLoginModule",
+            _ => "scram.ScramLoginModule",
+        };
+        Some(format!(
+            "org.apache.kafka.common.security.{module} required username=\"{}\" password=\"{}\";",
+            self.user, self.password
+        ))
+    }
+
+    /// Returns the properties of a Java client.
+    pub fn java(&self) -> Vec<(&'static str, String)> {
+        let text = |path: &Path| path.display().to_string();
+        let mut properties = vec![("security.protocol", self.protocol().to_owned())];
+        properties.extend(self.mechanism.clone().map(|it| ("sasl.mechanism", it)));
+        properties.extend(self.jaas().map(|line| ("sasl.jaas.config", line)));
+        if let Some(ca) = &self.ca {
+            properties.push(("ssl.truststore.type", "PEM".to_owned()));
+            properties.push(("ssl.truststore.location", text(ca)));
+        }
+        properties
+    }
+}
+
+impl Family {
+    /// All families.
+    pub const ALL: [Self; 5] = [
+        Self::Java,
+        Self::Librdkafka,
+        Self::FranzGo,
+        Self::Kafkajs,
+        Self::Aiokafka,
+    ];
+
+    /// Returns the client, which produces and consumes ten records.
+    pub fn round_trip(self, bootstrap: &str, topic: &str, with: &Credentials) -> Program {
+        let python = |name: &str| {
+            let path = crate::root().join("tests/compat/python").join(name);
+            let packages = crate::compat().join("python");
+            Program::new("python3")
+                .env("PYTHONPATH", packages)
+                .arg(path)
+        };
+        let script = |program: Program| {
+            let mut program = program.args([bootstrap, topic]);
+            for (name, value) in pairs(with) {
+                program = program.arg(format!("{name}={value}"));
+            }
+            program
+        };
+        match self {
+            Self::Java => {
+                let mut program = java::class("Secure").args([bootstrap, topic]);
+                let limits = [
+                    ("max.block.ms", "20000".to_owned()),
+                    ("reconnect.backoff.max.ms", "1000".to_owned()),
+                ];
+                for (name, value) in with.java().into_iter().chain(limits) {
+                    program = program.arg(format!("{name}={value}"));
+                }
+                program
+            }
+            Self::FranzGo => {
+                let mut program = franz_go::franz_go("secure", bootstrap).args(["--topic", topic]);
+                for (name, value) in pairs(with) {
+                    program = program.arg(format!("--{name}={value}"));
+                }
+                program
+            }
+            Self::Kafkajs => {
+                let path = crate::compat().join("node/secure.js");
+                script(Program::new("node").arg(path))
+            }
+            Self::Librdkafka => script(python("secure_confluent.py")),
+            Self::Aiokafka => script(python("secure_aiokafka.py")),
+        }
+    }
+}
+
+/// Returns the options of the clients in Go, JavaScript and Python.
+fn pairs(with: &Credentials) -> Vec<(&'static str, String)> {
+    let mut pairs = Vec::new();
+    if let Some(mechanism) = &with.mechanism {
+        pairs.push(("mechanism", mechanism.clone()));
+        pairs.push(("user", with.user.clone()));
+        pairs.push(("password", with.password.clone()));
+    }
+    let files = [("ca", &with.ca), ("cert", &with.cert), ("key", &with.key)];
+    pairs.extend(files.into_iter().filter_map(|(name, path)| {
+        let path = path.as_ref()?;
+        Some((name, path.display().to_string()))
+    }));
+    pairs
+}

@@ -1,0 +1,3 @@
+//! Listeners that authenticate their clients.
+
+mod sasl;
