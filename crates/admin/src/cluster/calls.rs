@@ -77,15 +77,18 @@ calls! {
         AlterUserScramCredentials, first_error_of!(results);
     ApiVersionsRequestData => ApiVersionsResponseData: ApiVersions, code!();
     ConsumerGroupDescribeRequestData => ConsumerGroupDescribeResponseData: ConsumerGroupDescribe;
+    CreateAclsRequestData => CreateAclsResponseData: CreateAcls, first_error_of!(results);
     CreatePartitionsRequestData => CreatePartitionsResponseData:
         CreatePartitions, first_error_of!(results);
     CreateTopicsRequestData => CreateTopicsResponseData: CreateTopics, first_error_of!(topics);
+    DeleteAclsRequestData => DeleteAclsResponseData: DeleteAcls, first_error_of!(filter_results);
     DeleteGroupsRequestData => DeleteGroupsResponseData: DeleteGroups, |answer| {
         let mut results = answer.results.iter();
         results.try_for_each(|one| check(one.error_code, None))
     };
     DeleteRecordsRequestData => DeleteRecordsResponseData: DeleteRecords;
     DeleteTopicsRequestData => DeleteTopicsResponseData: DeleteTopics, first_error_of!(responses);
+    DescribeAclsRequestData => DescribeAclsResponseData: DescribeAcls, code_and_message!();
     DescribeClientQuotasRequestData => DescribeClientQuotasResponseData:
         DescribeClientQuotas, code_and_message!();
     DescribeClusterRequestData => DescribeClusterResponseData: DescribeCluster, code_and_message!();

@@ -130,6 +130,11 @@ impl Refusal {
             code => format!("{code:?}"),
         };
         let name = name.strip_suffix("Exception").unwrap_or(&name);
+        let name = match name.strip_suffix("Failed") {
+            Some(cause) if cause.ends_with("Authorization") => cause,
+            Some(cause) if cause.ends_with("Authentication") => cause,
+            _ => name,
+        };
         format!("org.apache.kafka.common.errors.{name}Exception: {self}")
     }
 }
@@ -268,6 +273,9 @@ pub enum ClusterError {
         /// The error of the connection.
         why: String,
     },
+    /// An ACL with a code that this release does not know.
+    #[error("The cluster has an ACL whose {0} this release does not know; use a newer release")]
+    NewerAcl(String),
     /// A broker that does not support the request.
     #[error("The broker at {address} does not support {api:?}")]
     Unsupported {
@@ -418,6 +426,30 @@ mod tests {
         ] {
             let error = Address::list(text).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn refusals_have_the_names_of_javas_exceptions() {
+        for (code, name) in [
+            (ErrorCode::SecurityDisabled, "SecurityDisabledException"),
+            (
+                ErrorCode::ClusterAuthorizationFailed,
+                "ClusterAuthorizationException",
+            ),
+            (
+                ErrorCode::SaslAuthenticationFailed,
+                "SaslAuthenticationException",
+            ),
+            (
+                ErrorCode::FeatureUpdateFailed,
+                "FeatureUpdateFailedException",
+            ),
+            (ErrorCode::TopicAlreadyExists, "TopicExistsException"),
+        ] {
+            let java = Refusal::from(code).java();
+            let class = format!("org.apache.kafka.common.errors.{name}: ");
+            assert!(java.starts_with(&class), "{java}");
         }
     }
 

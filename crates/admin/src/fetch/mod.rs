@@ -1,5 +1,6 @@
 //! Reads and changes the state of a cluster; results are plain values.
 
+mod acls;
 mod batches;
 mod configs;
 mod group_changes;
@@ -13,6 +14,7 @@ mod topics;
 mod transactions;
 mod versions;
 
+pub use self::acls::{create_acls, delete_acls, describe_acls};
 pub use self::batches::{ByPartition, ask_leaders, by_topic, leaders};
 pub use self::configs::{ConfigEntry, ConfigSource, Resource, alter_configs, describe_configs};
 pub use self::group_changes::{commit_offsets, delete_group, delete_offsets};

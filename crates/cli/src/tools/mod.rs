@@ -1,5 +1,6 @@
 //! Kafka's command-line tools, one module each, and the table of them.
 
+mod acls;
 mod broker_api_versions;
 mod cluster;
 mod configs;
@@ -32,6 +33,7 @@ pub const TOOLS: &[Tool] = &[
     topics::TOOL,
     consumer_groups::TOOL,
     configs::TOOL,
+    acls::TOOL,
     console_producer::TOOL,
     console_consumer::TOOL,
     producer_perf::TOOL,
