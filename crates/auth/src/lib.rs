@@ -1,5 +1,5 @@
-//! Principals, how they prove who they are, and who decides about the operations that they may
-//! carry out.
+//! Principals, how they prove who they are, who decides about the operations that they may carry
+//! out, and the quotas of what they use.
 //!
 //! Pure: no runtime, files, clock or randomness.
 
@@ -7,6 +7,7 @@ mod acl;
 mod authorizer;
 pub mod jaas;
 mod principal;
+pub mod quotas;
 pub mod sasl;
 mod secret;
 
