@@ -6,9 +6,9 @@
 
 use std::collections::BTreeSet;
 
-use dohle_protocol::messages::alter_user_scram_credentials_request::AlterUserScramCredentialsRequestData;
-use dohle_protocol::messages::alter_user_scram_credentials_response::{
-    AlterUserScramCredentialsResponseData, AlterUserScramCredentialsResult,
+use dohle_protocol::messages::{
+    AlterUserScramCredentialsRequestData, AlterUserScramCredentialsResponseData,
+    alter_user_scram_credentials_response as response,
 };
 
 use super::{Call, wire};
@@ -25,11 +25,11 @@ pub(super) async fn handle(
             let deleted = request.deletions.into_iter().map(|deletion| deletion.name);
             let upserted = request.upsertions.into_iter().map(|it| it.name);
             let users: BTreeSet<_> = deleted.chain(upserted).map(|it| it.to_string()).collect();
-            let result = |user: String| AlterUserScramCredentialsResult {
+            let result = |user: String| response::AlterUserScramCredentialsResult {
                 user: wire::text(&user),
                 error_code: error.code.code(),
                 error_message: Some(wire::text(&error.message)),
-                ..AlterUserScramCredentialsResult::default()
+                ..response::AlterUserScramCredentialsResult::default()
             };
             AlterUserScramCredentialsResponseData {
                 results: users.into_iter().map(result).collect(),

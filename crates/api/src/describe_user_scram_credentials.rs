@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 use dohle_model::ErrorCode;
 use dohle_model::image::MetadataImage;
 use dohle_model::scram::ScramMechanism;
-use dohle_protocol::messages::describe_user_scram_credentials_request::DescribeUserScramCredentialsRequestData;
 use dohle_protocol::messages::describe_user_scram_credentials_response::{
-    CredentialInfo, DescribeUserScramCredentialsResponseData, DescribeUserScramCredentialsResult,
+    CredentialInfo, DescribeUserScramCredentialsResult,
+};
+use dohle_protocol::messages::{
+    DescribeUserScramCredentialsRequestData, DescribeUserScramCredentialsResponseData,
 };
 
 use super::{Call, wire};

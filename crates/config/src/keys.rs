@@ -144,6 +144,13 @@ pub mod broker {
         REQUEST_TIMEOUT_MS: Duration = "request.timeout.ms";
         SASL_ENABLED_MECHANISMS: Vec<String> = "sasl.enabled.mechanisms";
         SASL_JAAS_CONFIG: Option<String> = "sasl.jaas.config";
+        SASL_OAUTHBEARER_CLOCK_SKEW_SECONDS: Duration = "sasl.oauthbearer.clock.skew.seconds";
+        SASL_OAUTHBEARER_EXPECTED_AUDIENCE: Vec<String> = "sasl.oauthbearer.expected.audience";
+        SASL_OAUTHBEARER_EXPECTED_ISSUER: Option<String> = "sasl.oauthbearer.expected.issuer";
+        SASL_OAUTHBEARER_JWKS_ENDPOINT_URL: Option<String> = "sasl.oauthbearer.jwks.endpoint.url";
+        SASL_OAUTHBEARER_SCOPE_CLAIM_NAME: String = "sasl.oauthbearer.scope.claim.name";
+        SASL_OAUTHBEARER_SUB_CLAIM_NAME: String = "sasl.oauthbearer.sub.claim.name";
+        SASL_SERVER_CALLBACK_HANDLER_CLASS: Option<String> = "sasl.server.callback.handler.class";
         SASL_SERVER_MAX_RECEIVE_SIZE: usize = "sasl.server.max.receive.size";
         SECURITY_INTER_BROKER_PROTOCOL: String = "security.inter.broker.protocol";
         SOCKET_LISTEN_BACKLOG_SIZE: u32 = "socket.listen.backlog.size";

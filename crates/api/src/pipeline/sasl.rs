@@ -8,13 +8,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use dohle_auth::Principal;
 use dohle_auth::sasl::{
-    Credentials, EnabledMechanism, Failure, FailureLog, NONCE_BYTES, PlainUsers, Refusal,
-    SaslSession, ScramUsers, TokenAccepted, printable_user,
+    Credentials, EnabledMechanism, Failure, FailureLog, Jwks, NONCE_BYTES, PlainUsers, Refusal,
+    SaslSession, ScramUsers, TokenAccepted, TokenError, TokenRules, printable_user,
 };
 use dohle_model::ErrorCode;
 use dohle_model::image::MetadataImage;
@@ -49,6 +49,8 @@ pub struct SaslListener {
     pub mechanisms: Arc<[EnabledMechanism]>,
     /// The users of PLAIN.
     pub plain_users: PlainUsers,
+    /// What tokens of OAUTHBEARER have to be like, and the keys that they are signed with.
+    pub tokens: Option<(TokenRules, Option<Jwks>)>,
     /// `sasl.server.max.receive.size`.
     pub receive_bytes_max: usize,
 }
@@ -79,13 +81,20 @@ pub(super) struct SaslStage {
 
 /// What a listener checks its clients against.
 struct ListenerCredentials<'a> {
-    plain_users: &'a PlainUsers,
+    listener: &'a SaslListener,
     image: &'a MetadataImage,
 }
 
 impl Credentials for ListenerCredentials<'_> {
     fn is_plain_password(&self, user: &str, password: &str) -> bool {
-        self.plain_users.is_password(user, password)
+        self.listener.plain_users.is_password(user, password)
+    }
+
+    fn bearer(&self, token: &str) -> Result<(Arc<str>, Duration), TokenError> {
+        let (rules, jwks) = self.listener.tokens.as_ref().ok_or(TokenError::NoKeys)?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let token = rules.check(token, jwks.as_ref(), now.unwrap_or_default())?;
+        Ok((token.subject, token.lifetime))
     }
 
     fn scram(&self, mechanism: ScramMechanism, user: &str) -> (ScramCredential, bool) {
@@ -259,7 +268,7 @@ impl SaslStage {
 
     fn evaluate(&mut self, token: &[u8], image: &MetadataImage) -> Result<TokenAccepted, Refusal> {
         let credentials = ListenerCredentials {
-            plain_users: &self.listener.plain_users,
+            listener: &self.listener,
             image,
         };
         let mut nonce = [0; NONCE_BYTES];
@@ -295,7 +304,8 @@ impl SaslStage {
                 let enabled: Vec<_> = self.session.enabled().collect();
                 let enabled = enabled.join(", ");
                 let cause = format!(
-                    "the client asks for the mechanism {name}; sasl.enabled.mechanisms has {enabled}"
+                    "the client asks for the mechanism {name}; sasl.enabled.mechanisms has \
+                     {enabled}"
                 );
                 (None, cause)
             }

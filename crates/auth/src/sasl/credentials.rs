@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use dohle_model::scram::{ScramCredential, ScramMechanism};
 
+use super::TokenError;
 use crate::jaas::JaasConfig;
 use crate::secret::PasswordDigest;
 
@@ -17,6 +20,12 @@ pub trait Credentials {
     /// Returns the SCRAM credential of a user; for an unknown user, one that no password matches,
     /// with `false`.
     fn scram(&self, mechanism: ScramMechanism, user: &str) -> (ScramCredential, bool);
+
+    /// Returns the user of a token, and how long the token remains valid.
+    ///
+    /// # Errors
+    /// Why the token is refused.
+    fn bearer(&self, token: &str) -> Result<(Arc<str>, Duration), TokenError>;
 }
 
 /// The users of PLAIN on one listener: the options `user_NAME="PASSWORD"` of its JAAS line.

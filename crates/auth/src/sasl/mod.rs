@@ -11,18 +11,21 @@
 mod client;
 mod credentials;
 mod failures;
+mod oauthbearer;
 mod plain;
 mod scram;
 mod session;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dohle_model::scram::ScramMechanism;
 
 pub use client::{ClientError, ClientExchange, ClientStep};
 pub use credentials::{Credentials, PlainUsers};
 pub use failures::{Failure, FailureLog, printable_user};
+pub use oauthbearer::{Jwks, JwksError, OAuthBearerServer, TokenError, TokenRules, ValidToken};
 pub use scram::{
     ITERATIONS_MAX, ITERATIONS_MIN, NONCE_BYTES, SALT_BYTES, ScramServer, ScramUsers, credential,
     salted_password,
@@ -36,14 +39,17 @@ pub enum Mechanism {
     Plain,
     /// SCRAM-SHA-256 and SCRAM-SHA-512 (RFC 5802, RFC 7677).
     Scram(ScramMechanism),
+    /// OAUTHBEARER (RFC 7628).
+    OAuthBearer,
 }
 
 impl Mechanism {
     /// All mechanisms.
-    pub const ALL: [Self; 3] = [
+    pub const ALL: [Self; 4] = [
         Self::Plain,
         Self::Scram(ScramMechanism::Sha256),
         Self::Scram(ScramMechanism::Sha512),
+        Self::OAuthBearer,
     ];
 
     /// Returns the registered name.
@@ -52,6 +58,7 @@ impl Mechanism {
         match self {
             Self::Plain => "PLAIN",
             Self::Scram(mechanism) => mechanism.name(),
+            Self::OAuthBearer => "OAUTHBEARER",
         }
     }
 
@@ -75,6 +82,8 @@ pub enum Exchange {
     Plain,
     /// SCRAM has two messages of each side.
     Scram(ScramServer),
+    /// OAUTHBEARER has one message, and another one after an error.
+    OAuthBearer(OAuthBearerServer),
 }
 
 /// What a server does after a message of its client.
@@ -88,6 +97,8 @@ pub enum Step {
         message: Vec<u8>,
         /// The name of the user.
         user: Arc<str>,
+        /// How long the client's credential remains valid; `None` when it does not end.
+        lifetime: Option<Duration>,
     },
 }
 
@@ -98,6 +109,7 @@ impl Exchange {
         match mechanism {
             Mechanism::Plain => Self::Plain,
             Mechanism::Scram(mechanism) => Self::Scram(ScramServer::new(mechanism)),
+            Mechanism::OAuthBearer => Self::OAuthBearer(OAuthBearerServer::default()),
         }
     }
 
@@ -114,6 +126,7 @@ impl Exchange {
         match self {
             Self::Plain => plain::authenticate(message, credentials),
             Self::Scram(server) => server.step(message, credentials, nonce),
+            Self::OAuthBearer(server) => server.step(message, &|token| credentials.bearer(token)),
         }
     }
 }
@@ -173,6 +186,9 @@ pub enum Cause {
     /// A client that authenticates again is another user than before.
     #[error("the client authenticates again as another user")]
     OtherUser,
+    /// The token is refused.
+    #[error("{0}")]
+    Token(TokenError),
     /// A message after the end of the exchange.
     #[error("the client has sent a message after the end of the exchange")]
     Ended,
@@ -191,6 +207,7 @@ impl Cause {
             }
             Self::NoUser => "Authentication failed: username not specified",
             Self::NoPassword => "Authentication failed: password not specified",
+            Self::Token(_) => oauthbearer::INVALID_TOKEN,
             Self::UserOrPassword => "Authentication failed: Invalid username or password",
             Self::AuthorizationId => {
                 "Authentication failed: Client requested an authorization id that is different \

@@ -37,6 +37,7 @@ pub(super) fn authenticate(
     Ok(Step::Done {
         message: Vec::new(),
         user: user.into(),
+        lifetime: None,
     })
 }
 
@@ -52,10 +53,14 @@ pub(super) fn message(user: &str, password: &str) -> Zeroizing<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
     use dohle_model::scram::{ScramCredential, ScramMechanism};
     use proptest::prelude::*;
 
     use super::*;
+    use crate::sasl::TokenError;
 
     struct Alice;
 
@@ -66,6 +71,10 @@ mod tests {
 
         fn scram(&self, _: ScramMechanism, _: &str) -> (ScramCredential, bool) {
             unreachable!("PLAIN asks for no SCRAM credential")
+        }
+
+        fn bearer(&self, _: &str) -> Result<(Arc<str>, Duration), TokenError> {
+            unreachable!("PLAIN has no tokens")
         }
     }
 
@@ -78,6 +87,7 @@ mod tests {
         let done = Step::Done {
             message: Vec::new(),
             user: "alice".into(),
+            lifetime: None,
         };
         assert_eq!(authenticate(b"\0alice\0secret", &Alice), Ok(done.clone()));
         assert_eq!(

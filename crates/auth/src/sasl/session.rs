@@ -260,7 +260,11 @@ impl SaslSession {
                     session_lifetime: Duration::ZERO,
                 })
             }
-            Step::Done { message, user } => {
+            Step::Done {
+                message,
+                user,
+                lifetime,
+            } => {
                 if let Some(before) = &self.identity
                     && before.user != user
                 {
@@ -275,7 +279,8 @@ impl SaslSession {
                     };
                     return Err(refused(rejection, Some(text)));
                 }
-                let session_max = tokens.enabled.session_max;
+                let limits = [tokens.enabled.session_max, lifetime];
+                let session_max = limits.into_iter().flatten().min();
                 self.identity = Some(Identity {
                     user,
                     mechanism,
@@ -297,6 +302,7 @@ mod tests {
     use dohle_model::scram::{ScramCredential, ScramMechanism};
 
     use super::*;
+    use crate::sasl::TokenError;
 
     /// Everybody's password is `secret`.
     struct Everybody;
@@ -309,18 +315,26 @@ mod tests {
         fn scram(&self, _: ScramMechanism, _: &str) -> (ScramCredential, bool) {
             unreachable!("no test authenticates with SCRAM")
         }
+
+        fn bearer(&self, token: &str) -> Result<(Arc<str>, Duration), TokenError> {
+            match token {
+                "minute" => Ok(("alice".into(), Duration::from_mins(1))),
+                _ => Err(TokenError::Expired),
+            }
+        }
     }
 
     const HOUR: Duration = Duration::from_hours(1);
     const NONCE: [u8; NONCE_BYTES] = [0; NONCE_BYTES];
 
     fn session(session_max: Option<Duration>) -> SaslSession {
-        let enabled = |mechanism| EnabledMechanism {
+        let enabled = |mechanism: Mechanism| EnabledMechanism {
             mechanism,
             session_max,
         };
         let sha_256 = Mechanism::Scram(ScramMechanism::Sha256);
-        SaslSession::new([enabled(Mechanism::Plain), enabled(sha_256)].into())
+        let tokens = enabled(Mechanism::OAuthBearer);
+        SaslSession::new([enabled(Mechanism::Plain), enabled(sha_256), tokens].into())
     }
 
     impl SaslSession {
@@ -377,7 +391,7 @@ mod tests {
         }
         assert_eq!(
             session(None).enabled().collect::<Vec<_>>(),
-            ["PLAIN", "SCRAM-SHA-256"]
+            ["PLAIN", "SCRAM-SHA-256", "OAUTHBEARER"]
         );
     }
 
@@ -451,6 +465,37 @@ mod tests {
             session
                 .check_request("FETCH", false, late + HOUR * 2)
                 .is_err()
+        );
+    }
+
+    #[test]
+    fn a_session_ends_with_its_token_or_earlier() {
+        let now = Instant::now();
+        let token = b"n,,\x01auth=Bearer minute\x01\x01";
+        let lifetime = |session_max| {
+            let mut session = session(session_max);
+            assert_eq!(session.on_handshake("OAUTHBEARER", 1, now), Ok(true));
+            let accepted = session.on_token(token, &Everybody, NONCE, now).unwrap();
+            accepted.session_lifetime
+        };
+        assert_eq!(lifetime(None), Duration::from_mins(1));
+        assert_eq!(lifetime(Some(HOUR)), Duration::from_mins(1));
+        let second = Duration::from_secs(1);
+        assert_eq!(lifetime(Some(second)), second);
+    }
+
+    #[test]
+    fn a_token_that_is_refused_is_answered_before_the_exchange_fails() {
+        let now = Instant::now();
+        let mut session = session(None);
+        assert_eq!(session.on_handshake("OAUTHBEARER", 1, now), Ok(true));
+        let token = b"n,,\x01auth=Bearer old\x01\x01";
+        let accepted = session.on_token(token, &Everybody, NONCE, now).unwrap();
+        assert_eq!(accepted.message, br#"{"status":"invalid_token"}"#);
+        assert!(!accepted.is_done);
+        assert_eq!(
+            text(session.on_token(b"\x01", &Everybody, NONCE, now)),
+            r#"{"status":"invalid_token"}"#
         );
     }
 

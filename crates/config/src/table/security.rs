@@ -305,9 +305,11 @@ pub(super) const TABLE: &[ConfigDef] = &[
              precedence:</p><ul><li><code>sasl.oauthbearer.client.credentials.client.secret</co\
              de> from configuration</li><li><code>clientSecret</code> from JAAS</li></ul>"),
     ConfigDef::new("sasl.oauthbearer.clock.skew.seconds", Int, Value("30"), Low)
+        .honoured()
         .doc("The (optional) value in seconds to allow for differences between the time of the \
              OAuth/OIDC identity provider and the broker."),
     ConfigDef::new("sasl.oauthbearer.expected.audience", List, Value(""), High)
+        .honoured()
         .doc("The (strongly recommended) comma-delimited setting for the broker to use to \
              verify that the JWT was issued for one of the expected audiences. The JWT will be \
              inspected for the standard OAuth \"aud\" claim and if this value is set, the \
@@ -316,6 +318,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
              will fail. If this value is not set, the broker will accept a token that has no \
              \"aud\" claim, which is strongly discouraged."),
     ConfigDef::new("sasl.oauthbearer.expected.issuer", String, Null, High)
+        .honoured()
         .doc("The (strongly recommended) setting for the broker to use to verify that the JWT \
              was created by the expected issuer. The JWT will be inspected for the standard \
              OAuth \"iss\" claim and if this value is set, the broker will match it exactly \
@@ -341,6 +344,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
              length between attempts up to a maximum wait length specified by the \
              sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms setting."),
     ConfigDef::new("sasl.oauthbearer.jwks.endpoint.url", String, Null, Medium)
+        .honoured()
         .doc("The OAuth/OIDC provider URL from which the provider's <a \
              href=\"https://datatracker.ietf.org/doc/html/rfc7517#section-5\">JWKS (JSON Web \
              Key Set)</a> can be retrieved. The URL can be HTTP(S)-based or file-based. If the \
@@ -399,10 +403,12 @@ pub(super) const TABLE: &[ConfigDef] = &[
              precedence:</p><ul><li><code>sasl.oauthbearer.scope</code> from \
              configuration</li><li><code>scope</code> from JAAS</li></ul>"),
     ConfigDef::new("sasl.oauthbearer.scope.claim.name", String, Value("scope"), Low)
+        .honoured()
         .doc("The OAuth claim for the scope is often named \"scope\", but this (optional) \
              setting can provide a different name to use for the scope included in the JWT \
              payload's claims if the OAuth/OIDC provider uses a different name for that claim."),
     ConfigDef::new("sasl.oauthbearer.sub.claim.name", String, Value("sub"), Low)
+        .honoured()
         .doc("The OAuth claim for the subject is often named \"sub\", but this (optional) \
              setting can provide a different name to use for the subject included in the JWT \
              payload's claims if the OAuth/OIDC provider uses a different name for that claim."),
@@ -414,6 +420,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
              serialized form) issued by the OAuth/OIDC identity provider to use for \
              authorization."),
     ConfigDef::new("sasl.server.callback.handler.class", Class, Null, Medium)
+        .honoured()
         .doc("The fully qualified name of a SASL server callback handler class that implements \
              the AuthenticateCallbackHandler interface. Server callback handlers must be \
              prefixed with listener prefix and SASL mechanism name in lower-case. For example, \

@@ -197,7 +197,9 @@ impl NodeConfig {
         let roles = roles(&reader)?;
         let node_id = node_id(&reader)?;
         let listeners = Listeners::read(&reader, roles, hostname)?;
-        let sasl = Arc::new(sasl::read(&values, &listeners.protocols)?);
+        let sasl = Arc::new(sasl::read(&values, &listeners.protocols, &|path| {
+            std::fs::read(path)
+        })?);
         let voters = voters(&reader, roles, node_id, &listeners)?;
         let log_dirs = log_dirs(&reader)?;
         let metadata_log_dir = reader

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use dohle_api::{SaslConfig, SaslListener};
 use dohle_auth::jaas::{JaasConfig, LoginModule};
-use dohle_auth::sasl::{EnabledMechanism, Mechanism, PlainUsers};
+use dohle_auth::sasl::{EnabledMechanism, Jwks, Mechanism, PlainUsers, TokenRules};
 use dohle_config::keys::broker as keys;
 use dohle_config::{BrokerValues, ListenerValues};
 use dohle_model::record::SecurityProtocol;
@@ -20,8 +20,16 @@ const CLASSES: &[&str] = &[
     "sasl.client.callback.handler.class",
     "sasl.login.callback.handler.class",
     "sasl.login.class",
-    "sasl.server.callback.handler.class",
 ];
+
+/// The handlers of OAUTHBEARER whose behaviour is built in: one checks signatures, and one accepts
+/// tokens without.
+const TOKEN_HANDLERS: [&str; 2] = [
+    "org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler",
+    "org.apache.kafka.common.security.oauthbearer.secured.OAuthBearerValidatorCallbackHandler",
+];
+const UNSECURED_HANDLER: &str = "org.apache.kafka.common.security.oauthbearer.internals.unsecured.\
+                                 OAuthBearerUnsecuredValidatorCallbackHandler";
 
 /// The principal builder whose behaviour is built in.
 const PRINCIPAL_BUILDER: &str =
@@ -43,12 +51,13 @@ pub fn is_sasl(protocol: SecurityProtocol) -> bool {
 pub(super) fn read(
     values: &BrokerValues,
     protocols: &BTreeMap<String, SecurityProtocol>,
+    read_file: ReadFile<'_>,
 ) -> Result<SaslConfig, ConfigFault> {
     let mut listeners = BTreeMap::new();
     for (name, protocol) in protocols {
         refuse_principal_builder(&values.listener(name))?;
         if is_sasl(*protocol) {
-            listeners.insert(name.clone(), Arc::new(listener(values, name)?));
+            listeners.insert(name.clone(), Arc::new(listener(values, name, read_file)?));
         }
     }
     Ok(SaslConfig {
@@ -71,14 +80,22 @@ fn refuse_principal_builder(values: &ListenerValues<'_>) -> Result<(), ConfigFau
     }
 }
 
-fn listener(values: &BrokerValues, name: &str) -> Result<SaslListener, ConfigFault> {
+fn listener(
+    values: &BrokerValues,
+    name: &str,
+    read_file: ReadFile<'_>,
+) -> Result<SaslListener, ConfigFault> {
     let values = values.listener(name);
     let mut mechanisms = Vec::new();
     let mut plain_users = PlainUsers::default();
+    let mut tokens = None;
     for mechanism in enabled(&values, name)? {
         let values = values.mechanism(mechanism.name());
-        refuse_classes(&values)?;
+        refuse_classes(&values, mechanism)?;
         let jaas = jaas(&values, name, mechanism)?;
+        if mechanism == Mechanism::OAuthBearer {
+            tokens = Some(token_rules(&values, read_file)?);
+        }
         if mechanism == Mechanism::Plain {
             plain_users = PlainUsers::new(&jaas.ok_or_else(|| missing_users(name))?);
             if plain_users.is_empty() {
@@ -94,8 +111,62 @@ fn listener(values: &BrokerValues, name: &str) -> Result<SaslListener, ConfigFau
     Ok(SaslListener {
         mechanisms: mechanisms.into(),
         plain_users,
+        tokens,
         receive_bytes_max: values.read(&keys::SASL_SERVER_MAX_RECEIVE_SIZE),
     })
+}
+
+/// Reads a file.
+pub(super) type ReadFile<'a> = &'a dyn Fn(&str) -> std::io::Result<Vec<u8>>;
+
+/// Reads what tokens have to be like, and the file with the keys that they are signed with.
+fn token_rules(
+    values: &ListenerValues<'_>,
+    read_file: ReadFile<'_>,
+) -> Result<(TokenRules, Option<Jwks>), ConfigFault> {
+    let handler = values.text_set(&keys::SASL_SERVER_CALLBACK_HANDLER_CLASS);
+    let allow_unsecured = handler == Some(UNSECURED_HANDLER);
+    let rules = TokenRules {
+        issuer: values.read(&keys::SASL_OAUTHBEARER_EXPECTED_ISSUER),
+        audiences: values.read(&keys::SASL_OAUTHBEARER_EXPECTED_AUDIENCE),
+        scope_claim: values.read(&keys::SASL_OAUTHBEARER_SCOPE_CLAIM_NAME),
+        sub_claim: values.read(&keys::SASL_OAUTHBEARER_SUB_CLAIM_NAME),
+        clock_skew: values.read(&keys::SASL_OAUTHBEARER_CLOCK_SKEW_SECONDS),
+        allow_unsecured,
+    };
+    let key = &keys::SASL_OAUTHBEARER_JWKS_ENDPOINT_URL;
+    let Some(url) = values.text_set(key) else {
+        if allow_unsecured {
+            return Ok((rules, None));
+        }
+        return Err(ConfigFault::Missing {
+            name: key.name().to_owned(),
+            wanted: format!(
+                "file:// and the path of a JSON Web Key Set with the keys that tokens are signed \
+                 with. For development alone, \
+                 sasl.server.callback.handler.class={UNSECURED_HANDLER} accepts tokens without a \
+                 signature"
+            ),
+        });
+    };
+    let invalid = |allowed: String| ConfigFault::Invalid {
+        name: values.name(key),
+        value: url.to_owned(),
+        allowed,
+    };
+    let Some(path) = url.strip_prefix("file://") else {
+        return Err(invalid(
+            "file:// and the path of a JSON Web Key Set: keys are not fetched over the network"
+                .to_owned(),
+        ));
+    };
+    let json = read_file(path).map_err(|error| invalid(format!("a file to read ({error})")))?;
+    let jwks = Jwks::parse(&json).map_err(|error| {
+        invalid(format!(
+            "the path of a JSON Web Key Set; of this one, {error}"
+        ))
+    })?;
+    Ok((rules, Some(jwks)))
 }
 
 fn enabled(values: &ListenerValues<'_>, listener: &str) -> Result<Vec<Mechanism>, ConfigFault> {
@@ -127,8 +198,14 @@ fn enabled(values: &ListenerValues<'_>, listener: &str) -> Result<Vec<Mechanism>
     Ok(mechanisms)
 }
 
-fn refuse_classes(values: &ListenerValues<'_>) -> Result<(), ConfigFault> {
-    match CLASSES.iter().find_map(|name| values.refused(name)) {
+fn refuse_classes(values: &ListenerValues<'_>, mechanism: Mechanism) -> Result<(), ConfigFault> {
+    let handler = values.refused(keys::SASL_SERVER_CALLBACK_HANDLER_CLASS.name());
+    let handler = handler.filter(|(_, class)| {
+        let is_built_in = TOKEN_HANDLERS.contains(class) || *class == UNSECURED_HANDLER;
+        mechanism != Mechanism::OAuthBearer || !is_built_in
+    });
+    let mut classes = CLASSES.iter();
+    match handler.or_else(|| classes.find_map(|name| values.refused(name))) {
         None => Ok(()),
         Some((name, class)) => Err(ConfigFault::Invalid {
             name,
@@ -161,6 +238,7 @@ pub(super) fn jaas(
     let expected = match mechanism {
         Mechanism::Plain => LoginModule::Plain,
         Mechanism::Scram(_) => LoginModule::Scram,
+        Mechanism::OAuthBearer => LoginModule::OAuthBearer,
     };
     if config.module != expected {
         return Err(invalid(format!(
@@ -188,6 +266,10 @@ fn missing_users(listener: &str) -> ConfigFault {
 mod tests {
     use super::*;
 
+    /// A public key, from RFC 7515, appendix A.3.
+    const JWKS: &str = r#"{"keys":[{"kty":"EC","crv":"P-256",
+        "x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+        "y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}"#;
     const PLAIN: &str = "org.apache.kafka.common.security.plain.PlainLoginModule";
 
     fn config(properties: &[(&str, &str)]) -> Result<SaslConfig, String> {
@@ -197,7 +279,11 @@ mod tests {
             ("OPEN".to_owned(), SecurityProtocol::Plaintext),
             ("OUT".to_owned(), SecurityProtocol::SaslPlaintext),
         ];
-        read(&values, &protocols.into()).map_err(|fault| fault.to_string())
+        let read_file = |path: &str| match path {
+            "/jwks.json" => Ok(JWKS.as_bytes().to_vec()),
+            _ => Err(std::io::ErrorKind::NotFound.into()),
+        };
+        read(&values, &protocols.into(), &read_file).map_err(|fault| fault.to_string())
     }
 
     fn mechanisms(config: &SaslConfig) -> Vec<&'static str> {
@@ -236,13 +322,13 @@ mod tests {
         assert_eq!(
             config(&[]).unwrap_err(),
             "sasl.enabled.mechanisms is not set; it must be a list of PLAIN, SCRAM-SHA-256, \
-             SCRAM-SHA-512 for the listener OUT: the default of Kafka is GSSAPI (Kerberos), which \
-             is not supported"
+             SCRAM-SHA-512, OAUTHBEARER for the listener OUT: the default of Kafka is GSSAPI \
+             (Kerberos), which is not supported"
         );
         assert_eq!(
             config(&[("sasl.enabled.mechanisms", "SCRAM-SHA-256,GSSAPI")]).unwrap_err(),
             "sasl.enabled.mechanisms is \"GSSAPI\"; allowed is a list of PLAIN, SCRAM-SHA-256, \
-             SCRAM-SHA-512"
+             SCRAM-SHA-512, OAUTHBEARER"
         );
     }
 
@@ -290,6 +376,46 @@ mod tests {
                  PLAIN is {PLAIN}"
             )
         );
+    }
+
+    #[test]
+    fn tokens_need_keys_unless_tokens_without_a_signature_are_asked_for() {
+        let with = |pairs: &[(&str, &str)]| {
+            let mut all = vec![("sasl.enabled.mechanisms", "OAUTHBEARER")];
+            all.extend(pairs);
+            config(&all)
+        };
+        let missing = with(&[]).unwrap_err();
+        assert!(
+            missing.starts_with("sasl.oauthbearer.jwks.endpoint.url is not set"),
+            "{missing}"
+        );
+        let url = "sasl.oauthbearer.jwks.endpoint.url";
+        let keys = with(&[
+            (url, "file:///jwks.json"),
+            ("sasl.oauthbearer.expected.audience", "a,b"),
+            (
+                "listener.name.out.oauthbearer.sasl.oauthbearer.expected.issuer",
+                "joe",
+            ),
+        ])
+        .unwrap();
+        let (rules, jwks) = keys.listeners["OUT"].tokens.as_ref().unwrap();
+        assert!(jwks.is_some() && !rules.allow_unsecured);
+        assert_eq!(rules.audiences, ["a", "b"]);
+        assert_eq!(rules.issuer.as_deref(), Some("joe"));
+        assert_eq!(rules.clock_skew.as_secs(), 30);
+        for wrong in ["https://example.com/jwks", "file:///missing", "/jwks.json"] {
+            let error = with(&[(url, wrong)]).unwrap_err();
+            assert!(error.contains(wrong), "{error}");
+        }
+        let handler = "listener.name.out.oauthbearer.sasl.server.callback.handler.class";
+        let unsecured = with(&[(handler, UNSECURED_HANDLER)]).unwrap();
+        let (rules, jwks) = unsecured.listeners["OUT"].tokens.as_ref().unwrap();
+        assert!(jwks.is_none() && rules.allow_unsecured);
+        let secured = [(handler, TOKEN_HANDLERS[0]), (url, "file:///jwks.json")];
+        assert!(with(&secured).is_ok());
+        assert!(with(&[(handler, "com.example.Handler")]).is_err());
     }
 
     #[test]

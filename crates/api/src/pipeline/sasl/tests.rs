@@ -33,6 +33,7 @@ fn config(session_max: Option<Duration>) -> SaslConfig {
             })
             .into(),
         plain_users,
+        tokens: None,
         receive_bytes_max: 1000,
     };
     SaslConfig {

@@ -5,7 +5,7 @@ mod scram;
 use std::fmt;
 
 use super::scram::NONCE_BYTES;
-use super::{Mechanism, plain};
+use super::{Mechanism, oauthbearer, plain};
 use crate::Secret;
 
 pub(super) use scram::ScramClient;
@@ -19,6 +19,7 @@ pub struct ClientExchange {
 enum Kind {
     Plain { user: String, password: Secret },
     Scram(ScramClient),
+    Token(Secret),
 }
 
 /// What a client does after a message of its server.
@@ -55,7 +56,8 @@ pub enum ClientError {
 }
 
 impl ClientExchange {
-    /// Returns the exchange that authenticates `user`. `nonce` is fresh randomness.
+    /// Returns the exchange that authenticates `user`. For OAUTHBEARER the password is the token.
+    /// `nonce` is fresh randomness.
     #[must_use]
     pub fn new(
         mechanism: Mechanism,
@@ -68,6 +70,7 @@ impl ClientExchange {
                 user: user.to_owned(),
                 password,
             },
+            Mechanism::OAuthBearer => Kind::Token(password),
             Mechanism::Scram(mechanism) => {
                 Kind::Scram(ScramClient::new(mechanism, user, password, nonce))
             }
@@ -81,6 +84,7 @@ impl ClientExchange {
         match &self.kind {
             Kind::Plain { user, password } => plain::message(user, password.expose()).to_vec(),
             Kind::Scram(client) => client.first(),
+            Kind::Token(token) => oauthbearer::message(token.expose()),
         }
     }
 
@@ -93,6 +97,9 @@ impl ClientExchange {
             Kind::Plain { .. } if challenge.is_empty() => Ok(ClientStep::Done),
             Kind::Plain { .. } => Err(ClientError::Malformed("PLAIN has no challenges")),
             Kind::Scram(client) => client.step(challenge),
+            Kind::Token(_) if challenge.is_empty() => Ok(ClientStep::Done),
+            // The server's error, which the client acknowledges: the server's answer has the text.
+            Kind::Token(_) => Ok(ClientStep::Send(vec![1])),
         }
     }
 }

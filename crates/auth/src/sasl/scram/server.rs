@@ -158,6 +158,7 @@ impl ScramServer {
         Ok(Step::Done {
             message: server_final(&server_signature),
             user: Arc::clone(&challenge.user),
+            lifetime: None,
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +13,7 @@ use proptest::prelude::*;
 use super::{ITERATIONS_MIN, NONCE_BYTES, ScramServer, ScramUsers, credential, salted_password};
 use crate::Secret;
 use crate::sasl::client::{ClientError, ClientStep, ScramClient};
-use crate::sasl::{Cause, Credentials, Rejection, Step};
+use crate::sasl::{Cause, Credentials, Rejection, Step, TokenError};
 
 #[derive(Default)]
 struct Users(BTreeMap<String, Arc<ScramCredential>>);
@@ -56,6 +57,10 @@ impl Credentials for Users {
     fn scram(&self, mechanism: ScramMechanism, user: &str) -> (ScramCredential, bool) {
         self.credential(mechanism, user)
     }
+
+    fn bearer(&self, _: &str) -> Result<(Arc<str>, Duration), TokenError> {
+        unreachable!("SCRAM has no tokens")
+    }
 }
 
 /// RFC 7677, section 3.
@@ -83,6 +88,7 @@ fn the_server_follows_rfc_7677() {
     let done = Step::Done {
         message: RFC_SERVER_FINAL.to_vec(),
         user: "user".into(),
+        lifetime: None,
     };
     assert_eq!(
         server.step(RFC_CLIENT_FINAL, &users, [0; NONCE_BYTES]),
@@ -139,6 +145,7 @@ fn run(
             Step::Done {
                 message,
                 user: proved,
+                ..
             } => {
                 assert_eq!(&*proved, user);
                 (message, true)
