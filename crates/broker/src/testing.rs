@@ -9,13 +9,13 @@ use dohle_log::directory::LogDirectory;
 use dohle_log::{BatchBuilder, BatchOptions};
 use dohle_model::delta::MetadataDelta;
 use dohle_model::image::MetadataImage;
-use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
+use dohle_model::partition::PartitionRegistration;
 use dohle_model::record::{
     BrokerRegistration, BrokerRegistrationChange, Endpoint, MetadataRecord, SecurityProtocol,
 };
 use dohle_model::{
     BrokerEpoch, DirectoryId, IncarnationId, LeaderEpoch, MetadataOffset, NodeId, Offset,
-    PartitionEpoch, PartitionIndex, Timestamp, TopicId, TopicIdPartition, TopicName, Uuid,
+    PartitionIndex, Timestamp, TopicId, TopicIdPartition, TopicName, Uuid,
 };
 use futures::future::BoxFuture;
 
@@ -196,17 +196,13 @@ impl Replicas {
                 topic_id: id,
                 partition: PartitionIndex(index),
                 registration: PartitionRegistration {
-                    directories: vec![directory; replicas.len()],
-                    isr: replicas.clone(),
-                    replicas: replicas.clone(),
-                    elr: vec![],
-                    last_known_elr: vec![],
-                    removing_replicas: vec![],
-                    adding_replicas: vec![],
                     leader: Some(leader),
-                    leader_recovery_state: LeaderRecoveryState::Recovered,
                     leader_epoch: LeaderEpoch(3),
-                    partition_epoch: PartitionEpoch(0),
+                    ..PartitionRegistration::new(
+                        replicas.clone(),
+                        vec![directory; replicas.len()],
+                        replicas.clone(),
+                    )
                 },
             });
         }

@@ -178,8 +178,7 @@ impl<M: Machine> Coordinator<M> {
     where
         Q: Request<Machine = M>,
     {
-        let shard = self.shards.read().get(&index).cloned();
-        let shard = shard.ok_or(ErrorCode::NotCoordinator)?;
+        let shard = self.shard_at(index)?;
         if epoch.is_some_and(|epoch| epoch != shard.leader_epoch) {
             return Err(ErrorCode::NotCoordinator);
         }
@@ -202,8 +201,7 @@ impl<M: Machine> Coordinator<M> {
     where
         Q: Request<Machine = M>,
     {
-        let shard = self.shards.read().get(&index).cloned();
-        let shard = shard.ok_or(ErrorCode::NotCoordinator)?;
+        let shard = self.shard_at(index)?;
         let plan = |machine: &mut M, step: &mut Step<'_, M>| request.plan(machine, step);
         let (reply, commit) = self.step(&shard, WriteMode::PerRecord, plan)?;
         assert!(
@@ -411,6 +409,11 @@ impl<M: Machine> Coordinator<M> {
         self.shards.read().values().cloned().collect()
     }
 
+    fn shard_at(&self, index: PartitionIndex) -> Result<Arc<ShardRuntime<M>>, ErrorCode> {
+        let shard = self.shards.read().get(&index).cloned();
+        shard.ok_or(ErrorCode::NotCoordinator)
+    }
+
     /// Returns the shard that `key` belongs to, if this broker leads it. Waits a moment for a load
     /// that ends soon, and for metadata that another broker, which the client has asked, may have
     /// received a few milliseconds earlier.
@@ -424,8 +427,7 @@ impl<M: Machine> Coordinator<M> {
             image = waited.ok_or(ErrorCode::NotCoordinator)?;
         }
         let index = partition_of(&image, topic, key).ok_or(ErrorCode::NotCoordinator)?;
-        let shard = self.shards.read().get(&index).cloned();
-        let shard = shard.ok_or(ErrorCode::NotCoordinator)?;
+        let shard = self.shard_at(index)?;
         if shard.may_load_again(self.started.elapsed()) {
             self.load(&shard, image.offset);
         }
@@ -457,7 +459,7 @@ impl<M: Machine> MarkerReplay for Coordinator<M> {
         marker: &TxnMarker,
     ) -> Result<MarkerCommit, ErrorCode> {
         let index = partition.id().partition;
-        let shard = self.shards.read().get(&index).cloned();
+        let shard = self.shard_at(index).ok();
         let shard = shard.filter(|shard| Arc::ptr_eq(&shard.partition, partition));
         let shard = shard.ok_or(ErrorCode::NotLeaderOrFollower)?;
         shard.write_marker(marker)

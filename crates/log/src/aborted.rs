@@ -98,7 +98,7 @@ impl AbortedTxns {
 
     /// The first entry from `at` on that began before `to`.
     fn next_below(&self, mut at: usize, to: Offset, examined: &mut usize) -> Option<usize> {
-        'entries: while at < self.entries.len() {
+        while at < self.entries.len() {
             // The largest block that begins here and may be skipped.
             let mut size = BLOCK;
             let mut skipped = None;
@@ -115,7 +115,7 @@ impl AbortedTxns {
             }
             if let Some(size) = skipped {
                 at += size;
-                continue 'entries;
+                continue;
             }
             *examined += 1;
             if self.entries[at].first_offset < to {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dohle_model::{Offset, PartitionIndex, TopicName, TopicPartition};
@@ -108,6 +109,14 @@ pub(crate) fn entry_lines(text: &str) -> Result<Vec<(usize, &str)>, String> {
     Ok(entries)
 }
 
+/// Parses a field of an entry; `None` when it is no number or `from_wire` refuses it.
+pub(crate) fn field<N: FromStr, T>(
+    text: &str,
+    from_wire: impl FnOnce(N) -> Option<T>,
+) -> Option<T> {
+    text.parse().ok().and_then(from_wire)
+}
+
 /// The prefix of the last line of a file that ends with its checksum.
 const CHECKSUM: &str = "crc32c ";
 
@@ -162,16 +171,8 @@ pub(crate) fn decode_offsets(text: &str) -> Result<BTreeMap<TopicPartition, Offs
             return Err(wrong());
         };
         let topic = TopicName::new(topic).map_err(|error| format!("line {number}: {error}"))?;
-        let partition = partition
-            .parse()
-            .ok()
-            .and_then(PartitionIndex::from_wire)
-            .ok_or_else(wrong)?;
-        let offset = offset
-            .parse()
-            .ok()
-            .and_then(Offset::from_wire)
-            .ok_or_else(wrong)?;
+        let partition = field(partition, PartitionIndex::from_wire).ok_or_else(wrong)?;
+        let offset = field(offset, Offset::from_wire).ok_or_else(wrong)?;
         offsets.insert(TopicPartition { topic, partition }, offset);
     }
     Ok(offsets)

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 
 use dohle_model::{LeaderEpoch, Offset};
 
+use crate::checkpoint::{entry_lines, field};
+
 /// A leader epoch and the first offset that its leader wrote or would write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EpochEntry {
@@ -178,19 +180,11 @@ impl LeaderEpochCache {
     /// A message that contains the number of the invalid line.
     pub fn decode(text: &str) -> Result<Self, String> {
         let mut cache = Self::default();
-        for (number, line) in crate::checkpoint::entry_lines(text)? {
+        for (number, line) in entry_lines(text)? {
             let wrong = || format!("line {number}: {line:?} is not \"epoch start-offset\"");
             let (epoch, offset) = line.split_once(' ').ok_or_else(wrong)?;
-            let epoch = epoch
-                .parse()
-                .ok()
-                .and_then(LeaderEpoch::from_wire)
-                .ok_or_else(wrong)?;
-            let offset = offset
-                .parse()
-                .ok()
-                .and_then(Offset::from_wire)
-                .ok_or_else(wrong)?;
+            let epoch = field(epoch, LeaderEpoch::from_wire).ok_or_else(wrong)?;
+            let offset = field(offset, Offset::from_wire).ok_or_else(wrong)?;
             cache.assign(epoch, offset);
         }
         Ok(cache)

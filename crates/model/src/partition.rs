@@ -45,6 +45,25 @@ pub struct PartitionRegistration {
 }
 
 impl PartitionRegistration {
+    /// Returns the registration of a new partition, in leader epoch 0 and partition epoch 0: the
+    /// first replica in the ISR leads. `directories` runs parallel to `replicas`.
+    #[must_use]
+    pub fn new(replicas: Vec<NodeId>, directories: Vec<DirectoryId>, isr: Vec<NodeId>) -> Self {
+        Self {
+            replicas,
+            directories,
+            leader: isr.first().copied(),
+            isr,
+            elr: Vec::new(),
+            last_known_elr: Vec::new(),
+            removing_replicas: Vec::new(),
+            adding_replicas: Vec::new(),
+            leader_recovery_state: LeaderRecoveryState::Recovered,
+            leader_epoch: LeaderEpoch::ZERO,
+            partition_epoch: PartitionEpoch::ZERO,
+        }
+    }
+
     /// Whether a reassignment is under way.
     #[must_use]
     pub fn is_reassigning(&self) -> bool {
@@ -104,18 +123,11 @@ mod tests {
     #[test]
     fn a_registration_contradicts_its_invariant_in_one_of_six_ways() {
         let nodes = |ids: &[i32]| ids.iter().copied().map(NodeId).collect::<Vec<_>>();
+        let directories = vec![DirectoryId::UNASSIGNED; 3];
         let sound = PartitionRegistration {
-            replicas: nodes(&[1, 2, 3]),
-            directories: vec![DirectoryId::UNASSIGNED; 3],
-            isr: nodes(&[1, 2]),
             elr: nodes(&[3]),
-            last_known_elr: Vec::new(),
-            removing_replicas: Vec::new(),
-            adding_replicas: Vec::new(),
             leader: Some(NodeId(2)),
-            leader_recovery_state: LeaderRecoveryState::Recovered,
-            leader_epoch: LeaderEpoch::ZERO,
-            partition_epoch: PartitionEpoch::ZERO,
+            ..PartitionRegistration::new(nodes(&[1, 2, 3]), directories, nodes(&[1, 2]))
         };
         assert_eq!(sound.contradiction(), None);
         let broken: [fn(&mut PartitionRegistration); 8] = [

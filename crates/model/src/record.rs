@@ -11,7 +11,7 @@ use crate::client_quota::{QuotaEntity, QuotaValue};
 use crate::ids::{
     BrokerEpoch, DirectoryId, IncarnationId, NodeId, PartitionIndex, ProducerId, TopicId, Uuid,
 };
-use crate::names::TopicName;
+use crate::names::{TopicIdPartition, TopicName};
 use crate::partition::{LeaderRecoveryState, PartitionRegistration};
 use crate::scram::{ScramCredential, ScramMechanism};
 
@@ -252,4 +252,27 @@ pub enum MetadataRecord {
         /// Its value.
         value: Option<QuotaValue>,
     },
+}
+
+impl MetadataRecord {
+    /// Returns the partition that the record creates or changes; `None` for other records.
+    #[must_use]
+    pub fn partition(&self) -> Option<TopicIdPartition> {
+        match self {
+            Self::Partition {
+                topic_id,
+                partition,
+                ..
+            }
+            | Self::PartitionChange {
+                topic_id,
+                partition,
+                ..
+            } => Some(TopicIdPartition {
+                topic_id: *topic_id,
+                partition: *partition,
+            }),
+            _ => None,
+        }
+    }
 }

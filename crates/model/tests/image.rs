@@ -6,7 +6,7 @@ use dohle_model::batch::{CommittedBatch, MetadataBatch};
 use dohle_model::delta::MetadataDelta;
 use dohle_model::ids::{LeaderEpoch, PartitionEpoch};
 use dohle_model::image::{MetadataImage, ReplayError, Replayed};
-use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
+use dohle_model::partition::PartitionRegistration;
 use dohle_model::record::{MetadataRecord, PartitionChange};
 use dohle_model::{
     DirectoryId, MetadataOffset, NodeId, PartitionIndex, TopicId, TopicIdPartition, TopicName, Uuid,
@@ -31,17 +31,12 @@ fn partition(replicas: &[i32], leader: i32) -> MetadataRecord {
         topic_id: TOPIC,
         partition: PartitionIndex(0),
         registration: PartitionRegistration {
-            directories: vec![DirectoryId::UNASSIGNED; replicas.len()],
-            isr: replicas.clone(),
-            replicas,
-            elr: vec![],
-            last_known_elr: vec![],
-            removing_replicas: vec![],
-            adding_replicas: vec![],
             leader: NodeId::from_wire(leader),
-            leader_recovery_state: LeaderRecoveryState::Recovered,
-            leader_epoch: LeaderEpoch::ZERO,
-            partition_epoch: PartitionEpoch::ZERO,
+            ..PartitionRegistration::new(
+                replicas.clone(),
+                vec![DirectoryId::UNASSIGNED; replicas.len()],
+                replicas,
+            )
         },
     }
 }

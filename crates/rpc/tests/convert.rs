@@ -10,7 +10,7 @@ use dohle_model::client_quota::{QuotaEntity, QuotaValue};
 use dohle_model::delta::MetadataDelta;
 use dohle_model::ids::{BrokerEpoch, LeaderEpoch, PartitionEpoch, ProducerId};
 use dohle_model::image::{MetadataImage, Replayed};
-use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
+use dohle_model::partition::PartitionRegistration;
 use dohle_model::record::{
     BrokerRegistration, BrokerRegistrationChange, ConfigResource, Endpoint, MetadataRecord,
     PartitionChange, SecurityProtocol, SupportedFeature,
@@ -31,17 +31,15 @@ fn topic_id(n: u8) -> TopicId {
 
 fn registration(leader: i32) -> PartitionRegistration {
     PartitionRegistration {
-        replicas: vec![NodeId(1), NodeId(2)],
-        directories: vec![DirectoryId::from_bytes([7; 16]), DirectoryId::UNASSIGNED],
-        isr: vec![NodeId(1), NodeId(2)],
-        elr: vec![],
         last_known_elr: vec![NodeId(3)],
-        removing_replicas: vec![],
-        adding_replicas: vec![],
         leader: NodeId::from_wire(leader),
-        leader_recovery_state: LeaderRecoveryState::Recovered,
         leader_epoch: LeaderEpoch(4),
         partition_epoch: PartitionEpoch(9),
+        ..PartitionRegistration::new(
+            vec![NodeId(1), NodeId(2)],
+            vec![DirectoryId::from_bytes([7; 16]), DirectoryId::UNASSIGNED],
+            vec![NodeId(1), NodeId(2)],
+        )
     }
 }
 

@@ -8,11 +8,8 @@ use std::sync::Arc;
 
 use dohle_machine::Request as _;
 use dohle_model::image::TopicImage;
-use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
-use dohle_model::{
-    LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, ProducerId, TopicId, TopicName,
-    TopicPartition, Uuid,
-};
+use dohle_model::partition::PartitionRegistration;
+use dohle_model::{NodeId, PartitionIndex, ProducerId, TopicId, TopicName, TopicPartition, Uuid};
 use dohle_transactions::{
     AddPartitions, EndTxn, InitProducerId, MarkerOutcome, MarkersAnswered, MarkersToSend, Outgoing,
     PlannedReply, ProducerIdAndEpoch, TransactionState, TransactionVersion,
@@ -38,22 +35,10 @@ fn partition(number: i32) -> TopicPartition {
 /// Adds the topics to the metadata; the brokers lead their partitions in turn.
 fn create_topics(driver: &mut Driver) {
     for number in 0..TOPICS {
-        let registration = |leader: i32| PartitionRegistration {
-            replicas: vec![NodeId(leader)],
-            directories: Vec::new(),
-            isr: vec![NodeId(leader)],
-            elr: Vec::new(),
-            last_known_elr: Vec::new(),
-            removing_replicas: Vec::new(),
-            adding_replicas: Vec::new(),
-            leader: Some(NodeId(leader)),
-            leader_recovery_state: LeaderRecoveryState::Recovered,
-            leader_epoch: LeaderEpoch(0),
-            partition_epoch: PartitionEpoch(0),
-        };
         let partitions = (0..PARTITIONS / TOPICS).map(|index| {
-            let registration = Arc::new(registration(index % BROKERS + 1));
-            (PartitionIndex(index), registration)
+            let leader = NodeId(index % BROKERS + 1);
+            let registration = PartitionRegistration::new(vec![leader], Vec::new(), vec![leader]);
+            (PartitionIndex(index), Arc::new(registration))
         });
         let id = TopicId(Uuid([u8::try_from(number + 1).unwrap(); 16]));
         let name = topic(number);

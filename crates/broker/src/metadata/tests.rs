@@ -8,11 +8,11 @@ use std::time::Duration;
 use dohle_model::batch::{CommittedBatch, MetadataBatch};
 use dohle_model::delta::LocalChanges;
 use dohle_model::image::MetadataImage;
-use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
+use dohle_model::partition::PartitionRegistration;
 use dohle_model::record::{BrokerRegistration, MetadataRecord};
 use dohle_model::{
-    BrokerEpoch, DirectoryId, ErrorCode, IncarnationId, LeaderEpoch, MetadataOffset, NodeId,
-    PartitionEpoch, PartitionIndex, TopicId, TopicName, Uuid,
+    BrokerEpoch, DirectoryId, ErrorCode, IncarnationId, MetadataOffset, NodeId, PartitionIndex,
+    TopicId, TopicName, Uuid,
 };
 use dohle_rpc::v1::controller_server::{Controller, ControllerServer};
 use dohle_rpc::{convert, v1};
@@ -583,19 +583,8 @@ fn registered() -> MetadataRecord {
 fn topic(number: u8) -> Vec<MetadataRecord> {
     let topic_id = TopicId(Uuid([number; 16]));
     let name = TopicName::new(&format!("topic{number}")).unwrap();
-    let registration = PartitionRegistration {
-        replicas: vec![NODE],
-        directories: vec![DirectoryId::UNASSIGNED],
-        isr: vec![NODE],
-        elr: Vec::new(),
-        last_known_elr: Vec::new(),
-        removing_replicas: Vec::new(),
-        adding_replicas: Vec::new(),
-        leader: Some(NODE),
-        leader_recovery_state: LeaderRecoveryState::Recovered,
-        leader_epoch: LeaderEpoch::ZERO,
-        partition_epoch: PartitionEpoch::ZERO,
-    };
+    let directories = vec![DirectoryId::UNASSIGNED];
+    let registration = PartitionRegistration::new(vec![NODE], directories, vec![NODE]);
     let partition = PartitionIndex(0);
     vec![
         MetadataRecord::Topic { name, id: topic_id },

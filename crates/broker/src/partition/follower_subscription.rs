@@ -153,11 +153,7 @@ impl Partition {
             let mut state = self.state.lock();
             let positions = state.positions();
             let end = positions.log_end_offset;
-            let Some(at) = state
-                .subscriptions
-                .iter()
-                .position(|it| it.id == subscription_id)
-            else {
+            let Some(at) = state.subscription_at(subscription_id) else {
                 return Ok(None);
             };
             let from = state.subscriptions[at].sent;
@@ -230,11 +226,7 @@ impl Partition {
         };
         let mut state = self.state.lock();
         // A change of the leader epoch during the read has ended the subscription.
-        let Some(at) = state
-            .subscriptions
-            .iter()
-            .position(|it| it.id == subscription_id)
-        else {
+        let Some(at) = state.subscription_at(subscription_id) else {
             return Ok(None);
         };
         let sent = std::mem::replace(&mut state.subscriptions[at].sent, next_offset);
@@ -267,14 +259,10 @@ impl Partition {
     ) {
         let now = self.shared.now();
         self.with(|state, wakes| {
-            let Some(found) = state
-                .subscriptions
-                .iter()
-                .find(|it| it.id == subscription_id)
-            else {
+            let Some(at) = state.subscription_at(subscription_id) else {
                 return;
             };
-            let (follower, sent) = (found.follower, found.sent);
+            let FollowerSubscription { follower, sent, .. } = state.subscriptions[at];
             let Ok((_, leader)) = state.leading() else {
                 return;
             };
@@ -309,14 +297,10 @@ impl Partition {
     }
 
     fn drop_follower(&self, state: &mut State, wakes: &mut DeferredWakeups, subscription_id: u64) {
-        let Some(found) = state
-            .subscriptions
-            .iter()
-            .find(|it| it.id == subscription_id)
-        else {
+        let Some(at) = state.subscription_at(subscription_id) else {
             return;
         };
-        let follower = found.follower;
+        let follower = state.subscriptions[at].follower;
         state.drop_subscription(wakes, |it| it.id == subscription_id);
         if let Ok((_, leader)) = state.leading() {
             let effects = leader.on_disconnect(follower, self.shared.now());
@@ -328,6 +312,12 @@ impl Partition {
 }
 
 impl State {
+    /// Returns the place of a subscription in `subscriptions`; `None` once it has ended.
+    fn subscription_at(&self, subscription_id: u64) -> Option<usize> {
+        let mut subscriptions = self.subscriptions.iter();
+        subscriptions.position(|it| it.id == subscription_id)
+    }
+
     fn drop_subscription(
         &mut self,
         wakes: &mut DeferredWakeups,

@@ -76,7 +76,6 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use dohle_model::partition::LeaderRecoveryState;
     use dohle_model::record::BrokerRegistration;
     use dohle_model::{BrokerEpoch, IncarnationId, LeaderEpoch, Offset, PartitionEpoch, Uuid};
 
@@ -88,17 +87,9 @@ mod tests {
 
     fn registration() -> PartitionRegistration {
         PartitionRegistration {
-            directories: vec![DIR; 2],
-            isr: vec![LEADER],
-            replicas: vec![LEADER, OTHER],
-            elr: vec![],
-            last_known_elr: vec![],
-            removing_replicas: vec![],
-            adding_replicas: vec![],
-            leader: Some(LEADER),
-            leader_recovery_state: LeaderRecoveryState::Recovered,
             leader_epoch: LeaderEpoch(3),
             partition_epoch: PartitionEpoch(7),
+            ..PartitionRegistration::new(vec![LEADER, OTHER], vec![DIR; 2], vec![LEADER])
         }
     }
 

@@ -269,11 +269,9 @@ mod tests {
     use std::sync::Arc;
 
     use dohle_model::delta::MetadataDelta;
-    use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
+    use dohle_model::partition::PartitionRegistration;
     use dohle_model::record::{BrokerRegistration, BrokerRegistrationChange, MetadataRecord};
-    use dohle_model::{
-        IncarnationId, LeaderEpoch, PartitionEpoch, PartitionIndex, TopicId, TopicName,
-    };
+    use dohle_model::{IncarnationId, PartitionIndex, TopicId, TopicName};
 
     use super::*;
 
@@ -301,19 +299,11 @@ mod tests {
             (1, directory(2)),
             (2, DirectoryId::UNASSIGNED),
         ] {
-            let registration = PartitionRegistration {
-                replicas: vec![NodeId(1), FOLLOWER],
-                directories: vec![directory(7), dir],
-                isr: vec![NodeId(1)],
-                elr: Vec::new(),
-                last_known_elr: Vec::new(),
-                removing_replicas: Vec::new(),
-                adding_replicas: Vec::new(),
-                leader: Some(NodeId(1)),
-                leader_recovery_state: LeaderRecoveryState::Recovered,
-                leader_epoch: LeaderEpoch(0),
-                partition_epoch: PartitionEpoch(0),
-            };
+            let registration = PartitionRegistration::new(
+                vec![NodeId(1), FOLLOWER],
+                vec![directory(7), dir],
+                vec![NodeId(1)],
+            );
             let partition = PartitionIndex(partition);
             replay(
                 &mut image,

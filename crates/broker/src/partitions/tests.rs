@@ -8,11 +8,11 @@ use dohle_log::directory::{LogDirectory, StrayDecision, strays};
 use dohle_log::{BatchBuilder, BatchOptions};
 use dohle_model::delta::MetadataDelta;
 use dohle_model::image::MetadataImage;
-use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
+use dohle_model::partition::PartitionRegistration;
 use dohle_model::record::{MetadataRecord, PartitionChange};
 use dohle_model::{
-    DirectoryId, IncarnationId, LeaderEpoch, NodeId, Offset, PartitionEpoch, PartitionIndex,
-    Timestamp, TopicId, TopicIdPartition, TopicName, TopicPartition, Uuid,
+    DirectoryId, IncarnationId, NodeId, Offset, PartitionIndex, Timestamp, TopicId,
+    TopicIdPartition, TopicName, TopicPartition, Uuid,
 };
 use futures::future::BoxFuture;
 use tempfile::TempDir;
@@ -111,19 +111,7 @@ impl Quorum {
 }
 
 pub(super) fn created(name: &str, id: u8, dir: DirectoryId) -> Vec<MetadataRecord> {
-    let registration = PartitionRegistration {
-        directories: vec![dir],
-        isr: vec![NODE],
-        leader: Some(NODE),
-        replicas: vec![NODE],
-        elr: Vec::new(),
-        last_known_elr: Vec::new(),
-        removing_replicas: Vec::new(),
-        adding_replicas: Vec::new(),
-        leader_recovery_state: LeaderRecoveryState::Recovered,
-        leader_epoch: LeaderEpoch::ZERO,
-        partition_epoch: PartitionEpoch::ZERO,
-    };
+    let registration = PartitionRegistration::new(vec![NODE], vec![dir], vec![NODE]);
     vec![
         MetadataRecord::Topic {
             name: TopicName::new(name).unwrap(),

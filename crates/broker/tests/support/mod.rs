@@ -22,13 +22,13 @@ use dohle_log::directory::LogDirectory;
 use dohle_log::{BatchBuilder, BatchOptions};
 use dohle_model::delta::MetadataDelta;
 use dohle_model::image::MetadataImage;
-use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
+use dohle_model::partition::PartitionRegistration;
 use dohle_model::record::{
     BrokerRegistration, ConfigResource, Endpoint, MetadataRecord, PartitionChange, SecurityProtocol,
 };
 use dohle_model::{
-    DirectoryId, ErrorCode, IncarnationId, LeaderEpoch, NodeId, Offset, PartitionEpoch,
-    PartitionIndex, Timestamp, TopicId, TopicIdPartition, TopicName, Uuid,
+    DirectoryId, ErrorCode, IncarnationId, NodeId, Offset, PartitionIndex, Timestamp, TopicId,
+    TopicIdPartition, TopicName, Uuid,
 };
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -266,19 +266,8 @@ impl Cluster {
     /// Creates the topic with one partition; the first replica leads.
     pub fn create_topic(&self, replicas: &[i32], configs: &[(&str, &str)]) {
         let replicas: Vec<NodeId> = replicas.iter().copied().map(NodeId).collect();
-        let registration = PartitionRegistration {
-            directories: vec![DirectoryId::UNASSIGNED; replicas.len()],
-            isr: replicas.clone(),
-            leader: replicas.first().copied(),
-            replicas,
-            elr: Vec::new(),
-            last_known_elr: Vec::new(),
-            removing_replicas: Vec::new(),
-            adding_replicas: Vec::new(),
-            leader_recovery_state: LeaderRecoveryState::Recovered,
-            leader_epoch: LeaderEpoch::ZERO,
-            partition_epoch: PartitionEpoch::ZERO,
-        };
+        let directories = vec![DirectoryId::UNASSIGNED; replicas.len()];
+        let registration = PartitionRegistration::new(replicas.clone(), directories, replicas);
         let TopicIdPartition {
             topic_id,
             partition,

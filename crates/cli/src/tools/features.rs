@@ -19,35 +19,59 @@ use crate::feature_levels::{
 use crate::options::{arguments, none_of};
 use crate::tool_run::{OUTPUT, Tool, ToolRun, Work};
 
-const COMMANDS: &str = "
+/// The option that names features and their levels.
+macro_rules! feature_option {
+    () => {
+        "        --feature <feature=level>: A feature and its level, as in metadata.version=5; may
+            be repeated.
+"
+    };
+}
+
+/// The options of upgrade and downgrade that say which levels are wanted.
+macro_rules! level_options {
+    () => {
+        concat!(
+            "        --metadata <release>: DEPRECATED: the level of the metadata.
+        --release-version <release>: The release whose levels of features are used;
+            version-mapping prints them.
+",
+            feature_option!()
+        )
+    };
+}
+
+/// The options of commands that may lose metadata.
+macro_rules! destructive_options {
+    () => {
+        "        --unsafe: Do it even if it may irreversibly destroy metadata.
+        --dry-run: Validate the change, but do not perform it.
+"
+    };
+}
+
+const COMMANDS: &str = concat!(
+    "
     describe: Describes the current active feature flags.
         --node-id <id>: The node that is asked.
     upgrade: Upgrade one or more feature flags.
-        --metadata <release>: DEPRECATED: the level of the metadata.
-        --release-version <release>: The release whose levels of features are used;
-            version-mapping prints them.
-        --feature <feature=level>: A feature and its level, as in metadata.version=5; may be
-            repeated.
-        --dry-run: Validate the change, but do not perform it.
+",
+    level_options!(),
+    "        --dry-run: Validate the change, but do not perform it.
     downgrade: Downgrade one or more feature flags.
-        --metadata <release>: DEPRECATED: the level of the metadata.
-        --release-version <release>: The release whose levels of features are used;
-            version-mapping prints them.
-        --feature <feature=level>: A feature and its level, as in metadata.version=5; may be
-            repeated.
-        --unsafe: Do it even if it may irreversibly destroy metadata.
-        --dry-run: Validate the change, but do not perform it.
-    disable: Disable one or more feature flags: downgrade them to zero.
-        --feature <feature=level>: A feature and its level, as in metadata.version=5; may be
-            repeated.
-        --unsafe: Do it even if it may irreversibly destroy metadata.
-        --dry-run: Validate the change, but do not perform it.
-    version-mapping: Look up the corresponding features for a given metadata version.
+",
+    level_options!(),
+    destructive_options!(),
+    "    disable: Disable one or more feature flags: downgrade them to zero.
+",
+    feature_option!(),
+    destructive_options!(),
+    "    version-mapping: Look up the corresponding features for a given metadata version.
         --release-version <release>: The release whose levels of features are printed.
     feature-dependencies: Look up dependencies for a given feature version.
-        --feature <feature=level>: A feature and its level, as in metadata.version=5; may be
-            repeated.
-    ";
+",
+    feature_option!(),
+);
 
 /// The row of the table.
 pub const TOOL: Tool = Tool::kafka(

@@ -138,7 +138,7 @@ impl Draft {
 
     /// Adds a record and replays it into the draft's image.
     pub fn push(&mut self, record: MetadataRecord) {
-        let changed = partition_of(&record);
+        let changed = record.partition();
         let before = changed.and_then(|id| self.partition(id));
         let mut delta = MetadataDelta::default();
         let replayed = self.image.replay(&record, &mut delta);
@@ -446,25 +446,5 @@ impl Draft {
             },
             |node| self.default_directory(node),
         )
-    }
-}
-
-/// The partition whose registration a record sets or changes.
-fn partition_of(record: &MetadataRecord) -> Option<TopicIdPartition> {
-    match record {
-        MetadataRecord::Partition {
-            topic_id,
-            partition,
-            ..
-        }
-        | MetadataRecord::PartitionChange {
-            topic_id,
-            partition,
-            ..
-        } => Some(TopicIdPartition {
-            topic_id: *topic_id,
-            partition: *partition,
-        }),
-        _ => None,
     }
 }

@@ -1,7 +1,7 @@
 //! Checks and registrations of new partitions, for CreateTopics and CreatePartitions. Pure.
 
-use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
-use dohle_model::{ApiError, ErrorCode, LeaderEpoch, NodeId, PartitionEpoch, TopicId};
+use dohle_model::partition::PartitionRegistration;
+use dohle_model::{ApiError, ErrorCode, NodeId, TopicId};
 
 use super::{Draft, RECORDS_PER_REQUEST_MAX, listed, placement};
 
@@ -100,20 +100,9 @@ pub(super) fn registration(draft: &Draft, replicas: Vec<NodeId>) -> PartitionReg
         .copied()
         .filter(|node| draft.is_eligible(*node))
         .collect();
-    PartitionRegistration {
-        directories: replicas
-            .iter()
-            .map(|node| draft.default_directory(*node))
-            .collect(),
-        leader: isr.first().copied(),
-        replicas,
-        isr,
-        elr: Vec::new(),
-        last_known_elr: Vec::new(),
-        removing_replicas: Vec::new(),
-        adding_replicas: Vec::new(),
-        leader_recovery_state: LeaderRecoveryState::Recovered,
-        leader_epoch: LeaderEpoch::ZERO,
-        partition_epoch: PartitionEpoch::ZERO,
-    }
+    let directories = replicas
+        .iter()
+        .map(|node| draft.default_directory(*node))
+        .collect();
+    PartitionRegistration::new(replicas, directories, isr)
 }

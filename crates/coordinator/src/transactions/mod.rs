@@ -203,7 +203,11 @@ async fn fresh(services: &TransactionServices, deadline: Instant) -> Result<Prod
     })
 }
 
-fn reply<T>(planned: PlannedReply<T>) -> Result<T, ErrorCode> {
+/// Returns the reply of a request that was planned with a fresh producer id.
+///
+/// # Errors
+/// CONCURRENT_TRANSACTIONS when the plan still needs a producer id.
+pub(crate) fn reply<T>(planned: PlannedReply<T>) -> Result<T, ErrorCode> {
     match planned {
         PlannedReply::Reply(reply) => reply,
         // The state changed between the two plans.

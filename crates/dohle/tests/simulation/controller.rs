@@ -10,11 +10,11 @@ use dohle_controller::plan::{
 };
 use dohle_model::features::supported;
 use dohle_model::image::MetadataImage;
-use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
+use dohle_model::partition::PartitionRegistration;
 use dohle_model::record::{BrokerRegistration, Endpoint, MetadataRecord, SecurityProtocol};
 use dohle_model::{
-    BrokerEpoch, DirectoryId, ErrorCode, IncarnationId, LeaderEpoch, NodeId, PartitionEpoch,
-    PartitionIndex, TopicId, TopicIdPartition, TopicName,
+    BrokerEpoch, DirectoryId, ErrorCode, IncarnationId, NodeId, PartitionIndex, TopicId,
+    TopicIdPartition, TopicName,
 };
 use dohle_rpc::v1;
 
@@ -57,19 +57,8 @@ impl Controller {
         let image = MetadataImage::default();
         let mut draft = Draft::new(&image, &Indexes::default(), &Arc::new(settings));
         features::bootstrap(&mut draft);
-        let partition = PartitionRegistration {
-            replicas: nodes.to_vec(),
-            directories: nodes.iter().map(|id| directory(*id, 1)).collect(),
-            isr: nodes.to_vec(),
-            elr: Vec::new(),
-            last_known_elr: Vec::new(),
-            removing_replicas: Vec::new(),
-            adding_replicas: Vec::new(),
-            leader: nodes.first().copied(),
-            leader_recovery_state: LeaderRecoveryState::Recovered,
-            leader_epoch: LeaderEpoch(0),
-            partition_epoch: PartitionEpoch(0),
-        };
+        let directories = nodes.iter().map(|id| directory(*id, 1)).collect();
+        let partition = PartitionRegistration::new(nodes.to_vec(), directories, nodes.to_vec());
         let mut controller = Self {
             draft,
             partition: Arc::new(partition.clone()),

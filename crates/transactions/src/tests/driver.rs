@@ -9,10 +9,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use dohle_machine::{LogRecord as _, Machine as _, Request, run_expired_timer};
 use dohle_model::image::{MetadataImage, TopicImage};
-use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
+use dohle_model::partition::PartitionRegistration;
 use dohle_model::{
-    ErrorCode, LeaderEpoch, NodeId, Offset, PartitionEpoch, PartitionIndex, ProducerEpoch,
-    ProducerId, Timestamp, TopicId, TopicName, TopicPartition, Uuid,
+    ErrorCode, NodeId, Offset, PartitionIndex, ProducerEpoch, ProducerId, Timestamp, TopicId,
+    TopicName, TopicPartition, Uuid,
 };
 
 use crate::config::TransactionConfig;
@@ -97,17 +97,8 @@ impl Driver {
         let id = TopicId(Uuid(bytes));
         let partitions = (0..).zip(leaders).map(|(index, leader)| {
             let registration = PartitionRegistration {
-                replicas: vec![NodeId(1)],
-                directories: Vec::new(),
-                isr: vec![NodeId(1)],
-                elr: Vec::new(),
-                last_known_elr: Vec::new(),
-                removing_replicas: Vec::new(),
-                adding_replicas: Vec::new(),
                 leader: (*leader > 0).then_some(NodeId(*leader)),
-                leader_recovery_state: LeaderRecoveryState::Recovered,
-                leader_epoch: LeaderEpoch(0),
-                partition_epoch: PartitionEpoch(0),
+                ..PartitionRegistration::new(vec![NodeId(1)], Vec::new(), vec![NodeId(1)])
             };
             (PartitionIndex(index), Arc::new(registration))
         });

@@ -88,17 +88,14 @@ async fn a_truncation_of_the_whole_log_logs_how_many_records_it_removed() {
 
 fn registration(isr: &[NodeId], partition_epoch: i32) -> PartitionRegistration {
     PartitionRegistration {
-        replicas: vec![NODE, OTHER],
-        directories: vec![dohle_model::DirectoryId::UNASSIGNED; 2],
-        isr: isr.to_vec(),
-        elr: Vec::new(),
-        last_known_elr: Vec::new(),
-        removing_replicas: Vec::new(),
-        adding_replicas: Vec::new(),
         leader: Some(NODE),
-        leader_recovery_state: LeaderRecoveryState::Recovered,
         leader_epoch: EPOCH,
         partition_epoch: dohle_model::PartitionEpoch(partition_epoch),
+        ..PartitionRegistration::new(
+            vec![NODE, OTHER],
+            vec![dohle_model::DirectoryId::UNASSIGNED; 2],
+            isr.to_vec(),
+        )
     }
 }
 

@@ -446,20 +446,10 @@ impl Harness {
                 output
             }
             MetadataRecord::Topic { name, .. } => format!("topic {name}"),
-            MetadataRecord::Partition {
-                topic_id,
-                partition,
-                ..
-            }
-            | MetadataRecord::PartitionChange {
-                topic_id,
-                partition,
-                ..
-            } => self.show_partition(TopicIdPartition {
-                topic_id: *topic_id,
-                partition: *partition,
-            }),
-            other => format!("{other:?}"),
+            other => match other.partition() {
+                Some(id) => self.show_partition(id),
+                None => format!("{other:?}"),
+            },
         }
     }
 

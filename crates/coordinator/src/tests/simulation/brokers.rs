@@ -13,7 +13,9 @@ use dohle_log::{
 };
 use dohle_machine::{Effects, Machine as _, Request as _, Step, run_expired_timer};
 use dohle_model::image::MetadataImage;
-use dohle_model::{ErrorCode, LeaderEpoch, NodeId, Offset, PartitionIndex, Sequence, Uuid};
+use dohle_model::{
+    ErrorCode, LeaderEpoch, NodeId, Offset, PartitionIndex, ProducerId, Sequence, Uuid,
+};
 use dohle_transactions::{
     AbortTimedOut, AddPartitions, CompleteEnded, EndTxn, InitProducerId, MarkerOutcome,
     MarkersAnswered, MarkersToSend, PlannedReply, ProducerIdAndEpoch, TransactionMachine,
@@ -26,7 +28,7 @@ use crate::batches::batches;
 use crate::load::Replay;
 use crate::partition_of;
 use crate::replay::{CommitPoint, append_and_replay};
-use crate::transactions::TRANSACTION_TOPIC;
+use crate::transactions::{self, TRANSACTION_TOPIC};
 
 /// `transaction.timeout.ms` of all producers.
 pub const TIMEOUT: i32 = 10_000;
@@ -179,11 +181,8 @@ impl World {
                 self.answer(
                     node,
                     id.as_str(),
-                    |machine, step| match plan(None).plan(machine, step) {
-                        PlannedReply::NeedsProducerId => plan(fresh).plan(machine, step),
-                        planned => planned,
-                    },
-                    |reply| Message::Response(to, flatten(reply).map(Some)),
+                    |machine, step| planned(|id| plan(id).plan(machine, step), fresh),
+                    |reply| Message::Response(to, reply.and_then(transactions::reply).map(Some)),
                 );
             }
             Request::Add {
@@ -221,11 +220,8 @@ impl World {
                 self.answer(
                     node,
                     id.as_str(),
-                    |machine, step| match plan(None).plan(machine, step) {
-                        PlannedReply::NeedsProducerId => plan(fresh).plan(machine, step),
-                        planned => planned,
-                    },
-                    |reply| Message::Response(to, flatten(reply)),
+                    |machine, step| planned(|id| plan(id).plan(machine, step), fresh),
+                    |reply| Message::Response(to, reply.and_then(transactions::reply)),
                 );
             }
             Request::Produce(produce) => self.on_produce(node, to, produce),
@@ -590,18 +586,22 @@ pub fn replayed(log: &dohle_log::Log, end: Offset) -> TransactionMachine {
     replay.machine
 }
 
+/// Plans without a fresh producer id first, and with one when the plan needs it.
+fn planned<T>(
+    mut plan: impl FnMut(Option<ProducerId>) -> PlannedReply<T>,
+    fresh: Option<ProducerId>,
+) -> PlannedReply<T> {
+    match plan(None) {
+        PlannedReply::NeedsProducerId => plan(fresh),
+        planned => planned,
+    }
+}
+
 /// The coordinator of a transactional id.
 pub fn coordinator(image: &MetadataImage, id: &str) -> Option<NodeId> {
     let index = partition_of(image, TRANSACTION_TOPIC.name, id)?;
     let topic = image.topic(TRANSACTION_TOPIC.name)?;
     topic.partitions.get(&index)?.leader
-}
-
-fn flatten<T>(reply: Result<PlannedReply<T>, ErrorCode>) -> Result<T, ErrorCode> {
-    match reply? {
-        PlannedReply::Reply(reply) => reply,
-        PlannedReply::NeedsProducerId => Err(ErrorCode::ConcurrentTransactions),
-    }
 }
 
 /// As [`Reply`] has it.

@@ -10,10 +10,10 @@ use dohle_log::validate::AppendOrigin;
 use dohle_log::{BatchBuilder, BatchOptions, TxnAppend};
 use dohle_machine::LogRecord as _;
 use dohle_model::image::{MetadataImage, TopicImage};
-use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
+use dohle_model::partition::PartitionRegistration;
 use dohle_model::{
-    ErrorCode, NodeId, PartitionEpoch, PartitionIndex, ProducerEpoch, ProducerId, Timestamp,
-    TopicId, TopicName, TopicPartition, Uuid,
+    ErrorCode, NodeId, PartitionIndex, ProducerEpoch, ProducerId, Timestamp, TopicId, TopicName,
+    TopicPartition, Uuid,
 };
 use dohle_storage::simulated::{Image, Random};
 use dohle_transactions::{
@@ -190,17 +190,13 @@ impl World {
             let partitions = partitions.filter(|partition| partition.name.topic == name);
             let partitions = partitions.map(|partition| {
                 let registration = PartitionRegistration {
-                    replicas: NODES.to_vec(),
-                    directories: Vec::new(),
-                    isr: partition.isr.iter().copied().collect(),
-                    elr: Vec::new(),
-                    last_known_elr: Vec::new(),
-                    removing_replicas: Vec::new(),
-                    adding_replicas: Vec::new(),
                     leader: partition.leader,
-                    leader_recovery_state: LeaderRecoveryState::Recovered,
                     leader_epoch: partition.leader_epoch,
-                    partition_epoch: PartitionEpoch(0),
+                    ..PartitionRegistration::new(
+                        NODES.to_vec(),
+                        Vec::new(),
+                        partition.isr.iter().copied().collect(),
+                    )
                 };
                 (partition.name.partition, Arc::new(registration))
             });

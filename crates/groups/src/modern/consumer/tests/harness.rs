@@ -23,11 +23,8 @@ use bytes::Bytes;
 use dohle_config::BrokerValues;
 use dohle_machine::{Machine as _, run_expired_timer};
 use dohle_model::image::{MetadataImage, TopicImage};
-use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
-use dohle_model::{
-    ErrorCode, LeaderEpoch, NodeId, Offset, PartitionEpoch, PartitionIndex, Timestamp, TopicId,
-    TopicName, Uuid,
-};
+use dohle_model::partition::PartitionRegistration;
+use dohle_model::{ErrorCode, NodeId, Offset, PartitionIndex, Timestamp, TopicId, TopicName, Uuid};
 use dohle_protocol::KafkaString;
 use dohle_protocol::messages::consumer_group_heartbeat_request::{
     ConsumerGroupHeartbeatRequestData, TopicPartitions,
@@ -579,19 +576,7 @@ impl Harness {
 /// Returns a partition with these replicas.
 pub(super) fn registration(replicas: &[i32]) -> PartitionRegistration {
     let replicas: Vec<NodeId> = replicas.iter().copied().map(NodeId).collect();
-    PartitionRegistration {
-        isr: replicas.clone(),
-        leader: replicas.first().copied(),
-        replicas,
-        directories: Vec::new(),
-        elr: Vec::new(),
-        last_known_elr: Vec::new(),
-        removing_replicas: Vec::new(),
-        adding_replicas: Vec::new(),
-        leader_recovery_state: LeaderRecoveryState::Recovered,
-        leader_epoch: LeaderEpoch::ZERO,
-        partition_epoch: PartitionEpoch::ZERO,
-    }
+    PartitionRegistration::new(replicas.clone(), Vec::new(), replicas)
 }
 
 fn to_request(id: TopicId, partitions: &BTreeSet<PartitionIndex>) -> TopicPartitions {
