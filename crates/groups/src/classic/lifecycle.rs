@@ -41,12 +41,19 @@ impl ClassicGroupStep<'_, '_> {
     /// group the log still has the generation before, with members that are gone: a coordinator
     /// that loads it removes them when their sessions expire.
     pub(crate) fn on_empty_failed(&mut self, generation: i32, code: ErrorCode) {
-        tracing::warn!(
-            group = %self.group_id,
-            generation,
-            %code,
-            "record of an empty group could not be written"
-        );
+        let group = self.group_id;
+        if code == ErrorCode::NotCoordinator {
+            // The next coordinator loads the group and removes its members.
+            tracing::info!(
+                %group, generation,
+                "record of an empty group was not written: another broker coordinates the group"
+            );
+        } else {
+            tracing::warn!(
+                %group, generation, %code,
+                "record of an empty group could not be written"
+            );
+        }
         if generation != 0 || self.group.generation() != 0 {
             return;
         }
