@@ -63,7 +63,7 @@ impl<M: Machine> ShardRuntime<M> {
         let waits = matches!(*state, State::Loading);
         if waits {
             *state = outcome;
-            drop(state);
+            // Sent under the lock: after it, another load could already have begun.
             self.loaded.send_replace(true);
         }
         waits

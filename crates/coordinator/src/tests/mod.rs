@@ -13,11 +13,12 @@ use std::time::Duration;
 use dohle_log::{BatchBuilder, BatchOptions, CompressionType};
 use dohle_model::image::MetadataImage;
 use dohle_model::record::{ConfigResource, MetadataRecord, PartitionChange};
-use dohle_model::{ErrorCode, NodeId, PartitionIndex, TopicId, TopicName};
+use dohle_model::{ErrorCode, LeaderEpoch, NodeId, PartitionIndex, TopicId, TopicName};
 use futures::FutureExt as _;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use self::leases::{Acquire, CountTopics, Grant, Holder, LeaseConfig, Leases, Release};
+use super::shard::ShardRuntime;
 use super::{Coordinator, CoordinatorConfig, InternalTopic, Settings, TopicSettings, partition_of};
 use dohle_broker::partition::{Acks, AppendOrigin};
 use dohle_broker::partitions::wall_clock;
@@ -397,4 +398,22 @@ async fn records_that_cannot_be_decoded_are_not_served_and_unknown_types_are_ski
     node.lead(topic, NODE).await;
     node.loaded().await;
     assert_eq!(node.holder("a").await, Err(ErrorCode::NotCoordinator));
+}
+
+/// A request that begins another load right after a failed one waits for it.
+#[tokio::test]
+async fn the_end_of_a_load_is_announced_before_the_next_one_begins() {
+    let (node, topic) = Node::with_replicas(&[NODE]).await;
+    for _ in 0..2_000 {
+        let partition = node.replicas.partition(topic, 0);
+        let shard = ShardRuntime::<Leases>::new(partition, LeaderEpoch(3));
+        std::thread::scope(|scope| {
+            scope.spawn(|| shard.fail(Duration::ZERO));
+            while !shard.may_load_again(HOUR) {
+                std::hint::spin_loop();
+            }
+        });
+        let waits = shard.until_loaded(Instant::now() + HOUR).now_or_never();
+        assert_eq!(waits, None, "the shard loads");
+    }
 }
