@@ -20,7 +20,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::connection::MESSAGE_BYTES;
 use super::hello::{check_hello, code};
-use super::pending_subscriptions::{PendingSubscriptions, SubscribedStream};
+use super::pending_subscriptions::{GivenUp, PendingSubscriptions, SubscribedStream};
 use crate::blocking::WorkOwner;
 use crate::partition::{
     FollowerData, LocateError, Partition, Positions, ReadySet, ReadyToken, RoleError,
@@ -200,6 +200,10 @@ impl LeaderSession {
 
     /// Begins a subscription, or queues the reply that refuses it.
     pub(super) fn subscribe(self: &Arc<Self>, subscribe: &v1::Subscribe) {
+        self.subscribe_unless(subscribe, &GivenUp::default());
+    }
+
+    fn subscribe_unless(self: &Arc<Self>, subscribe: &v1::Subscribe, given_up: &GivenUp) {
         let Ok(id) = convert::partition_id_from_wire(&subscribe.topic_id, subscribe.partition)
         else {
             return;
@@ -208,6 +212,9 @@ impl LeaderSession {
         // Held until the subscription is inserted. The partition may queue its token before that,
         // and the stream drops tokens without a subscription.
         let mut inner = self.inner.lock();
+        if given_up.is_set() {
+            return;
+        }
         let current = inner.find(&id).map(|it| it.number);
         if current > Some(subscribe.subscription) {
             // This request waited for the metadata while a newer one arrived.
@@ -218,7 +225,7 @@ impl LeaderSession {
         }
         let Some(partition) = partition else {
             drop(inner);
-            self.park(id, subscribe);
+            self.park(id, subscribe, given_up);
             return;
         };
         let Some((follower, broker_epoch)) = inner.follower else {
@@ -269,7 +276,7 @@ impl LeaderSession {
             Err(RoleError::UnknownLeaderEpoch { .. }) => {
                 inner.free.push(token);
                 drop(inner);
-                self.park(id, subscribe);
+                self.park(id, subscribe, given_up);
                 return;
             }
             Err(error) => refusal(subscribe, error.code()),
@@ -281,9 +288,9 @@ impl LeaderSession {
     }
 
     /// Keeps a subscription until this broker's metadata has reached its leader epoch.
-    fn park(self: &Arc<Self>, id: TopicIdPartition, subscribe: &v1::Subscribe) {
+    fn park(self: &Arc<Self>, id: TopicIdPartition, subscribe: &v1::Subscribe, given_up: &GivenUp) {
         let stream: Weak<Self> = Arc::downgrade(self);
-        self.pending.park(id, stream, subscribe.clone());
+        self.pending.park(id, stream, subscribe.clone(), given_up);
         // The metadata may have been applied since the caller's check.
         let known = self
             .partitions
@@ -321,8 +328,8 @@ impl LeaderSession {
 }
 
 impl SubscribedStream for LeaderSession {
-    fn resume(self: Arc<Self>, subscribe: &v1::Subscribe) {
-        self.subscribe(subscribe);
+    fn resume(self: Arc<Self>, subscribe: &v1::Subscribe, given_up: &GivenUp) {
+        self.subscribe_unless(subscribe, given_up);
     }
 }
 

@@ -3,6 +3,7 @@
 //! of being refused, so that replication begins as soon as the leader has applied the election.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use dohle_model::TopicIdPartition;
@@ -11,8 +12,24 @@ use parking_lot::Mutex;
 
 /// A stream on which subscriptions have arrived.
 pub(super) trait SubscribedStream: std::fmt::Debug + Send + Sync {
-    /// Begins a subscription that waited.
-    fn resume(self: Arc<Self>, subscribe: &v1::Subscribe);
+    /// Begins a subscription that waited, unless it is given up before it has begun.
+    fn resume(self: Arc<Self>, subscribe: &v1::Subscribe, given_up: &GivenUp);
+}
+
+/// Whether the follower has given up a subscription while it is being resumed. The stream checks
+/// this under the lock under which it inserts the subscription: one that is given up later is found
+/// there.
+#[derive(Debug, Clone, Default)]
+pub(super) struct GivenUp(Arc<AtomicBool>);
+
+impl GivenUp {
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 /// The waiting subscriptions: at most one for each partition of each stream.
@@ -21,22 +38,28 @@ pub(super) struct PendingSubscriptions {
     waiting: Mutex<HashMap<TopicIdPartition, Vec<PendingSubscription>>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct PendingSubscription {
     stream: Weak<dyn SubscribedStream>,
     subscribe: v1::Subscribe,
+    given_up: GivenUp,
+    is_resuming: bool,
 }
 
 impl PendingSubscriptions {
-    /// Keeps a subscription until [`PendingSubscriptions::release`]. Of two subscriptions of one
-    /// stream the newer is kept.
+    /// Keeps a subscription until [`PendingSubscriptions::release`], unless it is given up. Of two
+    /// subscriptions of one stream the newer is kept.
     pub(super) fn park(
         &self,
         id: TopicIdPartition,
         stream: Weak<dyn SubscribedStream>,
         subscribe: v1::Subscribe,
+        given_up: &GivenUp,
     ) {
         let mut waiting = self.waiting.lock();
+        if given_up.is_set() {
+            return;
+        }
         let parked = waiting.entry(id).or_default();
         let is_newer =
             |it: &PendingSubscription| it.subscribe.subscription > subscribe.subscription;
@@ -44,7 +67,12 @@ impl PendingSubscriptions {
             it.stream.strong_count() > 0 && (!it.stream.ptr_eq(&stream) || is_newer(it))
         });
         if !parked.iter().any(|it| it.stream.ptr_eq(&stream)) {
-            parked.push(PendingSubscription { stream, subscribe });
+            parked.push(PendingSubscription {
+                stream,
+                subscribe,
+                given_up: GivenUp::default(),
+                is_resuming: false,
+            });
         }
     }
 
@@ -52,7 +80,9 @@ impl PendingSubscriptions {
     pub(super) fn forget(&self, id: TopicIdPartition, stream: &Weak<dyn SubscribedStream>) {
         let mut waiting = self.waiting.lock();
         if let Some(parked) = waiting.get_mut(&id) {
-            parked.retain(|it| !it.stream.ptr_eq(stream));
+            for it in parked.extract_if(.., |it| it.stream.ptr_eq(stream)) {
+                it.given_up.set();
+            }
             if parked.is_empty() {
                 waiting.remove(&id);
             }
@@ -61,11 +91,79 @@ impl PendingSubscriptions {
 
     /// Answers the subscriptions of a partition that this broker leads now.
     pub(super) fn release(&self, id: TopicIdPartition) {
-        let parked = self.waiting.lock().remove(&id).unwrap_or_default();
-        for PendingSubscription { stream, subscribe } in parked {
-            if let Some(stream) = stream.upgrade() {
-                stream.resume(&subscribe);
+        let resumed: Vec<PendingSubscription> = {
+            let mut waiting = self.waiting.lock();
+            let parked = waiting.get_mut(&id).into_iter().flatten();
+            let parked = parked.filter(|it| !it.is_resuming);
+            parked
+                .map(|it| {
+                    it.is_resuming = true;
+                    it.clone()
+                })
+                .collect()
+        };
+        for it in &resumed {
+            if let Some(stream) = it.stream.upgrade() {
+                stream.resume(&it.subscribe, &it.given_up);
             }
         }
+        // They stayed here until now, so that `forget` found them. One that has to wait again is a
+        // new entry.
+        let mut waiting = self.waiting.lock();
+        if let Some(parked) = waiting.get_mut(&id) {
+            let is_resumed = |it: &PendingSubscription| {
+                let mut resumed = resumed.iter();
+                resumed.any(|other| Arc::ptr_eq(&other.given_up.0, &it.given_up.0))
+            };
+            parked.retain(|it| !is_resumed(it));
+            if parked.is_empty() {
+                waiting.remove(&id);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dohle_model::{PartitionIndex, TopicId, Uuid};
+
+    use super::*;
+
+    const ID: TopicIdPartition = TopicIdPartition {
+        topic_id: TopicId(Uuid([1; 16])),
+        partition: PartitionIndex(0),
+    };
+
+    /// A stream whose follower gives up the subscription just when it is resumed.
+    #[derive(Debug, Default)]
+    struct Stream {
+        pending: PendingSubscriptions,
+        given_up: Mutex<Vec<bool>>,
+    }
+
+    impl SubscribedStream for Stream {
+        fn resume(self: Arc<Self>, subscribe: &v1::Subscribe, given_up: &GivenUp) {
+            let stream: Weak<Self> = Arc::downgrade(&self);
+            let stream: Weak<dyn SubscribedStream> = stream;
+            let before = given_up.is_set();
+            self.pending.forget(ID, &stream);
+            self.given_up.lock().extend([before, given_up.is_set()]);
+            // The metadata are still too old.
+            self.pending.park(ID, stream, subscribe.clone(), given_up);
+        }
+    }
+
+    #[test]
+    fn a_subscription_that_is_given_up_while_it_is_resumed_ends() {
+        let stream = Arc::new(Stream::default());
+        let weak: Weak<Stream> = Arc::downgrade(&stream);
+        let subscribe = v1::Subscribe::default();
+        let pending = &stream.pending;
+        pending.park(ID, weak, subscribe, &GivenUp::default());
+        pending.release(ID);
+        assert_eq!(*stream.given_up.lock(), [false, true]);
+        pending.release(ID);
+        assert_eq!(stream.given_up.lock().len(), 2, "it does not wait again");
+        assert!(pending.waiting.lock().is_empty());
     }
 }

@@ -200,6 +200,19 @@ async fn an_end_of_a_subscription_names_its_own_number_and_epoch() {
     );
 }
 
+#[tokio::test]
+async fn a_subscription_that_was_given_up_is_not_resumed() {
+    let (_broker, partition, calls, _stream) = subscribed(1).await;
+    let id = partition.id();
+    calls.unsubscribe(id);
+    let given_up = GivenUp::default();
+    given_up.set();
+    Arc::clone(&calls).resume(&subscribe(&partition, 6, 3), &given_up);
+    assert!(calls.inner.lock().find(&id).is_none());
+    Arc::clone(&calls).resume(&subscribe(&partition, 7, 3), &GivenUp::default());
+    assert!(calls.inner.lock().find(&id).is_some());
+}
+
 /// A request that waited for the metadata continues when a newer one of the same follower has
 /// begun, or waits too.
 #[tokio::test]
@@ -207,7 +220,7 @@ async fn the_newer_of_two_requests_that_overlap_is_served() {
     let (broker, partition, calls, mut stream) = subscribed(1).await;
     calls.subscribe(&subscribe(&partition, 6, 3));
     assert_eq!(sent(&mut stream).await[0].subscription, 6);
-    Arc::clone(&calls).resume(&subscribe(&partition, 5, 3));
+    Arc::clone(&calls).resume(&subscribe(&partition, 5, 3), &GivenUp::default());
     let appended = partition.append(batch(&["b"]), Acks::Leader, AppendOrigin::Client, NOW);
     appended.unwrap();
     let parts: Vec<_> = sent(&mut stream)
@@ -219,7 +232,7 @@ async fn the_newer_of_two_requests_that_overlap_is_served() {
 
     // Both wait for epoch 4. The older one waits anew, after the newer.
     calls.subscribe(&subscribe(&partition, 8, 4));
-    Arc::clone(&calls).resume(&subscribe(&partition, 7, 4));
+    Arc::clone(&calls).resume(&subscribe(&partition, 7, 4), &GivenUp::default());
     let change = dohle_model::record::PartitionChange {
         leader: Some(Some(NODE)),
         ..dohle_model::record::PartitionChange::default()
