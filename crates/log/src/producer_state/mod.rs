@@ -17,7 +17,7 @@ pub(crate) use check::{AppendContext, ProducerCheck};
 pub use error::ProducerError;
 pub use verification::{TxnBegin, VerificationGuard};
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use dohle_model::{Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
@@ -74,21 +74,29 @@ pub struct ProducerEntry {
     pub batches: VecDeque<BatchMetadata>,
 }
 
-/// A transaction that has ended and whose marker is not below the high watermark yet.
+/// A transaction that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct CompletedTxn {
+    first_offset: Offset,
+    /// The offset of its marker.
     last_offset: Offset,
 }
 
 /// The state of all producers of one log.
 ///
 /// Invariant: `ongoing_txns` has an entry for exactly the producers with a
-/// `current_txn_first_offset`; the state is the result of the log's records below `end_offset`.
+/// `current_txn_first_offset`; `unreplicated_starts` has the first offsets of `unreplicated_txns`,
+/// which are sorted by their last offsets; the state is the result of the log's records below
+/// `end_offset`.
 #[derive(Debug, Clone, Default)]
 pub struct ProducerState {
     producers: HashMap<ProducerId, ProducerEntry>,
     ongoing_txns: BTreeMap<Offset, ProducerId>,
-    unreplicated_txns: BTreeMap<Offset, CompletedTxn>,
+    /// The ended transactions whose markers are not below the high watermark yet, in the order of
+    /// their markers.
+    unreplicated_txns: VecDeque<CompletedTxn>,
+    /// The first offsets of `unreplicated_txns`.
+    unreplicated_starts: BTreeSet<Offset>,
     verifications: Verifications,
     end_offset: Offset,
 }
@@ -195,12 +203,11 @@ impl ProducerState {
         entry.last_timestamp = marker.timestamp;
         let first_offset = entry.current_txn_first_offset.take()?;
         self.ongoing_txns.remove(&first_offset);
-        self.unreplicated_txns.insert(
+        self.unreplicated_txns.push_back(CompletedTxn {
             first_offset,
-            CompletedTxn {
-                last_offset: offset,
-            },
-        );
+            last_offset: offset,
+        });
+        self.unreplicated_starts.insert(first_offset);
         if marker.committed {
             return None;
         }
@@ -223,15 +230,15 @@ impl ProducerState {
     #[must_use]
     pub fn first_unstable_offset(&self) -> Option<Offset> {
         let ongoing = self.ongoing_txns.keys().next();
-        let unreplicated = self.unreplicated_txns.keys().next();
+        let unreplicated = self.unreplicated_starts.first();
         ongoing.into_iter().chain(unreplicated).min().copied()
     }
 
     /// Removes ended transactions whose marker is below the high watermark.
     pub fn on_high_watermark(&mut self, high_watermark: Offset) {
-        if !self.unreplicated_txns.is_empty() {
-            self.unreplicated_txns
-                .retain(|_, txn| txn.last_offset >= high_watermark);
+        let is_replicated = |txn: &mut CompletedTxn| txn.last_offset < high_watermark;
+        while let Some(txn) = self.unreplicated_txns.pop_front_if(is_replicated) {
+            self.unreplicated_starts.remove(&txn.first_offset);
         }
     }
 
