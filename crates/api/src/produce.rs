@@ -12,6 +12,7 @@
 //! are checked on other threads, and transactions are verified by their coordinators; the later
 //! requests of the connection wait for their appends.
 
+use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -153,7 +154,7 @@ fn knows(image: &MetadataImage, version: i16, request: &ProduceRequestData) -> b
     )
 }
 
-async fn produce(mut call: Call, request: ProduceRequestData) -> Produced {
+async fn produce(mut call: Call, mut request: ProduceRequestData) -> Produced {
     let deadline = wire::deadline(call.request.received, request.timeout_ms);
     let acks = match request.acks {
         0 => Ok(Acks::None),
@@ -162,6 +163,7 @@ async fn produce(mut call: Call, request: ProduceRequestData) -> Produced {
         other => Err(ErrorCode::InvalidRequiredAcks
             .because(format!("acks={other} is not one of 0, 1 and -1 (all)"))),
     };
+    keep_last_batches(&mut request.topic_data);
     let image = call.context.image();
     // Taken by the first poll, so that records of one connection are appended in the order of its
     // requests.
@@ -225,6 +227,34 @@ async fn produce(mut call: Call, request: ProduceRequestData) -> Produced {
         response.data.responses.push(topic);
     }
     Produced::Response(response.data)
+}
+
+/// Removes all but the last batch for each partition. Kafka appends and answers only that one when
+/// a request names a partition twice (`handleProduceRequest` of `KafkaApis.scala`).
+fn keep_last_batches(topics: &mut Vec<TopicProduceData>) {
+    let batches: usize = topics.iter().map(|topic| topic.partition_data.len()).sum();
+    if batches < 2 {
+        return;
+    }
+    let mut seen = HashSet::with_capacity(batches);
+    let mut repeated = HashSet::new();
+    for (topic_at, topic) in topics.iter().enumerate().rev() {
+        for (at, data) in topic.partition_data.iter().enumerate().rev() {
+            if !seen.insert((topic.name.as_str(), topic.topic_id, data.index)) {
+                repeated.insert((topic_at, at));
+            }
+        }
+    }
+    if repeated.is_empty() {
+        return;
+    }
+    for (topic_at, topic) in topics.iter_mut().enumerate() {
+        let mut at = 0..;
+        let is_last =
+            |_: &PartitionProduceData| !repeated.contains(&(topic_at, at.next().unwrap_or(0)));
+        topic.partition_data.retain(is_last);
+    }
+    topics.retain(|topic| !topic.partition_data.is_empty());
 }
 
 /// Appends to the partitions of one topic.

@@ -191,7 +191,8 @@ async fn what_cannot_be_produced_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_repeated_batch_is_answered_as_the_first_time() {
+async fn a_repeated_batch_is_answered_with_its_offset_and_its_largest_timestamp() {
+    let timestamp = 1_700_000_000_000;
     for kind in ["LogAppendTime", "CreateTime"] {
         let broker = Broker::start(&[("log.message.timestamp.type", kind)]).await;
         broker.topic("t", 1).await;
@@ -200,14 +201,52 @@ async fn a_repeated_batch_is_answered_as_the_first_time() {
             producer: Some((ProducerId(7), ProducerEpoch(0), Some(Sequence(0)))),
             ..BatchOptions::default()
         });
-        builder.append(Some(Timestamp(1_700_000_000_000)), None, Some(b"a"), &[]);
+        builder.append(Some(Timestamp(timestamp)), None, Some(b"a"), &[]);
         let request = produce("t", 0, 1, builder.build().unwrap());
-        let (first, _) = produced(&mut client, 9, &request).await;
+        let (mut first, _) = produced(&mut client, 9, &request).await;
         let (again, _) = produced(&mut client, 9, &request).await;
         assert_eq!(first.error_code, 0);
         assert_eq!(first.log_append_time_ms > 0, kind == "LogAppendTime");
+        if kind == "CreateTime" {
+            // As in Kafka, although the first response has none.
+            first.log_append_time_ms = timestamp;
+        }
         assert_eq!(again, first, "{kind}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_the_last_batch_for_a_partition_is_appended() {
+    let broker = Broker::start(&[]).await;
+    broker.topic("t", 2).await;
+    let mut client = broker.client();
+    let mut request = produce("t", 0, 1, batch(&["a"]));
+    let other = produce("t", 1, 1, batch(&["b"])).topic_data.remove(0);
+    let last = produce("t", 0, 1, batch(&["c", "d", "e"]))
+        .topic_data
+        .remove(0);
+    let partitions = &mut request.topic_data[0].partition_data;
+    partitions.extend(other.partition_data);
+    // In the same topic, and in the topic named once more.
+    partitions.extend(
+        produce("t", 0, 1, batch(&["x", "y"]))
+            .topic_data
+            .remove(0)
+            .partition_data,
+    );
+    request.topic_data.push(last);
+    let (other, response) = produced(&mut client, 9, &request).await;
+    let partitions = response
+        .responses
+        .iter()
+        .flat_map(|it| &it.partition_responses);
+    let answered: Vec<_> = [&other]
+        .into_iter()
+        .chain(partitions)
+        .map(|it| (it.index, it.error_code, it.base_offset))
+        .collect();
+    assert_eq!(answered, [(1, 0, 0), (0, 0, 0)]);
+    assert_eq!(list(&mut client, "t", -1).await.1, 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

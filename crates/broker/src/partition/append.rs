@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dohle_log::{Brief, LeaderAppend, TimestampType, TxnAppend, ValidateError, validate};
+use dohle_log::{Brief, LeaderAppend, TxnAppend, ValidateError, validate};
 use dohle_model::{ErrorCode, LeaderEpoch, Offset, Timestamp};
 use tokio::sync::oneshot;
 
@@ -179,12 +179,10 @@ impl Partition {
                 });
             }
             LeaderAppend::Duplicate(batch) => {
-                let append_time =
-                    log.config().message_timestamp_type == TimestampType::LogAppendTime;
                 return Ok(Appended {
                     base_offset: batch.first_offset(),
                     last_offset: batch.last_offset,
-                    log_append_time: batch.timestamp.filter(|_| append_time),
+                    log_append_time: batch.timestamp,
                     log_start_offset,
                     leader_epoch,
                     duplicate: true,

@@ -33,7 +33,8 @@ pub struct Appended {
     pub base_offset: Offset,
     /// The offset of the last record.
     pub last_offset: Offset,
-    /// The time of the append, with `message.timestamp.type=LogAppendTime`.
+    /// The time of the append, with `message.timestamp.type=LogAppendTime`. For a batch that is in
+    /// the log already, its largest timestamp with either type, as Kafka's `UnifiedLog` answers.
     pub log_append_time: Option<Timestamp>,
     /// The log start offset.
     pub log_start_offset: Offset,
