@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::Leadership;
 use super::admission::{Decision, Report, Waiting, decide, waiting};
+use super::files::Files;
 use super::fill;
 use super::handle::{NodeAddress, Raft};
 use super::network::Network;
@@ -32,6 +33,9 @@ const FILL: Duration = Duration::from_secs(60);
 
 /// The time between the first campaigns of two voters that start together.
 const CAMPAIGN_STEP: Duration = Duration::from_millis(50);
+
+/// The longest time between two campaigns of a voter, without its random part.
+const CAMPAIGN_PERIOD_MAX: Duration = Duration::from_secs(3);
 
 /// The number of campaigns before a voter relies on the election timeout: without a quorum more of
 /// them are useless.
@@ -72,7 +76,8 @@ impl Joining {
             }
         }
         let voters = self.network.addresses.clone();
-        campaign(&self.raft, &voters, &mut self.leadership).await;
+        let files = Files::new(&self.voter.dir);
+        campaign(&self.raft, &voters, &mut self.leadership, || files.random()).await;
         self.watch_for_loss().await;
     }
 
@@ -226,7 +231,12 @@ impl Joining {
 /// Voters take turns, so that voters that start together do not split the vote. The campaigns begin
 /// with a pre-vote, which does not disturb an existing leader, and end when this voter hears from a
 /// leader.
-async fn campaign(raft: &Raft, voters: &NodeAddress, leadership: &mut watch::Receiver<Leadership>) {
+async fn campaign(
+    raft: &Raft,
+    voters: &NodeAddress,
+    leadership: &mut watch::Receiver<Leadership>,
+    random: impl Fn() -> u64,
+) {
     let me = *raft.node_id();
     let rank = u32::try_from(voters.keys().take_while(|id| **id < me).count()).unwrap_or(0);
     let count = u32::try_from(voters.len()).unwrap_or(1);
@@ -235,13 +245,26 @@ async fn campaign(raft: &Raft, voters: &NodeAddress, leadership: &mut watch::Rec
     {
         return;
     }
-    // Each voter has a different period, so that turns that coincide once drift apart.
-    let period = CAMPAIGN_STEP * (count + 1) + Duration::from_millis(7) * rank;
-    for _ in 0..CAMPAIGNS {
+    for number in 0..CAMPAIGNS {
+        let period = campaign_period(number, count, random());
         if heard_within(leadership, period).await || raft.trigger().elect(true).await.is_err() {
             return;
         }
     }
+}
+
+/// Returns the time between a campaign, counted from 0, and the next one.
+///
+/// The time grows by half with each campaign, up to [`CAMPAIGN_PERIOD_MAX`]: on slow machines the
+/// votes of a campaign take longer than the first periods, and the next campaign makes them void.
+/// Up to a quarter of it is added at random, so that turns that coincide once drift apart.
+fn campaign_period(number: u32, voters: u32, random: u64) -> Duration {
+    let first = CAMPAIGN_STEP * (voters + 1);
+    let grown = (0..number).fold(first, |period, _| {
+        (period * 3 / 2).min(CAMPAIGN_PERIOD_MAX.max(first))
+    });
+    let part = u32::try_from(random % 256).expect("it is below 256");
+    grown + grown / 1024 * part
 }
 
 async fn heard_within(leadership: &mut watch::Receiver<Leadership>, period: Duration) -> bool {
@@ -249,4 +272,35 @@ async fn heard_within(leadership: &mut watch::Receiver<Leadership>, period: Dura
     timeout(period, leadership.wait_for(|now| now.leader.is_some()))
         .await
         .is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn campaigns_of_a_voter_that_hears_from_no_leader_become_rarer() {
+        let millis = |number, random| campaign_period(number, 3, random).as_millis();
+        let periods: Vec<_> = [0, 1, 2, 3, 7, 19].map(|number| millis(number, 0)).into();
+        assert_eq!(periods, [200, 300, 450, 675, 3_000, 3_000]);
+        // A slow machine has time for a whole election, several times.
+        let all: u128 = (0..CAMPAIGNS).map(|number| millis(number, 0)).sum();
+        assert!((30_000..60_000).contains(&all), "{all}");
+    }
+
+    #[test]
+    fn a_period_has_a_random_part_of_at_most_a_quarter() {
+        for number in 0..CAMPAIGNS {
+            let [least, most] = [0, 255].map(|random| campaign_period(number, 5, random));
+            assert!(most > least && most <= least + least / 4);
+            let other = campaign_period(number, 5, u64::MAX - 100);
+            assert!((least..=most).contains(&other));
+        }
+    }
+
+    #[test]
+    fn the_first_period_of_many_voters_is_not_cut() {
+        assert_eq!(campaign_period(0, 99, 0), Duration::from_secs(5));
+        assert_eq!(campaign_period(9, 99, 0), Duration::from_secs(5));
+    }
 }
