@@ -7,7 +7,7 @@ use kacrab_protocol::generated::incremental_alter_configs_request::{
 };
 use kacrab_protocol::generated::{
     DescribeConfigsRequestData, DescribeConfigsResource, DescribeConfigsResourceResult,
-    DescribeConfigsResult, IncrementalAlterConfigsRequestData,
+    DescribeConfigsResult, IncrementalAlterConfigsRequestData, ListConfigResourcesRequestData,
 };
 use serde::Serialize;
 
@@ -223,4 +223,27 @@ pub async fn alter_configs(
     };
     cluster.call(resource.target(), &request).await?;
     Ok(())
+}
+
+/// Returns the sorted names of all resources of a kind (a number of the protocol) that have
+/// properties.
+///
+/// # Errors
+/// When the cluster does not answer, or refuses.
+pub async fn list_config_resources(
+    cluster: &Cluster,
+    kind: i8,
+) -> Result<Vec<String>, ClusterError> {
+    let request = ListConfigResourcesRequestData {
+        resource_types: vec![kind],
+        ..ListConfigResourcesRequestData::default()
+    };
+    let answer = cluster.call_once(Target::Any, &request).await?;
+    let of_kind = answer
+        .config_resources
+        .iter()
+        .filter(|one| one.resource_type == kind);
+    let mut names: Vec<String> = of_kind.map(|one| one.resource_name.to_string()).collect();
+    names.sort();
+    Ok(names)
 }

@@ -2,6 +2,7 @@
 
 mod acls;
 mod batches;
+mod brokers;
 mod configs;
 mod group_changes;
 mod groups;
@@ -16,7 +17,10 @@ mod versions;
 
 pub use self::acls::{create_acls, delete_acls, describe_acls};
 pub use self::batches::{ByPartition, ask_leaders, by_topic, leaders};
-pub use self::configs::{ConfigEntry, ConfigSource, Resource, alter_configs, describe_configs};
+pub use self::brokers::{describe_log_dirs, unregister_broker};
+pub use self::configs::{
+    ConfigEntry, ConfigSource, Resource, alter_configs, describe_configs, list_config_resources,
+};
 pub use self::group_changes::{commit_offsets, delete_group, delete_offsets};
 pub use self::groups::{
     Committed, Group, ListedGroup, Member, committed, describe_groups, list_groups,
@@ -27,18 +31,18 @@ pub use self::partitions::{
     Replica, ReplicaLogDir, alter_reassignments, delete_records, elect_leaders, move_replicas,
     replica_log_dirs,
 };
-pub use self::quorum::{Quorum, QuorumReplica, describe_quorum};
+pub use self::quorum::{Quorum, QuorumReplica, describe_quorum, remove_voter};
 pub use self::quotas::{
     ClientQuotas, ScramChange, ScramCredential, alter_quotas, alter_scram_credential,
     describe_quotas, scram_credentials,
 };
 pub use self::topics::{
-    Names, Partition, Reassignment, Topic, TopicName, add_partitions, delete_topics,
-    describe_topics, list_topics, partitions_of, reassignments,
+    Names, NewTopic, Partition, Reassignment, Topic, TopicName, add_partitions, create_topic,
+    delete_topics, describe_topics, list_topics, partitions_of, reassignments,
 };
 pub use self::transactions::{
     AbortMarker, ListedTransaction, Producer, Transaction, TransactionFilter, abort_transaction,
     describe_producers, describe_transaction, describe_transactions, list_transactions,
     terminate_transaction,
 };
-pub use self::versions::api_versions;
+pub use self::versions::{FeatureUpdate, api_versions, update_features};

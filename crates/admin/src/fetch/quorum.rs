@@ -1,7 +1,8 @@
 //! The metadata quorum.
 
+use kacrab_protocol::KafkaUuid;
 use kacrab_protocol::generated::{
-    DescribeQuorumRequestData, describe_quorum_request as request,
+    DescribeQuorumRequestData, RemoveRaftVoterRequestData, describe_quorum_request as request,
     describe_quorum_response as response,
 };
 use serde::Serialize;
@@ -42,6 +43,24 @@ pub struct QuorumReplica {
     pub last_fetch_timestamp: Option<i64>,
     /// When it last had all records of the leader, in milliseconds since 1970.
     pub last_caught_up_timestamp: Option<i64>,
+}
+
+/// Removes a controller, known by its id and the id of its directory, from the metadata quorum.
+///
+/// # Errors
+/// When the cluster does not answer, or refuses.
+pub async fn remove_voter(
+    cluster: &Cluster,
+    voter_id: i32,
+    voter_directory_id: KafkaUuid,
+) -> Result<(), ClusterError> {
+    let request = RemoveRaftVoterRequestData {
+        voter_id,
+        voter_directory_id,
+        ..RemoveRaftVoterRequestData::default()
+    };
+    cluster.call_once(Target::Any, &request).await?;
+    Ok(())
 }
 
 /// Describes the metadata quorum.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use kacrab_protocol::KafkaUuid;
 use kacrab_protocol::generated::{
-    CreatePartitionsAssignment, CreatePartitionsRequestData, CreatePartitionsTopic,
-    DeleteTopicState, DeleteTopicsRequestData, DescribeTopicPartitionsRequestData,
+    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig, CreatePartitionsAssignment,
+    CreatePartitionsRequestData, CreatePartitionsTopic, CreateTopicsRequestData, DeleteTopicState,
+    DeleteTopicsRequestData, DescribeTopicPartitionsRequestData,
     DescribeTopicPartitionsResponseTopic, ListPartitionReassignmentsRequestData,
     ListPartitionReassignmentsTopics, MetadataRequestData, MetadataResponseTopic,
     describe_topic_partitions_request as request,
@@ -252,6 +253,55 @@ fn from_metadata(topic: &MetadataResponseTopic) -> Topic {
         .partitions
         .sort_by_key(|partition| partition.partition);
     topic
+}
+
+/// A topic that is to be created. The cluster's defaults apply to what is `None` or empty.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NewTopic {
+    /// Its name.
+    pub name: String,
+    /// The number of its partitions; not together with an assignment.
+    pub partitions: Option<i32>,
+    /// The number of replicas of each partition; not together with an assignment.
+    pub replication_factor: Option<i16>,
+    /// The brokers of each partition.
+    pub assignment: Vec<Vec<i32>>,
+    /// Its properties.
+    pub configs: BTreeMap<String, String>,
+}
+
+/// Creates a topic.
+///
+/// # Errors
+/// When the cluster does not answer, or refuses.
+pub async fn create_topic(cluster: &Cluster, topic: NewTopic) -> Result<(), ClusterError> {
+    let assignments = topic.assignment.into_iter().zip(0..);
+    let assignments = assignments.map(|(broker_ids, partition_index)| CreatableReplicaAssignment {
+        partition_index,
+        broker_ids,
+        ..CreatableReplicaAssignment::default()
+    });
+    let configs = topic.configs.into_iter();
+    let configs = configs.map(|(name, value)| CreatableTopicConfig {
+        name: name.into(),
+        value: Some(value.into()),
+        ..CreatableTopicConfig::default()
+    });
+    let topic = CreatableTopic {
+        name: topic.name.into(),
+        num_partitions: topic.partitions.unwrap_or(-1),
+        replication_factor: topic.replication_factor.unwrap_or(-1),
+        assignments: assignments.collect(),
+        configs: configs.collect(),
+        ..CreatableTopic::default()
+    };
+    let request = CreateTopicsRequestData {
+        topics: vec![topic],
+        timeout_ms: cluster.request_timeout_ms(),
+        ..CreateTopicsRequestData::default()
+    };
+    cluster.call(Target::Any, &request).await?;
+    Ok(())
 }
 
 /// Raises the number of partitions of topics to `count`; each topic comes with the replicas of its

@@ -2,8 +2,7 @@
 //!
 //! Kafka's `ClusterTool`.
 
-use dohle_admin::{Cluster, ClusterError, Node, Target};
-use kacrab_protocol::generated::UnregisterBrokerRequestData;
+use dohle_admin::{Cluster, ClusterError, Node, unregister_broker};
 use serde::Serialize;
 
 use crate::connect::connection;
@@ -84,12 +83,8 @@ async fn cluster_id(run: &ToolRun<'_>, cluster: &Cluster) -> anyhow::Result<()> 
 }
 
 async fn unregister(run: &ToolRun<'_>, cluster: &Cluster, id: i32) -> anyhow::Result<()> {
-    let request = UnregisterBrokerRequestData {
-        broker_id: id,
-        ..UnregisterBrokerRequestData::default()
-    };
-    match cluster.call_once(Target::Any, &request).await {
-        Ok(_) => Ok(run.print(format!("Broker {id} is no longer registered.\n"))?),
+    match unregister_broker(cluster, id).await {
+        Ok(()) => Ok(run.print(format!("Broker {id} is no longer registered.\n"))?),
         Err(ClusterError::Unsupported { .. }) => {
             Ok(run.print("The target cluster does not support the broker unregistration API.\n")?)
         }

@@ -5,11 +5,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::bail;
-use dohle_admin::{api_versions, check};
+use dohle_admin::{FeatureUpdate, api_versions, check, update_features};
 use dohle_model::features::defaults_of;
-use kacrab_protocol::generated::{
-    ApiVersionsResponseData, FeatureUpdateKey, UpdateFeaturesRequestData,
-};
+use kacrab_protocol::generated::ApiVersionsResponseData;
 use serde::Serialize;
 
 use crate::connect::{BOOTSTRAP, COMMAND_CONFIG};
@@ -203,27 +201,14 @@ async fn update(
     levels: &BTreeMap<String, i16>,
 ) -> anyhow::Result<()> {
     let cluster = run.connect().await?;
-    // Upgrade, safe downgrade, unsafe downgrade, as the protocol numbers them.
-    let upgrade_type = match operation {
-        "upgrade" => 1,
-        _ if run.parsed.has("unsafe") => 3,
-        _ => 2,
+    let kind = match operation {
+        "upgrade" => FeatureUpdate::Upgrade,
+        _ if run.parsed.has("unsafe") => FeatureUpdate::UnsafeDowngrade,
+        _ => FeatureUpdate::SafeDowngrade,
     };
     let dry_run = run.parsed.has("dry-run");
     let could_not = if dry_run { "Can not" } else { "Could not" };
-    let keys = levels.iter().map(|(name, level)| FeatureUpdateKey {
-        feature: name.clone().into(),
-        max_version_level: *level,
-        upgrade_type,
-        ..FeatureUpdateKey::default()
-    });
-    let request = UpdateFeaturesRequestData {
-        timeout_ms: cluster.request_timeout_ms(),
-        feature_updates: keys.collect(),
-        validate_only: dry_run,
-        ..UpdateFeaturesRequestData::default()
-    };
-    let answer = cluster.ask(&request).await?;
+    let answer = update_features(&cluster, levels, kind, dry_run).await?;
     let whole = check(answer.error_code, answer.error_message.as_ref()).err();
     let error_of = |name: &str| {
         let mut results = answer.results.iter();

@@ -6,10 +6,8 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use anyhow::bail;
-use dohle_admin::{Refusal, Target};
-use kacrab_protocol::generated::{
-    DescribeLogDirsRequestData, DescribeLogDirsResponseData, ErrorCode,
-};
+use dohle_admin::{Refusal, describe_log_dirs};
+use kacrab_protocol::generated::{DescribeLogDirsResponseData, ErrorCode};
 use serde::Serialize;
 
 use crate::connect::{BOOTSTRAP_SERVER, COMMAND_CONFIG};
@@ -86,16 +84,12 @@ async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
     if output == Output::Text {
         run.print("Querying brokers for log directories information\n")?;
     }
-    let request = DescribeLogDirsRequestData {
-        topics: None,
-        ..DescribeLogDirsRequestData::default()
-    };
     let mut found = Description {
         brokers: Vec::new(),
         version: 1,
     };
     for broker in run.progress.over("brokers asked", &asked) {
-        let answer = cluster.call_once(Target::Broker(*broker), &request).await?;
+        let answer = describe_log_dirs(&cluster, *broker).await?;
         found.brokers.push(Broker {
             broker: *broker,
             log_dirs: log_dirs(&answer, &topics),

@@ -3,9 +3,8 @@
 //! Kafka's `MetadataQuorumCommand`.
 
 use anyhow::bail;
-use dohle_admin::{ClusterError, Quorum, QuorumReplica, Target, describe_quorum};
+use dohle_admin::{ClusterError, Quorum, QuorumReplica, describe_quorum, remove_voter};
 use kacrab_protocol::KafkaUuid;
-use kacrab_protocol::generated::RemoveRaftVoterRequestData;
 
 use crate::clock::now_ms;
 use crate::connect::{BOOTSTRAP, COMMAND_CONFIG};
@@ -181,12 +180,7 @@ async fn remove(run: &ToolRun<'_>) -> anyhow::Result<()> {
     let dry_run = run.parsed.has("dry-run");
     let cluster = run.connect().await?;
     if !dry_run {
-        let request = RemoveRaftVoterRequestData {
-            voter_id: id,
-            voter_directory_id: directory_id,
-            ..RemoveRaftVoterRequestData::default()
-        };
-        match cluster.call_once(Target::Any, &request).await {
+        match remove_voter(&cluster, id, directory_id).await {
             Err(ClusterError::Unsupported { .. }) => {
                 bail!("remove-controller is not supported by this cluster. {STATIC}");
             }

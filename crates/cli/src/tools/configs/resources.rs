@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use dohle_admin::{
-    Cluster, ClusterError, ConfigEntry, ConfigSource, Resource, Target, alter_configs,
-    describe_configs, list_groups, list_topics,
+    Cluster, ClusterError, ConfigEntry, ConfigSource, Resource, alter_configs, describe_configs,
+    list_config_resources, list_groups, list_topics,
 };
-use kacrab_protocol::generated::{ErrorCode, ListConfigResourcesRequestData};
+use kacrab_protocol::generated::ErrorCode;
 use serde::Serialize;
 
 use super::entity::{Entities, Entity};
@@ -193,11 +193,11 @@ async fn all_names(
             let names = nodes.iter().map(|node| node.id.to_string());
             Ok(names.chain([String::new()]).collect())
         }
-        Entity::ClientMetrics => resources(cluster, Resource::CLIENT_METRICS).await,
+        Entity::ClientMetrics => list_config_resources(cluster, Resource::CLIENT_METRICS).await,
         Entity::Group => {
             let groups = list_groups(cluster, &[], &[], &run.progress).await?;
             let mut names: BTreeSet<String> = groups.into_iter().map(|group| group.group).collect();
-            match resources(cluster, Resource::GROUP).await {
+            match list_config_resources(cluster, Resource::GROUP).await {
                 Ok(found) => names.extend(found),
                 Err(ClusterError::Unsupported { .. }) => {}
                 Err(error)
@@ -212,21 +212,6 @@ async fn all_names(
             Ok(topics.into_iter().map(|topic| topic.name).collect())
         }
     }
-}
-
-async fn resources(cluster: &Cluster, kind: i8) -> Result<Vec<String>, ClusterError> {
-    let request = ListConfigResourcesRequestData {
-        resource_types: vec![kind],
-        ..ListConfigResourcesRequestData::default()
-    };
-    let answer = cluster.call_once(Target::Any, &request).await?;
-    let of_kind = answer
-        .config_resources
-        .iter()
-        .filter(|one| one.resource_type == kind);
-    let mut names: Vec<String> = of_kind.map(|one| one.resource_name.to_string()).collect();
-    names.sort();
-    Ok(names)
 }
 
 /// As Kafka's tool prints it.

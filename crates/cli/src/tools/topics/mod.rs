@@ -8,13 +8,10 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, bail};
 use dohle_admin::{
-    Cluster, ClusterError, Names, Target, TopicName, add_partitions, delete_topics,
+    Cluster, ClusterError, Names, NewTopic, TopicName, add_partitions, create_topic, delete_topics,
     describe_topics, list_topics,
 };
-use kacrab_protocol::generated::{
-    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig, CreateTopicsRequestData,
-    ErrorCode,
-};
+use kacrab_protocol::generated::ErrorCode;
 
 use crate::connect::{BOOTSTRAP_SERVER, COMMAND_CONFIG};
 use crate::options::{Parsed, all_of, any_of, conflicts, none_of, one_of};
@@ -117,7 +114,7 @@ async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
 }
 
 /// The topic that is to be created.
-fn creation(parsed: &Parsed) -> anyhow::Result<CreatableTopic> {
+fn creation(parsed: &Parsed) -> anyhow::Result<NewTopic> {
     let name = parsed.required("topic")?;
     let partitions: Option<i32> = parsed.parsed("partitions")?;
     let replication_factor: Option<i32> = parsed.parsed("replication-factor")?;
@@ -134,28 +131,14 @@ fn creation(parsed: &Parsed) -> anyhow::Result<CreatableTopic> {
             "requirement failed: Invalid topic config: all configs to be added must be in the \
              format \"key=val\".",
         )?;
-        configs.insert(name.trim(), value.trim());
+        configs.insert(name.trim().to_owned(), value.trim().to_owned());
     }
-    let assignments = assignment(parsed)?.into_iter().zip(0..);
-    let configs = configs
-        .into_iter()
-        .map(|(name, value)| CreatableTopicConfig {
-            name: name.to_owned().into(),
-            value: Some(value.to_owned().into()),
-            ..CreatableTopicConfig::default()
-        });
-    let assignments = assignments.map(|(ids, partition_index)| CreatableReplicaAssignment {
-        partition_index,
-        broker_ids: ids,
-        ..CreatableReplicaAssignment::default()
-    });
-    Ok(CreatableTopic {
-        name: name.to_owned().into(),
-        num_partitions: partitions.unwrap_or(-1),
-        replication_factor: replication_factor.map_or(-1, |f| i16::try_from(f).unwrap_or(-1)),
-        assignments: assignments.collect(),
-        configs: configs.collect(),
-        ..CreatableTopic::default()
+    Ok(NewTopic {
+        name: name.to_owned(),
+        partitions,
+        replication_factor: replication_factor.and_then(|factor| i16::try_from(factor).ok()),
+        assignment: assignment(parsed)?,
+        configs,
     })
 }
 
@@ -185,8 +168,8 @@ fn assignment(parsed: &Parsed) -> anyhow::Result<Vec<Vec<i32>>> {
     Ok(partitions)
 }
 
-async fn create(run: &ToolRun<'_>, cluster: &Cluster, topic: CreatableTopic) -> anyhow::Result<()> {
-    let name = topic.name.to_string();
+async fn create(run: &ToolRun<'_>, cluster: &Cluster, topic: NewTopic) -> anyhow::Result<()> {
+    let name = topic.name.clone();
     if name.contains(['.', '_']) {
         run.print(
             "WARNING: Due to limitations in metric names, topics with a period ('.') or \
@@ -194,15 +177,9 @@ async fn create(run: &ToolRun<'_>, cluster: &Cluster, topic: CreatableTopic) -> 
              both.\n",
         )?;
     }
-    let wanted = topic.replication_factor;
-    let request = CreateTopicsRequestData {
-        topics: vec![topic],
-        timeout_ms: cluster.request_timeout_ms(),
-        ..CreateTopicsRequestData::default()
-    };
-    let created = cluster.call(Target::Any, &request).await;
-    match created {
-        Ok(_) => Ok(run.print(format!("Created topic {name}.\n"))?),
+    let wanted = topic.replication_factor.unwrap_or(-1);
+    match create_topic(cluster, topic).await {
+        Ok(()) => Ok(run.print(format!("Created topic {name}.\n"))?),
         Err(ClusterError::Refused(refusal)) => match refusal.code {
             ErrorCode::TopicAlreadyExists if run.parsed.has("if-not-exists") => Ok(()),
             ErrorCode::InvalidReplicationFactor => {

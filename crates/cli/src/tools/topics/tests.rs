@@ -135,19 +135,14 @@ fn assignments_and_configs_are_read() {
     let line = "--create --topic t --replica-assignment 1:2,2:3 --config retention.ms=5 --config \
                 cleanup.policy=compact,delete";
     let topic = creation(&TOOL.read(line).unwrap()).unwrap();
-    let replicas: Vec<&[i32]> = topic
-        .assignments
-        .iter()
-        .map(|a| &a.broker_ids[..])
-        .collect();
-    assert_eq!(replicas, [&[1, 2][..], &[2, 3]]);
-    let configs: Vec<&str> = topic
+    assert_eq!(topic.assignment, [[1, 2], [2, 3]]);
+    let configs: Vec<_> = topic
         .configs
         .iter()
-        .map(|config| config.name.as_str())
+        .map(|(name, value)| format!("{name}={value}"))
         .collect();
-    assert_eq!(configs, ["cleanup.policy", "retention.ms"]);
-    assert_eq!((topic.num_partitions, topic.replication_factor), (-1, -1));
+    assert_eq!(configs, ["cleanup.policy=compact,delete", "retention.ms=5"]);
+    assert_eq!((topic.partitions, topic.replication_factor), (None, None));
     for (line, part) in [
         (
             "--create --topic t --replica-assignment 1:1",
