@@ -26,6 +26,7 @@ mod machine;
 mod markers;
 mod metadata;
 mod partition_set;
+mod re2;
 mod records;
 mod requests;
 mod shard;

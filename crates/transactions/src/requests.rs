@@ -6,6 +6,7 @@ use regex::Regex;
 use crate::ids::{ProducerIdAndEpoch, TransactionalId};
 use crate::markers::{BrokerMarkers, MarkerOutcome};
 use crate::partition_set::PartitionSet;
+use crate::re2;
 use crate::state::{TransactionState, TransactionVersion};
 
 /// The reply to a request that may need a new producer id, which only I/O can provide.
@@ -137,6 +138,9 @@ impl TransactionFilter {
     pub fn pattern(text: &str) -> Result<Option<Regex>, ErrorCode> {
         if text.is_empty() {
             return Ok(None);
+        }
+        if re2::refuses(text) {
+            return Err(ErrorCode::InvalidRegularExpression);
         }
         // Compiled alone first, so that a pattern cannot close the group around it.
         let pattern = Regex::new(text).and_then(|_| Regex::new(&format!("^(?:{text})$")));
