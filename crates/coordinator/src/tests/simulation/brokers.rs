@@ -23,6 +23,7 @@ use dohle_transactions::{
 };
 
 use super::messages::{MarkerTo, Message, Produce, Question, Reply, ReplyTo, Request, Then};
+use super::replicas::Partition;
 use super::world::{World, state_partition};
 use crate::batches::batches;
 use crate::load::Replay;
@@ -281,8 +282,14 @@ impl World {
     fn append(&mut self, node: NodeId, to: ReplyTo, produce: &Produce, txn: &TxnAppend) {
         let wall = self.wall;
         let partition = self.partitions.get_mut(&produce.partition).unwrap();
+        let log_end = |partition: &Partition<Then>| {
+            let replica = partition.replica(node);
+            replica.map(|replica| replica.log.log_end_offset())
+        };
+        let before = log_end(partition);
         let records = produce.records.clone();
         let appended = partition.append(node, records, txn, AppendOrigin::Client, wall);
+        let is_duplicate = appended.is_ok() && log_end(partition) == before;
         let response = Message::Response(to, Ok(None));
         self.note("produce", || {
             format!(
@@ -290,13 +297,21 @@ impl World {
                 to, produce.producer, produce.sequence, produce.partition
             )
         });
+        if is_duplicate {
+            self.note("duplicate", String::new);
+        }
         match appended {
             Ok(end) => {
                 let partition = self.partitions.get_mut(&produce.partition).unwrap();
                 let _ = partition.wait(node, end, Then::Send(response));
                 self.committed(node, &produce.partition);
             }
-            Err(code) => self.network.push(response.failed(code)),
+            Err(code) => {
+                if code == ErrorCode::OutOfOrderSequenceNumber {
+                    self.check_out_of_order(node, produce);
+                }
+                self.network.push(response.failed(code));
+            }
         }
     }
 

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dohle_log::batch::ControlRecord;
+use dohle_log::producer_state::BATCHES_RETAINED;
 use dohle_log::{Batches, Log, ReadLimits};
-use dohle_model::{NodeId, Offset, ProducerEpoch, ProducerId, TopicPartition};
+use dohle_model::{NodeId, Offset, ProducerEpoch, ProducerId, Sequence, TopicPartition};
 use dohle_transactions::TransactionVersion;
 
 use super::brokers::replayed;
 use super::history::transaction_of;
+use super::messages::Produce;
 use super::world::{World, data_partitions};
 use crate::transactions::TRANSACTION_TOPIC;
 
@@ -17,6 +19,7 @@ struct Entry {
     first: Offset,
     producer: ProducerId,
     epoch: ProducerEpoch,
+    sequence: Option<Sequence>,
     /// The coordinator's epoch of a marker; other batches have `values`.
     marker: Option<i32>,
     values: Vec<u64>,
@@ -48,6 +51,7 @@ fn entries(log: &Log) -> Vec<Entry> {
                 first: header.base_offset,
                 producer: header.producer_id.unwrap(),
                 epoch: header.producer_epoch.unwrap(),
+                sequence: header.base_sequence,
                 marker,
                 values: if marker.is_some() {
                     Vec::new()
@@ -114,11 +118,13 @@ struct Producer {
     open: Option<Offset>,
     /// The transactions of its records since the last marker.
     transactions: BTreeSet<u64>,
+    /// The epoch of the last batch, and the sequence that follows it.
+    next: Option<(ProducerEpoch, i32)>,
 }
 
 /// The first offset of each transaction, and that of its marker. Checks that no record follows the
-/// marker that ends its transaction, nor a marker of a higher epoch, and that a transaction has one
-/// marker.
+/// marker that ends its transaction, nor a marker of a higher epoch, that a transaction has one
+/// marker, and that the sequences of an epoch have no gap.
 fn transactions(
     name: &TopicPartition,
     entries: &[Entry],
@@ -145,6 +151,13 @@ fn transactions(
                 let is_open = !ended.contains(&transaction);
                 assert!(is_open, "{}, {value}, follows its marker", what());
                 producer.transactions.insert(transaction);
+            }
+            let sequence = entry.sequence.expect("clients number their batches").0;
+            let next = (epoch, sequence + entry.values.len() as i32);
+            if let Some((before, expected)) = producer.next.replace(next)
+                && before == epoch
+            {
+                assert_eq!(sequence, expected, "{}: a gap", what());
             }
             producer.open.get_or_insert(first);
             continue;
@@ -188,7 +201,7 @@ impl World {
         let entries = entries(log);
         let transactions = transactions(name, &entries, self.version);
         // A snapshot does not contain whether a marker is committed, so a log that read its
-        // producers from one treats all markers as committed, as in Kafka.
+        // producers from one treats the markers before as committed, as in Kafka.
         let first_open = |replicated: Offset| {
             let open = transactions
                 .iter()
@@ -196,7 +209,8 @@ impl World {
             let first = open.map(|(first, _)| *first).min();
             first.unwrap_or(high_watermark).min(high_watermark)
         };
-        let expected = first_open(high_watermark)..=first_open(Offset(i64::MAX - 1));
+        let remembered = high_watermark.max(replica.remembers_from);
+        let expected = first_open(high_watermark)..=first_open(remembered);
         let stable = log.last_stable_offset(high_watermark);
         assert!(
             expected.contains(&stable),
@@ -205,6 +219,27 @@ impl World {
         let seen = read_committed(log, stable);
         self.note("read", || format!("{} of {name} at {id}", seen.len()));
         self.history.see(name, &seen);
+    }
+
+    /// A batch that a leader refused as out of order is none of the last batches of its producer,
+    /// which a leader acknowledges again.
+    pub fn check_out_of_order(&self, id: NodeId, produce: &Produce) {
+        let replica = self.partitions[&produce.partition].replica(id).unwrap();
+        let entries = entries(&replica.log);
+        let of_producer = entries.iter().filter(|entry| {
+            let producer = (entry.producer, entry.epoch);
+            entry.marker.is_none()
+                && producer == (produce.producer.id, produce.producer.epoch)
+                && entry.first >= replica.remembers_from
+        });
+        let mut last = of_producer.rev().take(BATCHES_RETAINED);
+        let found = last.find(|entry| entry.sequence == Some(Sequence(produce.sequence)));
+        if let Some(found) = found {
+            panic!(
+                "{} at {id}: sequence {} of {:?} is refused, although the log has it at {}",
+                produce.partition, produce.sequence, produce.producer, found.first
+            );
+        }
     }
 
     /// A transaction that is complete is open in no partition.

@@ -269,7 +269,10 @@ impl World {
         if client.added.is_empty() {
             return client.leave_transaction();
         }
-        let aborts_one_in = if client.in_flight.is_empty() { 4 } else { 40 };
+        let aborts_one_in = match client.in_flight.is_empty() {
+            true => 4,
+            false => self.mood.aborts_in_flight_one_in,
+        };
         let commit = !client.must_abort && !self.random.one_in(aborts_one_in);
         if commit && !client.in_flight.is_empty() {
             return;

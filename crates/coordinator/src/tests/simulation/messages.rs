@@ -108,6 +108,16 @@ impl Message {
         }
     }
 
+    /// Whether the message decides about a transaction, and does harm when another transaction of
+    /// the producer gets it: the client's end, a marker, or the coordinator's answer to a leader.
+    pub fn is_decision(&self) -> bool {
+        match self {
+            Self::Request(_, _, request) => matches!(request, Request::End { .. }),
+            Self::Marker(..) | Self::Answer(..) => true,
+            Self::Response(..) | Self::Question(..) | Self::MarkerAnswer(..) => false,
+        }
+    }
+
     /// What the sender of a request finds when no reply arrives; clients try again.
     pub fn unanswered(&self) -> Option<Self> {
         let timeout = Err(ErrorCode::RequestTimedOut);

@@ -1,7 +1,7 @@
 //! A deterministic simulation of transactions: three brokers with the real machine of the
 //! coordinator and the real log, on disks that lose power; clients that are killed, fenced and
-//! late; a network that loses, repeats and reorders messages; elections that leave old leaders and
-//! old coordinators behind.
+//! late; a network that loses, repeats, delays and reorders messages; elections that leave old
+//! leaders and old coordinators behind.
 //!
 //! What has to hold is in `checks.rs` and `history.rs`: no reader of committed records sees a
 //! record of a transaction that was not committed; a transaction is there as a whole or not at
@@ -28,7 +28,7 @@ use dohle_transactions::TransactionVersion;
 
 use self::world::World;
 
-const SEEDS: u64 = 120;
+const SEEDS: u64 = 300;
 const EVENTS: u64 = 1_500;
 
 fn run(seed: u64, version: TransactionVersion, total: &mut BTreeMap<&'static str, u64>) {
@@ -75,9 +75,12 @@ fn simulate(version: TransactionVersion) -> BTreeMap<&'static str, u64> {
         "client dies",
         "commit",
         "committed",
+        "delay",
+        "duplicate",
         "elect",
         "fenced",
         "gives up",
+        "harm",
         "impatient",
         "invalid epoch",
         "kill",

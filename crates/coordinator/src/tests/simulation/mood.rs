@@ -32,8 +32,20 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Mood {
     weights: Vec<(Event, u64)>,
-    /// One message in so many is lost or late, and one is repeated.
+    /// One message in so many is lost or late, one is repeated, and one is delayed.
     pub lost_one_in: u64,
+    /// The most events for which a delayed message, or a copy of a lost one, is on its way.
+    pub delay_max: u64,
+    /// One decision (see [`super::messages::Message::is_decision`]) in so many is delayed, beside
+    /// the messages above.
+    pub decision_delayed_one_in: u64,
+    /// Whether delayed decisions arrive as soon as they can do harm: in the producer's next
+    /// transaction, or after the end of theirs.
+    pub is_adverse: bool,
+    /// For one delayed decision in so many another leader is elected meanwhile.
+    pub leader_moves_one_in: u64,
+    /// One client in so many aborts its transaction while batches of it are on their way.
+    pub aborts_in_flight_one_in: u64,
 }
 
 impl Mood {
@@ -54,10 +66,14 @@ impl Mood {
             (Event::Start, 8),
             (Event::Read, 14),
         ];
-        let lost_one_in = one_of(&[5, 20, 20, 1_000]);
         Self {
             weights,
-            lost_one_in,
+            lost_one_in: one_of(&[5, 20, 20, 1_000]),
+            delay_max: one_of(&[20, 80, 300]),
+            decision_delayed_one_in: one_of(&[4, 12, 1_000]),
+            is_adverse: one_of(&[0, 1, 1]) == 1,
+            leader_moves_one_in: one_of(&[2, 4, 1_000]),
+            aborts_in_flight_one_in: one_of(&[3, 10, 40]),
         }
     }
 

@@ -36,6 +36,9 @@ pub struct Replica<T> {
     /// Whether records were lost, or such as were cut off may have returned, since the replica was
     /// in the ISR.
     pub has_lost: bool,
+    /// The log was read again at this offset, from a snapshot that has only the last batch of each
+    /// producer: of earlier batches less is remembered.
+    pub remembers_from: Offset,
     /// Of a leader: where its epoch begins.
     epoch_start: Offset,
     /// Of a leader.
@@ -164,6 +167,7 @@ impl<T> Partition<T> {
             high_watermark,
             checkpoint: high_watermark,
             has_lost: stopped.has_lost,
+            remembers_from: log.log_end_offset(),
             epoch_start: Offset::ZERO,
             leader_epoch: LeaderEpoch(0),
             leader: None,
@@ -375,6 +379,7 @@ impl<T> Partition<T> {
                     self.name
                 );
                 replica.log.truncate_to(to, now).unwrap();
+                replica.remembers_from = replica.log.log_end_offset();
                 replica.high_watermark = replica.high_watermark.min(to);
                 return;
             }

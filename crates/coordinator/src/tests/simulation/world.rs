@@ -12,8 +12,8 @@ use dohle_machine::LogRecord as _;
 use dohle_model::image::{MetadataImage, TopicImage};
 use dohle_model::partition::PartitionRegistration;
 use dohle_model::{
-    ErrorCode, NodeId, PartitionIndex, ProducerEpoch, ProducerId, Timestamp, TopicId, TopicName,
-    TopicPartition, Uuid,
+    ErrorCode, NodeId, Offset, PartitionIndex, ProducerEpoch, ProducerId, Timestamp, TopicId,
+    TopicName, TopicPartition, Uuid,
 };
 use dohle_storage::simulated::{Image, Random};
 use dohle_transactions::{
@@ -24,7 +24,7 @@ use dohle_transactions::{
 use super::brokers::{Broker, Shard, TIMEOUT};
 use super::clients::Client;
 use super::history::History;
-use super::messages::{Message, Then};
+use super::messages::{MarkerTo, Message, Request, Then};
 use super::mood::{Event, Mood};
 use super::replicas::{Disk, Partition, pick};
 use crate::partition_of;
@@ -52,6 +52,8 @@ pub struct World {
     disks: BTreeMap<NodeId, Disk>,
     pub brokers: BTreeMap<NodeId, Broker>,
     pub network: Vec<Message>,
+    /// Messages that arrive no earlier than at an event, after many that were sent later.
+    delayed: Vec<Delayed>,
     pub clients: BTreeMap<u64, Client>,
     pub history: History,
     next_producer_id: i64,
@@ -60,8 +62,21 @@ pub struct World {
     pub trace: VecDeque<String>,
     pub counts: BTreeMap<&'static str, u64>,
     events: u64,
-    mood: Mood,
+    pub mood: Mood,
 }
+
+/// A message that arrives no earlier than at the event `due`.
+struct Delayed {
+    due: u64,
+    message: Message,
+    /// A broker that is elected for the partition just before.
+    leader: Option<(TopicPartition, NodeId)>,
+    /// Of a marker: where the log ended that it was for.
+    log_end: Offset,
+}
+
+/// The number of events after which a delayed message arrives that has done no harm.
+const HARMLESS: u64 = 500;
 
 pub fn state_partition(index: PartitionIndex) -> TopicPartition {
     TopicPartition {
@@ -105,6 +120,7 @@ impl World {
             disks: disks.into(),
             brokers: BTreeMap::new(),
             network: Vec::new(),
+            delayed: Vec::new(),
             clients: BTreeMap::new(),
             history: History::default(),
             next_producer_id: 1_000,
@@ -265,9 +281,8 @@ impl World {
         }
     }
 
-    fn elect(&mut self) {
-        let (name, id) = (self.any_partition(), self.any_node());
-        let partition = self.partitions.get_mut(&name).unwrap();
+    fn elect(&mut self, name: &TopicPartition, id: NodeId) {
+        let partition = self.partitions.get_mut(name).unwrap();
         if partition.leader != Some(id) && partition.elect(id) {
             let epoch = partition.leader_epoch;
             self.publish();
@@ -372,17 +387,32 @@ impl World {
                     self.note("lose", || format!("{message:?}"));
                     self.network.extend(message.unanswered());
                     if self.random.one_in(2) {
-                        self.network.push(message);
+                        self.delay(message);
                     }
                     return;
                 }
                 1 => {
                     self.note("repeat", String::new);
-                    self.network.push(message.clone());
+                    self.delay(message.clone());
+                }
+                2 => return self.delay(message),
+                _ if message.is_decision()
+                    && self.random.one_in(self.mood.decision_delayed_one_in) =>
+                {
+                    // The sender of a marker gives up, and sends another one.
+                    if matches!(message, Message::Marker(..)) {
+                        self.network.extend(message.unanswered());
+                    }
+                    return self.delay(message);
                 }
                 _ => {}
             }
         }
+        self.receive_at(message);
+    }
+
+    /// A message arrives, if there is somebody to receive it.
+    fn receive_at(&mut self, message: Message) {
         let (Message::Request(node, ..) | Message::Question(node, _) | Message::Marker(node, _)) =
             message
         else {
@@ -392,6 +422,142 @@ impl World {
             self.receive(message);
         } else {
             self.network.extend(message.unanswered());
+        }
+    }
+
+    fn delay(&mut self, message: Message) {
+        let is_moved = self.random.one_in(self.mood.leader_moves_one_in);
+        let is_refused = match &message {
+            // Before version 2 a late end or marker has the epoch of the next transaction too, and
+            // ends it (KIP-890). Only a marker of an older coordinator is refused, where the newer
+            // one has ended the transaction.
+            Message::Request(_, _, Request::End { version, .. }) => version.bumps_epochs(),
+            Message::Marker(_, marker) if !marker.marker.version.bumps_epochs() => {
+                is_moved && self.move_coordinator(marker)
+            }
+            _ => true,
+        };
+        if !is_refused {
+            return self.network.push(message);
+        }
+        self.note("delay", || format!("{message:?}"));
+        let mut due = self.events + 1 + self.random.below(self.mood.delay_max);
+        if message.is_decision() && self.mood.is_adverse {
+            due = self.events + HARMLESS;
+        }
+        let log_end = match &message {
+            Message::Marker(_, marker) => self.partitions[&marker.partition].current(),
+            _ => None,
+        };
+        let log_end = log_end.map_or(Offset::ZERO, |leader| leader.log.log_end_offset());
+        let leader = match &message {
+            Message::Answer(question, _) if is_moved => self.move_leader(&question.partition),
+            Message::Marker(_, marker) if is_moved && marker.marker.version.bumps_epochs() => {
+                let name = marker.partition.clone();
+                self.move_leader(&name)
+            }
+            _ => None,
+        };
+        self.delayed.push(Delayed {
+            due,
+            message,
+            leader,
+            log_end,
+        });
+    }
+
+    /// Elects another coordinator for the transaction of a marker, which the present one has not
+    /// completed. Returns whether it was elected.
+    fn move_coordinator(&mut self, marker: &MarkerTo) -> bool {
+        let transaction = self.transaction(&marker.marker.transactional_id);
+        let is_open = transaction
+            .is_some_and(|it| it.state.is_prepared() && it.producer() == marker.marker.producer);
+        let name = state_partition(marker.shard);
+        is_open
+            && self.partitions[&name].leader_epoch == marker.epoch
+            && self.move_leader(&name).is_some()
+    }
+
+    /// Elects another leader. Returns the present one, which leads again when a delayed decision
+    /// arrives.
+    fn move_leader(&mut self, name: &TopicPartition) -> Option<(TopicPartition, NodeId)> {
+        let before = self.partitions[name].leader?;
+        let id = self.any_node();
+        self.elect(name, id);
+        if self.partitions[name].leader == Some(before) {
+            return None;
+        }
+        for id in NODES {
+            self.learn(name, id);
+        }
+        Some((name.clone(), before))
+    }
+
+    /// Whether a delayed decision would change another transaction than the one it is about, if a
+    /// broker accepted it now.
+    fn does_harm(&self, delayed: &Delayed) -> bool {
+        match &delayed.message {
+            Message::Marker(node, marker) => {
+                let leads = match &delayed.leader {
+                    Some((name, id)) if *name == marker.partition => id == node,
+                    _ => self.partitions[&marker.partition].leader == Some(*node),
+                };
+                let leader = self.partitions[&marker.partition].current();
+                let leader = leader.filter(|_| leads);
+                let entry = leader.and_then(|leader| {
+                    let producers = leader.log.producer_state();
+                    producers.producer(marker.marker.producer.id)
+                });
+                let open = entry.and_then(|entry| entry.current_txn_first_offset);
+                open.is_some_and(|open| open >= delayed.log_end)
+            }
+            Message::Answer(question, Ok(())) => {
+                let transaction = self.transaction(&question.id);
+                transaction.is_some_and(|it| it.state.may_expire())
+            }
+            Message::Request(_, _, Request::End { id, producer, .. }) => {
+                let transaction = self.transaction(id);
+                transaction.is_some_and(|it| {
+                    it.state == TransactionState::Ongoing && it.producer() != *producer
+                })
+            }
+            _ => false,
+        }
+    }
+
+    /// The state of a transactional id at its coordinator, if that has loaded it.
+    fn transaction(&self, id: &TransactionalId) -> Option<&TransactionMetadata> {
+        let index = partition_of(&self.image, TRANSACTION_TOPIC.name, id.as_str())?;
+        let leader = self.partitions[&state_partition(index)].leader?;
+        let shard = self.brokers.get(&leader)?.shards.get(&index)?;
+        let machine = shard.machine.as_ref().filter(|_| shard.is_active)?;
+        machine.get(id.as_str())
+    }
+
+    /// Delayed messages that are due arrive.
+    fn release_delayed(&mut self) {
+        let now = self.events;
+        let delayed = std::mem::take(&mut self.delayed);
+        let mut due = Vec::new();
+        for it in delayed {
+            if self.mood.is_adverse && self.does_harm(&it) {
+                self.note("harm", || format!("{:?}", it.message));
+                due.push(it);
+            } else if it.due <= now {
+                due.push(it);
+            } else {
+                self.delayed.push(it);
+            }
+        }
+        for Delayed {
+            message, leader, ..
+        } in due
+        {
+            if let Some((name, id)) = leader {
+                self.elect(&name, id);
+                self.learn(&name, id);
+            }
+            self.receive_at(message);
         }
     }
 
@@ -442,6 +608,7 @@ impl World {
     /// One random event.
     pub fn event(&mut self) {
         self.events += 1;
+        self.release_delayed();
         let (name, id) = (self.any_partition(), self.any_node());
         match self.mood.pick(&mut self.random) {
             Event::Deliver => self.deliver(true),
@@ -461,7 +628,7 @@ impl World {
                 let partition = self.partitions.get_mut(&name).unwrap();
                 partition.expand_isr(id);
             }
-            Event::Elect => self.elect(),
+            Event::Elect => self.elect(&name, id),
             Event::PassTime => {
                 let millis = self.random.below(3_000);
                 self.pass_time(millis);
@@ -478,6 +645,8 @@ impl World {
     /// Everything recovers, and the clients are gone: all transactions end.
     pub fn settle(&mut self) {
         self.clients.clear();
+        let delayed = self.delayed.drain(..);
+        self.network.extend(delayed.map(|it| it.message));
         for id in NODES {
             self.start(id);
         }
