@@ -300,6 +300,7 @@ impl<M: Machine> Coordinator<M> {
             };
             let computed = self.partitions.blocking().compute(owner, compute).await;
             lookups = computed.map_err(|_| ErrorCode::CoordinatorNotAvailable)?;
+            request.restrict(&mut lookups);
         }
         // Other requests changed what this request needs each time. The client retries.
         Err(ErrorCode::CoordinatorLoadInProgress)

@@ -17,6 +17,10 @@ pub trait Request {
 
     /// Plans the request.
     fn plan(&self, machine: &mut Self::Machine, step: &mut Step<'_, Self::Machine>) -> Self::Reply;
+
+    /// Removes what the sender of the request may not see from the results of computations, before
+    /// the request is planned with them.
+    fn restrict(&self, _lookups: &mut <Self::Machine as Machine>::Lookups) {}
 }
 
 /// A request whose reply may be planned in a later step: that of another request, a timer or a

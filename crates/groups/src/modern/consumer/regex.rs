@@ -163,6 +163,13 @@ impl Matches {
         }
     }
 
+    /// Removes the topics for which `is_visible` returns false.
+    pub fn retain_topics(&mut self, is_visible: impl Fn(&str) -> bool) {
+        for resolution in self.found.values_mut().flatten() {
+            resolution.topics.retain(|topic| is_visible(topic));
+        }
+    }
+
     /// The topics that an expression matches. An invalid expression, which a newer coordinator may
     /// have accepted, matches none.
     fn get(&self, regex: &str, step: &Step<'_>) -> Option<Resolved> {
