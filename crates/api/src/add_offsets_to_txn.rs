@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use dohle_coordinator::groups::OFFSETS_TOPIC;
 use dohle_coordinator::partition_of;
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_model::{ErrorCode, ProducerEpoch, ProducerId, TopicName, TopicPartition};
 use dohle_protocol::messages::add_offsets_to_txn_request::AddOffsetsToTxnRequestData;
 use dohle_protocol::messages::add_offsets_to_txn_response::AddOffsetsToTxnResponseData;
@@ -29,9 +30,16 @@ pub(super) async fn handle(
 }
 
 async fn add(call: &Call, request: &AddOffsetsToTxnRequestData) -> Result<(), ErrorCode> {
+    let id = request.transactional_id.as_str();
+    call.authorize(Operation::Write, ResourceType::TransactionalId, id)?;
+    call.authorize(
+        Operation::Read,
+        ResourceType::Group,
+        request.group_id.as_str(),
+    )?;
     let partition = partition_of_group(call, request.group_id.as_str()).await?;
     let add = AddPartitions {
-        transactional_id: request.transactional_id.as_str(),
+        transactional_id: id,
         producer: ProducerIdAndEpoch {
             id: ProducerId(request.producer_id),
             epoch: ProducerEpoch(request.producer_epoch),

@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_model::image::MetadataImage;
 use dohle_model::{
     ErrorCode, PartitionIndex, ProducerEpoch, ProducerId, TopicName, TopicPartition,
@@ -32,6 +33,12 @@ pub(super) async fn handle(
     request: AddPartitionsToTxnRequestData,
 ) -> AddPartitionsToTxnResponseData {
     if call.version >= 4 {
+        if let Err(code) = call.authorize_cluster(Operation::ClusterAction) {
+            return AddPartitionsToTxnResponseData {
+                error_code: code.code(),
+                ..AddPartitionsToTxnResponseData::default()
+            };
+        }
         return for_broker(Arc::clone(&call.context), request).await;
     }
     let transaction = AddPartitionsToTxnTransaction {
@@ -41,7 +48,14 @@ pub(super) async fn handle(
         topics: request.v3_and_below_topics,
         ..AddPartitionsToTxnTransaction::default()
     };
-    let outcomes = outcomes(&call.context, &transaction, Sender::Client).await;
+    let id = transaction.transactional_id.as_str();
+    let outcomes = match call.authorize(Operation::Write, ResourceType::TransactionalId, id) {
+        Ok(()) => outcomes(&call.context, &transaction, Sender::Client(&call)).await,
+        Err(code) => {
+            let partitions = transaction.topics.iter().flat_map(|it| &it.partitions);
+            partitions.map(|_| Err(code)).collect()
+        }
+    };
     let old_client = call.version < 2;
     let outcomes = outcomes
         .into_iter()
@@ -75,17 +89,29 @@ pub async fn for_broker(
 type Outcome = Result<(), ErrorCode>;
 
 /// Who sends a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sender {
-    Client,
+#[derive(Clone, Copy)]
+enum Sender<'a> {
+    /// A client, which must be allowed to write to the topics.
+    Client(&'a Call),
     Broker,
+}
+
+impl Sender<'_> {
+    fn may_add(self, topic: &str) -> bool {
+        match self {
+            Self::Client(call) => {
+                !is_internal(topic) && call.is_allowed(Operation::Write, ResourceType::Topic, topic)
+            }
+            Self::Broker => true,
+        }
+    }
 }
 
 /// The outcome for each partition, in the order of the request.
 async fn outcomes(
     context: &Context,
     transaction: &AddPartitionsToTxnTransaction,
-    sender: Sender,
+    sender: Sender<'_>,
 ) -> Vec<Outcome> {
     let partitions = match existing(&context.image(), &transaction.topics, sender) {
         Ok(partitions) => partitions,
@@ -111,7 +137,7 @@ async fn outcomes(
         producer,
         partitions: &partitions,
         client_version: match sender {
-            Sender::Client => TransactionVersion::V0,
+            Sender::Client(_) => TransactionVersion::V0,
             Sender::Broker => TransactionVersion::V2,
         },
     };
@@ -123,11 +149,11 @@ async fn outcomes(
 fn existing(
     image: &MetadataImage,
     topics: &[AddPartitionsToTxnTopic],
-    sender: Sender,
+    sender: Sender<'_>,
 ) -> Result<Vec<TopicPartition>, Vec<Outcome>> {
     let found = topics.iter().flat_map(|topic| {
         let known = image.topic(topic.name.as_str());
-        let is_refused = sender == Sender::Client && is_internal(topic.name.as_str());
+        let is_refused = !sender.may_add(topic.name.as_str());
         topic.partitions.iter().map(move |index| {
             let partition = PartitionIndex(*index);
             if is_refused {

@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use dohle_model::acl::Operation;
 use dohle_model::{ApiError, ErrorCode, NodeId};
 use dohle_protocol::kinds::resource_type::{BROKER, GROUP, TOPIC};
 use dohle_protocol::messages::alter_configs_request::{
@@ -17,6 +18,7 @@ use dohle_protocol::messages::incremental_alter_configs_request::{
 use dohle_protocol::messages::incremental_alter_configs_response as incremental;
 use dohle_protocol::{Forwarded, KafkaString};
 
+use super::describe_configs::asked_for;
 use super::{Call, wire};
 use crate::context::REQUEST_TIMEOUT;
 
@@ -126,7 +128,7 @@ fn merge<T, A>(
 
 fn replace_all(resource: &ReplacedResource) -> Checked {
     let names = resource.configs.iter().map(|config| config.name.as_str());
-    check(resource.resource_type, names)?;
+    check_names(names)?;
     let mut configs = resource.configs.iter();
     match configs.find(|config| config.value.is_none()) {
         Some(config) => Err(null_value(config.name.as_str())),
@@ -136,7 +138,7 @@ fn replace_all(resource: &ReplacedResource) -> Checked {
 
 fn change(resource: &AlterConfigsResource) -> Checked {
     let names = resource.configs.iter().map(|config| config.name.as_str());
-    check(resource.resource_type, names)?;
+    check_names(names)?;
     for config in &resource.configs {
         if !(0..=OPERATION_LAST).contains(&config.config_operation) {
             let message = format!(
@@ -156,11 +158,7 @@ fn null_value(name: &str) -> ApiError {
     ErrorCode::InvalidRequest.because(format!("{name} is set to null; delete it instead"))
 }
 
-fn check<'a>(kind: i8, names: impl Iterator<Item = &'a str>) -> Result<(), ApiError> {
-    if ![TOPIC, BROKER, GROUP].contains(&kind) {
-        let message = format!("properties of resources of type {kind} cannot be changed here");
-        return Err(ErrorCode::InvalidRequest.because(message));
-    }
+fn check_names<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), ApiError> {
     let mut seen = HashSet::new();
     for name in names {
         if !seen.insert(name) {
@@ -182,7 +180,20 @@ fn is_this_broker(node: NodeId, name: &str) -> Result<(), ApiError> {
     Err(ErrorCode::InvalidRequest.because(message))
 }
 
-/// Makes the checks that are this broker's: which resources may be changed, and how each is named.
+/// Asks for AlterConfigs on what a resource belongs to, and refuses types that cannot be changed.
+fn authorize(call: &Call, kind: i8, name: &str) -> Result<(), ApiError> {
+    if let Some((asked, name)) = asked_for(kind, name) {
+        call.authorize(Operation::AlterConfigs, asked, name)?;
+    }
+    if [TOPIC, BROKER, GROUP].contains(&kind) {
+        return Ok(());
+    }
+    let message = format!("properties of resources of type {kind} cannot be changed here");
+    Err(ErrorCode::InvalidRequest.because(message))
+}
+
+/// Makes the checks that are this broker's: which resources may be changed, by whom, and how each
+/// is named. As in Kafka, requests are validated before they are authorized.
 fn check_all(call: &Call, resources: Vec<(i8, &KafkaString, Checked)>) -> Vec<Checked> {
     let mut counts: HashMap<(i8, &KafkaString), usize> = HashMap::new();
     for (kind, name, _) in &resources {
@@ -194,10 +205,10 @@ fn check_all(call: &Call, resources: Vec<(i8, &KafkaString, Checked)>) -> Vec<Ch
             return Err(ErrorCode::InvalidRequest.because(message));
         }
         checked?;
-        match kind {
-            BROKER => is_this_broker(call.context.node_id, name.as_str()),
-            _ => Ok(()),
+        if kind == BROKER {
+            is_this_broker(call.context.node_id, name.as_str())?;
         }
+        authorize(call, kind, name.as_str())
     });
     checked.collect()
 }

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeSet;
 
+use dohle_model::ApiError;
+use dohle_model::acl::Operation;
 use dohle_protocol::messages::{
     AlterUserScramCredentialsRequestData, AlterUserScramCredentialsResponseData,
     alter_user_scram_credentials_response as response,
@@ -18,23 +20,32 @@ pub(super) async fn handle(
     call: Call,
     request: AlterUserScramCredentialsRequestData,
 ) -> AlterUserScramCredentialsResponseData {
+    if let Err(code) = call.authorize_cluster(Operation::Alter) {
+        return refused(request, &code.into());
+    }
     let deadline = call.request.received + REQUEST_TIMEOUT;
     match call.forward(&request, deadline).await {
         Ok((response, _)) => response,
-        Err(error) => {
-            let deleted = request.deletions.into_iter().map(|deletion| deletion.name);
-            let upserted = request.upsertions.into_iter().map(|it| it.name);
-            let users: BTreeSet<_> = deleted.chain(upserted).map(|it| it.to_string()).collect();
-            let result = |user: String| response::AlterUserScramCredentialsResult {
-                user: wire::text(&user),
-                error_code: error.code.code(),
-                error_message: Some(wire::text(&error.message)),
-                ..response::AlterUserScramCredentialsResult::default()
-            };
-            AlterUserScramCredentialsResponseData {
-                results: users.into_iter().map(result).collect(),
-                ..AlterUserScramCredentialsResponseData::default()
-            }
-        }
+        Err(error) => refused(request, &error),
+    }
+}
+
+/// Refuses a request for each of its users.
+fn refused(
+    request: AlterUserScramCredentialsRequestData,
+    error: &ApiError,
+) -> AlterUserScramCredentialsResponseData {
+    let deleted = request.deletions.into_iter().map(|deletion| deletion.name);
+    let upserted = request.upsertions.into_iter().map(|it| it.name);
+    let users: BTreeSet<_> = deleted.chain(upserted).map(|it| it.to_string()).collect();
+    let result = |user: String| response::AlterUserScramCredentialsResult {
+        user: wire::text(&user),
+        error_code: error.code.code(),
+        error_message: Some(wire::text(&error.message)),
+        ..response::AlterUserScramCredentialsResult::default()
+    };
+    AlterUserScramCredentialsResponseData {
+        results: users.into_iter().map(result).collect(),
+        ..AlterUserScramCredentialsResponseData::default()
     }
 }

@@ -3,7 +3,8 @@
 
 use std::collections::HashSet;
 
-use dohle_model::ApiError;
+use dohle_model::acl::{Operation, ResourceType};
+use dohle_model::{ApiError, ErrorCode};
 use dohle_protocol::messages::create_partitions_request::{
     CreatePartitionsRequestData, CreatePartitionsTopic,
 };
@@ -11,12 +12,39 @@ use dohle_protocol::messages::create_partitions_response::{
     CreatePartitionsResponseData, CreatePartitionsTopicResult,
 };
 
+use super::create_topics::repeated;
 use super::{Call, wire};
 
 pub(super) async fn handle(
     call: Call,
-    request: CreatePartitionsRequestData,
+    mut request: CreatePartitionsRequestData,
 ) -> CreatePartitionsResponseData {
+    let denied = take_denied(&call, &mut request.topics);
+    let mut response = create(&call, request).await;
+    response.results.extend(denied.into_iter().map(denial));
+    response
+}
+
+/// Removes the topics that the client may not alter, and returns them. The controller refuses a
+/// topic that is named twice, whoever asks.
+fn take_denied(call: &Call, topics: &mut Vec<CreatePartitionsTopic>) -> Vec<CreatePartitionsTopic> {
+    let repeated = repeated(topics.iter().map(|topic| topic.name.as_str()));
+    let is_denied = |topic: &mut CreatePartitionsTopic| {
+        let name = topic.name.as_str();
+        !repeated.contains(name) && !call.is_allowed(Operation::Alter, ResourceType::Topic, name)
+    };
+    topics.extract_if(.., is_denied).collect()
+}
+
+fn denial(topic: CreatePartitionsTopic) -> CreatePartitionsTopicResult {
+    CreatePartitionsTopicResult {
+        name: topic.name,
+        error_code: ErrorCode::TopicAuthorizationFailed.code(),
+        ..CreatePartitionsTopicResult::default()
+    }
+}
+
+async fn create(call: &Call, request: CreatePartitionsRequestData) -> CreatePartitionsResponseData {
     if request.topics.is_empty() {
         return CreatePartitionsResponseData::default();
     }

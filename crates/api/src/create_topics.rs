@@ -5,28 +5,71 @@
 use std::collections::{HashMap, HashSet};
 
 use dohle_config::{ConfigSnapshot, DescribedConfig, Properties};
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_model::image::MetadataImage;
-use dohle_model::{ApiError, ErrorCode};
+use dohle_model::{ApiError, ErrorCode, METADATA_TOPIC};
+use dohle_protocol::KafkaString;
 use dohle_protocol::messages::create_topics_request::{CreatableTopic, CreateTopicsRequestData};
 use dohle_protocol::messages::create_topics_response::{
     CreatableTopicConfigs, CreatableTopicResult, CreateTopicsResponseData,
 };
 
-use super::{Call, wire};
+use super::{CLUSTER, Call, wire};
 
 pub(super) async fn handle(
     call: Call,
-    request: CreateTopicsRequestData,
+    mut request: CreateTopicsRequestData,
 ) -> CreateTopicsResponseData {
+    let denied = take_denied(&call, &mut request.topics);
+    let mut response = create(&call, request).await;
+    response.topics.extend(denied.into_iter().map(denial));
+    response
+}
+
+/// Removes the topics that the client may not create, and returns them. The controller refuses a
+/// topic that is named twice, and that of the metadata, whoever asks.
+fn take_denied(call: &Call, topics: &mut Vec<CreatableTopic>) -> Vec<CreatableTopic> {
+    if call.is_visible(Operation::Create, ResourceType::Cluster, CLUSTER) {
+        return Vec::new();
+    }
+    let repeated = repeated(topics.iter().map(|topic| topic.name.as_str()));
+    let is_denied = |topic: &mut CreatableTopic| {
+        let name = topic.name.as_str();
+        let is_refused = repeated.contains(name) || name == METADATA_TOPIC;
+        !is_refused && !call.is_allowed(Operation::Create, ResourceType::Topic, name)
+    };
+    topics.extract_if(.., is_denied).collect()
+}
+
+/// Returns the names that occur more than once.
+pub(super) fn repeated<'a>(names: impl Iterator<Item = &'a str>) -> HashSet<String> {
+    let mut seen = HashSet::new();
+    let names = names.filter(|name| !seen.insert(*name));
+    names.map(str::to_owned).collect()
+}
+
+fn denial(topic: CreatableTopic) -> CreatableTopicResult {
+    CreatableTopicResult {
+        name: topic.name,
+        error_code: ErrorCode::TopicAuthorizationFailed.code(),
+        error_message: Some(wire::text("Authorization failed.")),
+        num_partitions: -1,
+        replication_factor: -1,
+        ..CreatableTopicResult::default()
+    }
+}
+
+async fn create(call: &Call, request: CreateTopicsRequestData) -> CreateTopicsResponseData {
     if request.topics.is_empty() {
         return CreateTopicsResponseData::default();
     }
     let deadline = wire::admin_deadline(call.request.received, request.timeout_ms);
-    if let Err(error) = has_room(&call, &request) {
+    if let Err(error) = has_room(call, &request) {
         return refused(&request, &error);
     }
+    let hidden = hidden(call, &request);
     match call.forward(&request, deadline).await {
-        Ok((response, image)) => with_configs(&call, &image, &request, response),
+        Ok((response, image)) => with_configs(call, &image, &request, &hidden, response),
         Err(error) => refused(&request, &error),
     }
 }
@@ -70,12 +113,27 @@ fn refused(request: &CreateTopicsRequestData, error: &ApiError) -> CreateTopicsR
     }
 }
 
+/// Returns the topics whose configuration the client may not describe.
+fn hidden(call: &Call, request: &CreateTopicsRequestData) -> HashSet<KafkaString> {
+    let names = request.topics.iter().map(|topic| &topic.name);
+    let is_hidden = |name: &&KafkaString| {
+        !call.is_visible(
+            Operation::DescribeConfigs,
+            ResourceType::Topic,
+            name.as_str(),
+        )
+    };
+    names.filter(is_hidden).cloned().collect()
+}
+
 /// Adds the configuration of the topics that were created, from version 5 (KIP-525). The controller
-/// does not return it, since it depends on properties of this broker.
+/// does not return it, since it depends on properties of this broker. A client that may not
+/// describe the configuration gets neither it nor the numbers of partitions and replicas.
 fn with_configs(
     call: &Call,
     image: &MetadataImage,
     request: &CreateTopicsRequestData,
+    hidden: &HashSet<KafkaString>,
     mut response: CreateTopicsResponseData,
 ) -> CreateTopicsResponseData {
     if call.version < 5 {
@@ -89,7 +147,14 @@ fn with_configs(
         if result.error_code == wire::NONE
             && let Some(topic) = topics.get(result.name.as_str())
         {
-            result.configs = Some(configs(&snapshot, topic));
+            if hidden.contains(&topic.name) {
+                result.num_partitions = -1;
+                result.replication_factor = -1;
+                result.configs = Some(Vec::new());
+                result.topic_config_error_code = ErrorCode::TopicAuthorizationFailed.code();
+            } else {
+                result.configs = Some(configs(&snapshot, topic));
+            }
         }
     }
     response

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 
 use dohle_groups::Failed;
 use dohle_groups::requests::DeleteGroup;
+use dohle_model::ErrorCode;
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_protocol::KafkaString;
 use dohle_protocol::messages::delete_groups_request::DeleteGroupsRequestData;
 use dohle_protocol::messages::delete_groups_response::{
@@ -30,17 +32,17 @@ pub(super) async fn handle(
 }
 
 async fn delete(call: &Call, group_id: &KafkaString) -> DeletableGroupResult {
-    let request = DeleteGroup {
-        group_id: group_id.as_str(),
-    };
-    let groups = &call.context.groups;
-    let outcome = groups
-        .run(group_id.as_str(), &request)
-        .await
-        .and_then(|outcome| outcome.map_err(|Failed { code, .. }| code));
+    let outcome = try_delete(call, group_id.as_str()).await;
     DeletableGroupResult {
         group_id: group_id.clone(),
         error_code: wire::code(&outcome),
         ..DeletableGroupResult::default()
     }
+}
+
+async fn try_delete(call: &Call, group_id: &str) -> Result<(), ErrorCode> {
+    call.authorize(Operation::Delete, ResourceType::Group, group_id)?;
+    let groups = &call.context.groups;
+    let deleted = groups.run(group_id, &DeleteGroup { group_id }).await?;
+    deleted.map_err(|Failed { code, .. }| code)
 }

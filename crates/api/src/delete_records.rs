@@ -2,6 +2,7 @@
 //! watermark once all live replicas have followed, or REQUEST_TIMED_OUT. Offset -1 means the high
 //! watermark. Internal topics are refused.
 
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_model::image::MetadataImage;
 use dohle_model::{ErrorCode, Offset};
 use dohle_protocol::messages::delete_records_request::DeleteRecordsRequestData;
@@ -24,9 +25,10 @@ pub(super) async fn handle(
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let name = topic.name.as_str();
+        let allowed = call.authorize(Operation::Delete, ResourceType::Topic, name);
         let deleted = topic.partitions.iter().map(|partition| {
             let (index, before) = (partition.partition_index, partition.offset);
-            let begun = begin(&call.context, &image, name, index, before);
+            let begun = allowed.and_then(|()| begin(&call.context, &image, name, index, before));
             async move { to_wire(index, finish(begun, deadline).await) }
         });
         let partitions = join_all(deleted).await;

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use dohle_model::ErrorCode;
 use dohle_model::acl::{
-    AclEntry, AclFilter, AclOperation, PatternFilter, PermissionType, ResourceType, Wanted,
+    AclEntry, AclFilter, AclOperation, Operation, PatternFilter, PermissionType, ResourceType,
+    Wanted,
 };
+use dohle_model::{ApiError, ErrorCode};
 use dohle_protocol::KafkaString;
 use dohle_protocol::messages::describe_acls_request::DescribeAclsRequestData;
 use dohle_protocol::messages::describe_acls_response::{
@@ -21,12 +22,12 @@ pub(super) async fn handle(
     call: Call,
     request: DescribeAclsRequestData,
 ) -> DescribeAclsResponseData {
+    if let Err(code) = call.authorize_cluster(Operation::Describe) {
+        return refused(&code.into());
+    }
     if !call.has_acls() {
-        return DescribeAclsResponseData {
-            error_code: ErrorCode::SecurityDisabled.code(),
-            error_message: Some(wire::text("No Authorizer is configured on the broker")),
-            ..DescribeAclsResponseData::default()
-        };
+        let message = "No Authorizer is configured on the broker";
+        return refused(&ErrorCode::SecurityDisabled.because(message));
     }
     let filter = filter(&request);
     let image = call.context.image();
@@ -53,6 +54,14 @@ pub(super) async fn handle(
     };
     DescribeAclsResponseData {
         resources: resources.into_iter().map(resource).collect(),
+        ..DescribeAclsResponseData::default()
+    }
+}
+
+fn refused(error: &ApiError) -> DescribeAclsResponseData {
+    DescribeAclsResponseData {
+        error_code: error.code.code(),
+        error_message: Some(wire::text(&error.message)),
         ..DescribeAclsResponseData::default()
     }
 }

@@ -2,16 +2,16 @@
 //!
 //! From version 1 a client may ask for controllers; a broker answers MISMATCHED_ENDPOINT_TYPE, as
 //! Kafka's do (KIP-919). From version 2 each broker has a `fenced` flag, and fenced brokers are
-//! listed on request (KIP-1073).
+//! listed on request (KIP-1073). Everyone may ask; the operations that the client is allowed are
+//! returned to those who may describe the cluster.
 
 use dohle_model::ErrorCode;
-use dohle_model::acl::ResourceType;
 use dohle_protocol::messages::describe_cluster_request::DescribeClusterRequestData;
 use dohle_protocol::messages::describe_cluster_response::{
     DescribeClusterBroker, DescribeClusterResponseData,
 };
 
-use super::{CLUSTER, Call, wire};
+use super::{Call, wire};
 use crate::resolve::live_endpoint;
 
 /// `DescribeClusterRequest.endpoint_type`: brokers.
@@ -71,7 +71,7 @@ pub(super) async fn handle(
         controller_id: dohle_model::NodeId::to_wire(controller_id),
         brokers,
         cluster_authorized_operations: if operations {
-            call.authorized_operations(ResourceType::Cluster, CLUSTER)
+            call.operations_on_cluster()
         } else {
             wire::OPERATIONS_OMITTED
         },

@@ -8,9 +8,10 @@
 use std::collections::HashSet;
 
 use dohle_config::{ConfigSnapshot, ConfigType, DescribedConfig, Synonym};
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_model::image::MetadataImage;
 use dohle_model::{ApiError, ErrorCode, TopicName};
-use dohle_protocol::kinds::resource_type::{BROKER, GROUP, TOPIC};
+use dohle_protocol::kinds::resource_type::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
 use dohle_protocol::messages::describe_configs_request::{
     DescribeConfigsRequestData, DescribeConfigsResource,
 };
@@ -19,7 +20,7 @@ use dohle_protocol::messages::describe_configs_response::{
     DescribeConfigsSynonym,
 };
 
-use super::{Call, errors, wire};
+use super::{CLUSTER, Call, errors, wire};
 use crate::context::Context;
 
 pub(super) async fn handle(
@@ -30,7 +31,10 @@ pub(super) async fn handle(
     let configs = call.context.configs(&image);
     let mut results = Vec::with_capacity(request.resources.len());
     for resource in &request.resources {
-        let described = describe(&call.context, &image, &configs, resource);
+        let described = match authorize(&call, resource) {
+            Ok(()) => describe(&call.context, &image, &configs, resource),
+            Err(code) => Err(code.into()),
+        };
         let (error_code, error_message) = errors::to_wire(&described);
         let wanted = wanted(resource);
         let described = described.unwrap_or_default().into_iter();
@@ -49,6 +53,27 @@ pub(super) async fn handle(
     DescribeConfigsResponseData {
         results,
         ..DescribeConfigsResponseData::default()
+    }
+}
+
+/// Asks for DescribeConfigs on what a resource belongs to.
+fn authorize(call: &Call, resource: &DescribeConfigsResource) -> Result<(), ErrorCode> {
+    let name = resource.resource_name.as_str();
+    match asked_for(resource.resource_type, name) {
+        Some((kind, name)) => call.authorize(Operation::DescribeConfigs, kind, name),
+        // Refused as unknown.
+        None => Ok(()),
+    }
+}
+
+/// Returns the resource of the authorizer that a resource with properties belongs to; `None` for
+/// types that do not exist.
+pub(super) fn asked_for(kind: i8, name: &str) -> Option<(ResourceType, &str)> {
+    match kind {
+        TOPIC => Some((ResourceType::Topic, name)),
+        GROUP => Some((ResourceType::Group, name)),
+        BROKER | BROKER_LOGGER | CLIENT_METRICS => Some((ResourceType::Cluster, CLUSTER)),
+        _ => None,
     }
 }
 

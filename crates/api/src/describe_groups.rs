@@ -5,7 +5,7 @@
 
 use dohle_groups::requests::DescribeGroup;
 use dohle_model::ErrorCode;
-use dohle_model::acl::ResourceType;
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_protocol::KafkaString;
 use dohle_protocol::messages::describe_groups_request::DescribeGroupsRequestData;
 use dohle_protocol::messages::describe_groups_response::{
@@ -35,15 +35,23 @@ pub(super) async fn handle(
 }
 
 async fn describe(call: &Call, group_id: &KafkaString) -> DescribedGroup {
+    let name = group_id.as_str();
+    if let Err(code) = call.authorize(Operation::Describe, ResourceType::Group, name) {
+        return refused(group_id, code);
+    }
     let request = DescribeGroup {
         group_id: group_id.as_str(),
         version: call.version,
     };
     let groups = &call.context.groups;
     let described = groups.run(group_id.as_str(), &request).await;
-    described.unwrap_or_else(|code: ErrorCode| DescribedGroup {
+    described.unwrap_or_else(|code| refused(group_id, code))
+}
+
+fn refused(group_id: &KafkaString, code: ErrorCode) -> DescribedGroup {
+    DescribedGroup {
         group_id: group_id.clone(),
         error_code: code.code(),
         ..DescribedGroup::default()
-    })
+    }
 }

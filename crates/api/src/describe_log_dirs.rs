@@ -1,11 +1,12 @@
 //! DescribeLogDirs, versions 1–5: log directories, the replicas in them and their sizes (KIP-113);
 //! sizes of the file systems from version 4 (KIP-827). A failed directory answers
-//! KAFKA_STORAGE_ERROR.
+//! KAFKA_STORAGE_ERROR. A refusal has an error code from version 3, and no directories before.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dohle_model::ErrorCode;
+use dohle_model::acl::Operation;
 use dohle_protocol::messages::describe_log_dirs_request::DescribeLogDirsRequestData;
 use dohle_protocol::messages::describe_log_dirs_response::{
     DescribeLogDirsPartition, DescribeLogDirsResponseData, DescribeLogDirsResult,
@@ -19,6 +20,12 @@ pub(super) async fn handle(
     call: Call,
     request: DescribeLogDirsRequestData,
 ) -> DescribeLogDirsResponseData {
+    if let Err(code) = call.authorize_cluster(Operation::Describe) {
+        return DescribeLogDirsResponseData {
+            error_code: code.code(),
+            ..DescribeLogDirsResponseData::default()
+        };
+    }
     let partitions = Arc::clone(&call.context.partitions);
     // Queries the file systems, on the blocking pool.
     let blocking = call.context.partitions.blocking();

@@ -1,5 +1,6 @@
 //! DescribeProducers, version 0: the idempotent producers that partitions know (KIP-664).
 
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_model::image::MetadataImage;
 use dohle_model::{ApiError, ErrorCode, Offset, Sequence, Timestamp, TopicName};
 use dohle_protocol::messages::describe_producers_request::{
@@ -18,14 +19,21 @@ pub(super) async fn handle(
     request: DescribeProducersRequestData,
 ) -> DescribeProducersResponseData {
     let image = call.context.image();
-    let topic = |topic: &TopicRequest| TopicResponse {
-        name: topic.name.clone(),
-        partitions: topic
-            .partition_indexes
-            .iter()
-            .map(|index| partition(&call.context, &image, topic.name.as_str(), *index))
-            .collect(),
-        ..TopicResponse::default()
+    let topic = |topic: &TopicRequest| {
+        let allowed = authorize(&call, topic.name.as_str());
+        let indexes = topic.partition_indexes.iter();
+        let partitions = indexes.map(|index| {
+            let producers = match &allowed {
+                Ok(()) => producers(&call.context, &image, topic.name.as_str(), *index),
+                Err(error) => Err(error.clone()),
+            };
+            partition(*index, producers)
+        });
+        TopicResponse {
+            name: topic.name.clone(),
+            partitions: partitions.collect(),
+            ..TopicResponse::default()
+        }
     };
     DescribeProducersResponseData {
         topics: request.topics.iter().map(topic).collect(),
@@ -33,13 +41,15 @@ pub(super) async fn handle(
     }
 }
 
-fn partition(
-    context: &Context,
-    image: &MetadataImage,
-    topic: &str,
-    index: i32,
-) -> PartitionResponse {
-    let outcome = producers(context, image, topic, index);
+/// Checks a topic's name, then asks for Read on it.
+fn authorize(call: &Call, topic: &str) -> Result<(), ApiError> {
+    if let Err(error) = TopicName::new(topic) {
+        return Err(ErrorCode::InvalidTopicException.because(error.to_string()));
+    }
+    Ok(call.authorize(Operation::Read, ResourceType::Topic, topic)?)
+}
+
+fn partition(index: i32, outcome: Result<Vec<ProducerInfo>, ApiError>) -> PartitionResponse {
     let (error_code, error_message) = errors::to_wire(&outcome);
     PartitionResponse {
         partition_index: index,
@@ -56,9 +66,6 @@ fn producers(
     topic: &str,
     index: i32,
 ) -> Result<Vec<ProducerInfo>, ApiError> {
-    if let Err(error) = TopicName::new(topic) {
-        return Err(ErrorCode::InvalidTopicException.because(error.to_string()));
-    }
     let partition = resolve::partition_by_name(&context.partitions, image, topic, index)?;
     Ok(partition.producers()?)
 }

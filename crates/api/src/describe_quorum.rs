@@ -1,6 +1,8 @@
 //! DescribeQuorum, versions 0–2: the metadata quorum as its leader observes it (KIP-595, KIP-836,
 //! KIP-853). Forwarded to the active controller, or to any voter while there is none.
 
+use dohle_model::ApiError;
+use dohle_model::acl::Operation;
 use dohle_protocol::KafkaUuid;
 use dohle_protocol::messages::describe_quorum_request::DescribeQuorumRequestData;
 use dohle_protocol::messages::describe_quorum_response::DescribeQuorumResponseData;
@@ -12,14 +14,18 @@ pub(super) async fn handle(
     call: Call,
     request: DescribeQuorumRequestData,
 ) -> DescribeQuorumResponseData {
+    let refused = |error: ApiError| DescribeQuorumResponseData {
+        error_code: error.code.code(),
+        error_message: Some(wire::text(&error.message)),
+        ..DescribeQuorumResponseData::default()
+    };
+    if let Err(code) = call.authorize_cluster(Operation::Describe) {
+        return in_version(refused(code.into()), call.version);
+    }
     let deadline = call.request.received + REQUEST_TIMEOUT;
     let response = match call.forward(&request, deadline).await {
         Ok((response, _)) => response,
-        Err(error) => DescribeQuorumResponseData {
-            error_code: error.code.code(),
-            error_message: Some(wire::text(&error.message)),
-            ..DescribeQuorumResponseData::default()
-        },
+        Err(error) => refused(error),
     };
     in_version(response, call.version)
 }

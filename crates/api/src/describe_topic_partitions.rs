@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use dohle_model::acl::ResourceType;
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_model::{ErrorCode, NodeId, PartitionIndex, TopicName};
 use dohle_protocol::messages::describe_topic_partitions_request::{
     Cursor, DescribeTopicPartitionsRequestData, TopicRequest,
@@ -56,6 +56,7 @@ pub(super) async fn handle(
         ),
         response: DescribeTopicPartitionsResponseData::default(),
     };
+    let mut denied = Vec::new();
     for name in &names {
         let start = match cursor {
             Some(cursor) if name.as_str() < cursor.topic_name.as_str() => continue,
@@ -66,28 +67,46 @@ pub(super) async fn handle(
             }) if topic_name.as_str() == name => *partition_index,
             _ => 0,
         };
+        let (operation, kind) = (Operation::Describe, ResourceType::Topic);
+        if all && !call.is_visible(operation, kind, name) {
+            continue;
+        }
+        if !all && !call.is_allowed(operation, kind, name) {
+            denied.push(refused(name, ErrorCode::TopicAuthorizationFailed));
+            continue;
+        }
+        if page.response.next_cursor.is_some() {
+            // The page is full. As in Kafka, the refusals of later topics follow nevertheless.
+            continue;
+        }
         match image.topic(name) {
             Some(topic) => page.add(topic, start.max(0)),
             // A topic that was deleted meanwhile is not an error.
             None if all => {}
             None => page.add_unknown(name),
         }
-        if page.response.next_cursor.is_some() {
+        if all && page.response.next_cursor.is_some() {
             break;
         }
     }
+    page.response.topics.extend(denied);
     page.response
+}
+
+/// Refuses a topic. The response has neither its id nor the operations that the client is allowed.
+fn refused(name: &str, code: ErrorCode) -> DescribeTopicPartitionsResponseTopic {
+    DescribeTopicPartitionsResponseTopic {
+        error_code: code.code(),
+        name: Some(wire::text(name)),
+        ..DescribeTopicPartitionsResponseTopic::default()
+    }
 }
 
 /// Refuses a cursor with an invalid partition, or with a topic that the request does not list.
 fn invalid_cursor(
     request: &DescribeTopicPartitionsRequestData,
 ) -> DescribeTopicPartitionsResponseData {
-    let topic = |topic: &TopicRequest| DescribeTopicPartitionsResponseTopic {
-        error_code: ErrorCode::InvalidRequest.code(),
-        name: Some(topic.name.clone()),
-        ..DescribeTopicPartitionsResponseTopic::default()
-    };
+    let topic = |topic: &TopicRequest| refused(topic.name.as_str(), ErrorCode::InvalidRequest);
     DescribeTopicPartitionsResponseData {
         topics: request.topics.iter().map(topic).collect(),
         ..DescribeTopicPartitionsResponseData::default()
@@ -148,10 +167,8 @@ impl Page<'_> {
         self.response
             .topics
             .push(DescribeTopicPartitionsResponseTopic {
-                error_code: code.code(),
-                name: Some(wire::text(name)),
                 topic_authorized_operations: self.operations(name),
-                ..DescribeTopicPartitionsResponseTopic::default()
+                ..refused(name, code)
             });
     }
 

@@ -1,7 +1,8 @@
 //! DescribeTransactions, version 0: the state of transactional ids that this broker coordinates
-//! (KIP-664).
+//! (KIP-664). Topics that the client may not describe are left out.
 
 use dohle_model::Timestamp;
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_protocol::KafkaString;
 use dohle_protocol::messages::describe_transactions_request::DescribeTransactionsRequestData;
 use dohle_protocol::messages::describe_transactions_response::{
@@ -24,7 +25,12 @@ pub(super) async fn handle(
 }
 
 async fn describe(call: &Call, id: &KafkaString) -> TransactionState {
-    let described = match call.context.transactions.describe(id.as_str()).await {
+    let (kind, name) = (ResourceType::TransactionalId, id.as_str());
+    let described = match call.authorize(Operation::Describe, kind, name) {
+        Ok(()) => call.context.transactions.describe(name).await,
+        Err(code) => Err(code),
+    };
+    let described = match described {
         Ok(described) => described,
         Err(code) => {
             return TransactionState {
@@ -35,6 +41,9 @@ async fn describe(call: &Call, id: &KafkaString) -> TransactionState {
         }
     };
     let topics = described.partitions.topics().into_iter();
+    let topics = topics.filter(|(topic, _)| {
+        call.is_visible(Operation::Describe, ResourceType::Topic, topic.as_str())
+    });
     let topics = topics.map(|(topic, partitions)| TopicData {
         topic: wire::text(topic.as_str()),
         partitions: partitions.iter().map(|partition| partition.0).collect(),

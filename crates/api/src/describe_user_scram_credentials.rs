@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use dohle_model::ErrorCode;
+use dohle_model::acl::Operation;
 use dohle_model::image::MetadataImage;
 use dohle_model::scram::ScramMechanism;
+use dohle_model::{ApiError, ErrorCode};
 use dohle_protocol::messages::describe_user_scram_credentials_response::{
     CredentialInfo, DescribeUserScramCredentialsResult,
 };
@@ -21,6 +22,9 @@ pub(super) async fn handle(
     call: Call,
     request: DescribeUserScramCredentialsRequestData,
 ) -> DescribeUserScramCredentialsResponseData {
+    if let Err(code) = call.authorize_cluster(Operation::Describe) {
+        return denied(&request, &code.into());
+    }
     let image = call.context.image();
     let mut users: BTreeMap<String, usize> = BTreeMap::new();
     for user in request.users.unwrap_or_default() {
@@ -36,6 +40,26 @@ pub(super) async fn handle(
             .into_iter()
             .map(|(user, times)| describe(&image, &user, times))
             .collect(),
+        ..DescribeUserScramCredentialsResponseData::default()
+    }
+}
+
+/// Refuses a request, as a whole and once for each user that it names.
+fn denied(
+    request: &DescribeUserScramCredentialsRequestData,
+    error: &ApiError,
+) -> DescribeUserScramCredentialsResponseData {
+    let message = wire::text(&error.message);
+    let users = request.users.iter().flatten();
+    let results = users.map(|_| DescribeUserScramCredentialsResult {
+        error_code: error.code.code(),
+        error_message: Some(message.clone()),
+        ..DescribeUserScramCredentialsResult::default()
+    });
+    DescribeUserScramCredentialsResponseData {
+        error_code: error.code.code(),
+        error_message: Some(message.clone()),
+        results: results.collect(),
         ..DescribeUserScramCredentialsResponseData::default()
     }
 }

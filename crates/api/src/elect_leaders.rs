@@ -3,9 +3,12 @@
 //! them; the response then lists only the partitions that needed an election. Forwarded to the
 //! active controller.
 
-use dohle_model::ErrorCode;
-use dohle_protocol::messages::elect_leaders_request::ElectLeadersRequestData;
-use dohle_protocol::messages::elect_leaders_response::ElectLeadersResponseData;
+use dohle_model::acl::Operation;
+use dohle_model::{ApiError, ErrorCode};
+use dohle_protocol::messages::elect_leaders_request::{ElectLeadersRequestData, TopicPartitions};
+use dohle_protocol::messages::elect_leaders_response::{
+    ElectLeadersResponseData, PartitionResult, ReplicaElectionResult,
+};
 
 use super::{Call, wire};
 
@@ -13,18 +16,47 @@ pub(super) async fn handle(
     call: Call,
     request: ElectLeadersRequestData,
 ) -> ElectLeadersResponseData {
-    let refused = |code: ErrorCode| ElectLeadersResponseData {
-        error_code: code.code(),
-        ..ElectLeadersResponseData::default()
-    };
+    if let Err(code) = call.authorize_cluster(Operation::Alter) {
+        return refused(&request, call.version, &code.into());
+    }
     // Elections are preferred (0) or unclean (1); version 0 has no type and elects preferred
     // leaders.
     if !(0..=1).contains(&request.election_type) {
-        return refused(ErrorCode::InvalidRequest);
+        let message = format!("there is no election of type {}", request.election_type);
+        let error = ErrorCode::InvalidRequest.because(message);
+        return refused(&request, call.version, &error);
     }
     let deadline = wire::admin_deadline(call.request.received, request.timeout_ms);
     match call.forward(&request, deadline).await {
         Ok((response, _)) => response,
-        Err(error) => refused(error.code),
+        Err(error) => refused(&request, call.version, &error),
+    }
+}
+
+/// Refuses a request for each of its partitions and, from version 1, as a whole.
+fn refused(
+    request: &ElectLeadersRequestData,
+    version: i16,
+    error: &ApiError,
+) -> ElectLeadersResponseData {
+    let partition = |partition_id: &i32| PartitionResult {
+        partition_id: *partition_id,
+        error_code: error.code.code(),
+        error_message: Some(wire::text(&error.message)),
+        ..PartitionResult::default()
+    };
+    let topic = |topic: &TopicPartitions| ReplicaElectionResult {
+        topic: topic.topic.clone(),
+        partition_result: topic.partitions.iter().map(partition).collect(),
+        ..ReplicaElectionResult::default()
+    };
+    let topics = request.topic_partitions.iter().flatten();
+    ElectLeadersResponseData {
+        error_code: match version {
+            0 => wire::NONE,
+            _ => error.code.code(),
+        },
+        replica_election_results: topics.map(topic).collect(),
+        ..ElectLeadersResponseData::default()
     }
 }

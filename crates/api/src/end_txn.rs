@@ -5,7 +5,8 @@
 //! epoch for the next one (KIP-890). PRODUCER_FENCED is INVALID_PRODUCER_EPOCH before version 2
 //! (KIP-588).
 
-use dohle_model::{ProducerEpoch, ProducerId};
+use dohle_model::acl::{Operation, ResourceType};
+use dohle_model::{ErrorCode, ProducerEpoch, ProducerId};
 use dohle_protocol::messages::end_txn_request::EndTxnRequestData;
 use dohle_protocol::messages::end_txn_response::EndTxnResponseData;
 use dohle_transactions::{EndTxn, ProducerIdAndEpoch, TransactionVersion};
@@ -14,8 +15,26 @@ use super::{Call, wire};
 use crate::context::REQUEST_TIMEOUT;
 
 pub(super) async fn handle(call: Call, request: EndTxnRequestData) -> EndTxnResponseData {
+    let outcome = end(&call, &request).await;
+    let outcome = outcome.map_err(|code| wire::fenced(code, call.version < 2));
+    // Versions without these fields encode only their default values.
+    let next = outcome.ok().flatten().filter(|_| call.version >= 5);
+    EndTxnResponseData {
+        error_code: wire::code(&outcome),
+        producer_id: ProducerId::to_wire(next.map(|it| it.id)),
+        producer_epoch: ProducerEpoch::to_wire(next.map(|it| it.epoch)),
+        ..EndTxnResponseData::default()
+    }
+}
+
+async fn end(
+    call: &Call,
+    request: &EndTxnRequestData,
+) -> Result<Option<ProducerIdAndEpoch>, ErrorCode> {
+    let id = request.transactional_id.as_str();
+    call.authorize(Operation::Write, ResourceType::TransactionalId, id)?;
     let end = EndTxn {
-        transactional_id: request.transactional_id.as_str(),
+        transactional_id: id,
         producer: ProducerIdAndEpoch {
             id: ProducerId(request.producer_id),
             epoch: ProducerEpoch(request.producer_epoch),
@@ -28,14 +47,5 @@ pub(super) async fn handle(call: Call, request: EndTxnRequestData) -> EndTxnResp
         fresh: None,
     };
     let deadline = call.request.received + REQUEST_TIMEOUT;
-    let outcome = call.context.transactions.end_txn(end, deadline).await;
-    let outcome = outcome.map_err(|code| wire::fenced(code, call.version < 2));
-    // Versions without these fields encode only their default values.
-    let next = outcome.ok().flatten().filter(|_| call.version >= 5);
-    EndTxnResponseData {
-        error_code: wire::code(&outcome),
-        producer_id: ProducerId::to_wire(next.map(|it| it.id)),
-        producer_epoch: ProducerEpoch::to_wire(next.map(|it| it.epoch)),
-        ..EndTxnResponseData::default()
-    }
+    call.context.transactions.end_txn(end, deadline).await
 }

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_model::image::MetadataImage;
 use dohle_model::{ApiError, ErrorCode, NodeId};
 use dohle_protocol::KafkaString;
@@ -46,24 +47,10 @@ pub(super) async fn handle(
     } else {
         vec![request.key]
     };
-    let topic = match request.key_type {
-        GROUP => Ok(&OFFSETS_TOPIC),
-        TRANSACTION => Ok(&TRANSACTION_TOPIC),
-        other => Err(ErrorCode::InvalidRequest
-            .because(format!("there are no coordinators of type {other} here"))),
-    };
-    let topic = match topic {
-        Ok(topic) if keys.is_empty() => Ok((topic, call.context.image())),
-        Ok(topic) => ensured(&call, topic).await.map(|image| (topic, image)),
-        Err(error) => Err(error),
-    };
     let mut found = Vec::with_capacity(keys.len());
-    for key in keys {
-        let place = match &topic {
-            Ok((topic, image)) => place(&call, topic, image, key.as_str()).await,
-            Err(error) => Err(error.clone()),
-        };
-        found.push(coordinator(key, place));
+    match coordinators_of(request.key_type) {
+        Ok(coordinators) => find(&call, coordinators, keys, &mut found).await,
+        Err(error) => found.extend(keys.into_iter().map(|key| refused(key, &error))),
     }
     if call.version >= 4 {
         return FindCoordinatorResponseData {
@@ -79,6 +66,59 @@ pub(super) async fn handle(
         host: found.host,
         port: found.port,
         ..FindCoordinatorResponseData::default()
+    }
+}
+
+/// Coordinators of one type: the topic whose leaders they are, and the type of the resources that a
+/// client must be allowed to describe.
+#[derive(Clone, Copy)]
+struct Coordinators {
+    topic: &'static InternalTopic,
+    resources: ResourceType,
+}
+
+fn coordinators_of(key_type: i8) -> Result<Coordinators, ApiError> {
+    match key_type {
+        GROUP => Ok(Coordinators {
+            topic: &OFFSETS_TOPIC,
+            resources: ResourceType::Group,
+        }),
+        TRANSACTION => Ok(Coordinators {
+            topic: &TRANSACTION_TOPIC,
+            resources: ResourceType::TransactionalId,
+        }),
+        other => Err(ErrorCode::InvalidRequest
+            .because(format!("there are no coordinators of type {other} here"))),
+    }
+}
+
+/// Finds the coordinators of the keys. Creates the topic only for a client that may describe one of
+/// them.
+async fn find(
+    call: &Call,
+    Coordinators { topic, resources }: Coordinators,
+    keys: Vec<KafkaString>,
+    found: &mut Vec<Found>,
+) {
+    let mut known = None;
+    for key in keys {
+        if let Err(code) = call.authorize(Operation::Describe, resources, key.as_str()) {
+            found.push(refused(key, &code.into()));
+            continue;
+        }
+        let image = match known.take() {
+            Some(image) => image,
+            None => ensured(call, topic).await,
+        };
+        let place = match &image {
+            Ok(image) => place(call, topic, image, key.as_str()).await,
+            Err(error) => Err(error.clone()),
+        };
+        known = Some(image);
+        found.push(match place {
+            Ok(place) => coordinator(key, &place),
+            Err(error) => refused(key, &error),
+        });
     }
 }
 
@@ -140,25 +180,26 @@ fn place_in(
     })
 }
 
-fn coordinator(key: KafkaString, place: Result<Place, ApiError>) -> Found {
-    match place {
-        Ok(place) => Found {
-            key,
-            node_id: place.id.0,
-            host: wire::text(&place.host),
-            port: place.port,
-            // Kafka's text for the error code 0.
-            error_message: Some(wire::text("NONE")),
-            ..Found::default()
-        },
-        Err(error) => Found {
-            key,
-            node_id: -1,
-            host: KafkaString::default(),
-            port: -1,
-            error_code: error.code.code(),
-            error_message: Some(wire::text(&error.message)),
-            ..Found::default()
-        },
+fn coordinator(key: KafkaString, place: &Place) -> Found {
+    Found {
+        key,
+        node_id: place.id.0,
+        host: wire::text(&place.host),
+        port: place.port,
+        // Kafka's text for the error code 0.
+        error_message: Some(wire::text("NONE")),
+        ..Found::default()
+    }
+}
+
+fn refused(key: KafkaString, error: &ApiError) -> Found {
+    Found {
+        key,
+        node_id: -1,
+        host: KafkaString::default(),
+        port: -1,
+        error_code: error.code.code(),
+        error_message: Some(wire::text(&error.message)),
+        ..Found::default()
     }
 }

@@ -5,6 +5,7 @@
 
 use dohle_groups::requests::Heartbeat;
 use dohle_model::ErrorCode;
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_protocol::messages::heartbeat_request::HeartbeatRequestData;
 use dohle_protocol::messages::heartbeat_response::HeartbeatResponseData;
 
@@ -26,6 +27,11 @@ async fn beat(
     call: &Call,
     request: HeartbeatRequestData,
 ) -> Result<HeartbeatResponseData, ErrorCode> {
+    call.authorize(
+        Operation::Read,
+        ResourceType::Group,
+        request.group_id.as_str(),
+    )?;
     if request.group_id.is_empty() {
         return Err(ErrorCode::InvalidGroupId);
     }

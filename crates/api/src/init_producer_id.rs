@@ -7,12 +7,13 @@
 //! INVALID_PRODUCER_EPOCH before version 4 (KIP-588). Version 6 has two-phase commit (KIP-939) and
 //! is served where `unstable.api.versions.enable` is set, as in Kafka.
 
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_model::{ErrorCode, ProducerEpoch, ProducerId};
 use dohle_protocol::messages::init_producer_id_request::InitProducerIdRequestData;
 use dohle_protocol::messages::init_producer_id_response::InitProducerIdResponseData;
 use dohle_transactions::{InitProducerId, ProducerIdAndEpoch};
 
-use super::{Call, wire};
+use super::{CLUSTER, Call, denial, wire};
 use crate::context::REQUEST_TIMEOUT;
 
 pub(super) async fn handle(
@@ -30,10 +31,28 @@ pub(super) async fn handle(
     }
 }
 
+/// Asks for Write on the transactional id. Without one, a producer that may write to some topic may
+/// also be idempotent (KIP-679).
+fn authorize(call: &Call, request: &InitProducerIdRequestData) -> Result<(), ErrorCode> {
+    let Some(id) = &request.transactional_id else {
+        let (operation, kind) = (Operation::IdempotentWrite, ResourceType::Cluster);
+        let is_allowed = call.is_visible(operation, kind, CLUSTER)
+            || call.is_allowed_for_any(Operation::Write, ResourceType::Topic);
+        return is_allowed.then_some(()).ok_or(denial(kind));
+    };
+    let kind = ResourceType::TransactionalId;
+    call.authorize(Operation::Write, kind, id.as_str())?;
+    if request.enable2_pc {
+        call.authorize(Operation::TwoPhaseCommit, kind, id.as_str())?;
+    }
+    Ok(())
+}
+
 async fn initialize(
     call: &Call,
     request: &InitProducerIdRequestData,
 ) -> Result<ProducerIdAndEpoch, ErrorCode> {
+    authorize(call, request)?;
     let expected = match (request.producer_id, request.producer_epoch) {
         (-1, -1) => None,
         (-1, _) | (_, -1) => return Err(ErrorCode::InvalidRequest),

@@ -7,6 +7,7 @@
 use dohle_groups::JoinReply;
 use dohle_groups::requests::JoinGroup;
 use dohle_model::ErrorCode;
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_protocol::KafkaString;
 use dohle_protocol::messages::join_group_request::JoinGroupRequestData;
 use dohle_protocol::messages::join_group_response::JoinGroupResponseData;
@@ -15,10 +16,15 @@ use super::Call;
 use super::origin::Origin;
 
 pub(super) async fn handle(call: Call, request: JoinGroupRequestData) -> JoinGroupResponseData {
+    let group_id = request.group_id.as_str();
     let member_id = request.member_id.clone();
-    let mut response = match join(&call, request).await {
-        Ok(response) => response,
-        Err(code) => refused(member_id, code),
+    let mut response = match call.authorize(Operation::Read, ResourceType::Group, group_id) {
+        Ok(()) => match join(&call, request).await {
+            Ok(response) => response,
+            Err(code) => refused(member_id, code),
+        },
+        // Kafka's answer has no member.
+        Err(code) => refused(KafkaString::default(), code),
     };
     if call.version >= 7
         && response

@@ -2,6 +2,8 @@
 //! with a reason from 5 (KIP-800).
 
 use dohle_groups::requests::LeaveGroup;
+use dohle_model::ErrorCode;
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_protocol::messages::leave_group_request::LeaveGroupRequestData;
 use dohle_protocol::messages::leave_group_response::LeaveGroupResponseData;
 
@@ -9,15 +11,24 @@ use super::Call;
 use super::origin::Origin;
 
 pub(super) async fn handle(call: Call, request: LeaveGroupRequestData) -> LeaveGroupResponseData {
-    let origin = Origin::of(&call);
+    leave(&call, request)
+        .await
+        .unwrap_or_else(|code| LeaveGroupResponseData {
+            error_code: code.code(),
+            ..LeaveGroupResponseData::default()
+        })
+}
+
+async fn leave(
+    call: &Call,
+    request: LeaveGroupRequestData,
+) -> Result<LeaveGroupResponseData, ErrorCode> {
+    let group_id = request.group_id.as_str();
+    call.authorize(Operation::Read, ResourceType::Group, group_id)?;
+    let origin = Origin::of(call);
     let leave = LeaveGroup {
         request: &request,
         caller: origin.caller(),
     };
-    let groups = &call.context.groups;
-    let left = groups.run(request.group_id.as_str(), &leave);
-    left.await.unwrap_or_else(|code| LeaveGroupResponseData {
-        error_code: code.code(),
-        ..LeaveGroupResponseData::default()
-    })
+    call.context.groups.run(group_id, &leave).await
 }

@@ -1,7 +1,7 @@
 //! The Kafka API: one file an API, and the pipeline that every request passes.
 //!
 //! ```text
-//! connection ─▶ authenticate ─▶ authorize ─▶ throttle ─▶ measure ─▶ serve ─▶ the API's handler
+//! connection ─▶ authenticate ─▶ throttle ─▶ measure ─▶ serve ─▶ the API's handler (authorizes)
 //! ```
 //!
 //! Invariant: the table of APIs (`table.rs`) is the source of the `ApiVersions` response, and
@@ -72,7 +72,7 @@ mod verifier;
 mod wire;
 mod write_txn_markers;
 
-pub(crate) use pipeline::{CLUSTER, Call, ClientSoftware, Ordered, Respond};
+pub(crate) use pipeline::{CLUSTER, Call, ClientSoftware, Ordered, Respond, denial};
 pub use pipeline::{KafkaService, SaslConfig, SaslListener};
 pub use verifier::VerifyTransactions;
 

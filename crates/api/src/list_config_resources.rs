@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use dohle_model::ErrorCode;
+use dohle_model::acl::Operation;
 use dohle_model::record::ConfigResource as Resource;
 use dohle_protocol::kinds::resource_type::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
 use dohle_protocol::messages::list_config_resources_request::ListConfigResourcesRequestData;
@@ -20,6 +21,13 @@ pub(super) async fn handle(
     call: Call,
     request: ListConfigResourcesRequestData,
 ) -> ListConfigResourcesResponseData {
+    let refused = |code: ErrorCode| ListConfigResourcesResponseData {
+        error_code: code.code(),
+        ..ListConfigResourcesResponseData::default()
+    };
+    if let Err(code) = call.authorize_cluster(Operation::DescribeConfigs) {
+        return refused(code);
+    }
     let all = [TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP];
     let asked: BTreeSet<i8> = request.resource_types.iter().copied().collect();
     let types: BTreeSet<i8> = match (call.version, asked.is_empty()) {
@@ -28,10 +36,7 @@ pub(super) async fn handle(
         (_, false) => asked,
     };
     if types.iter().any(|kind| !all.contains(kind)) {
-        return ListConfigResourcesResponseData {
-            error_code: ErrorCode::UnsupportedVersion.code(),
-            ..ListConfigResourcesResponseData::default()
-        };
+        return refused(ErrorCode::UnsupportedVersion);
     }
     let image = call.context.image();
     let mut names: Vec<(i8, String)> = Vec::new();

@@ -1,16 +1,20 @@
 //! ListGroups, versions 0–5: the groups that this broker coordinates, by state (KIP-518, version 4)
 //! and type (KIP-848, version 5). While one of its shards loads, the answer is
-//! COORDINATOR_LOAD_IN_PROGRESS.
+//! COORDINATOR_LOAD_IN_PROGRESS. A client that may not describe the cluster sees the groups that it
+//! may describe.
 
 use dohle_groups::GroupFilter;
 use dohle_groups::requests::ListGroups;
 use dohle_model::ErrorCode;
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_protocol::messages::list_groups_request::ListGroupsRequestData;
 use dohle_protocol::messages::list_groups_response::ListGroupsResponseData;
 
-use super::Call;
+use super::{CLUSTER, Call};
 
 pub(super) async fn handle(call: Call, request: ListGroupsRequestData) -> ListGroupsResponseData {
+    let operation = Operation::Describe;
+    let lists_all = call.is_visible(operation, ResourceType::Cluster, CLUSTER);
     let filter = GroupFilter {
         states: &request.states_filter,
         types: &request.types_filter,
@@ -20,7 +24,10 @@ pub(super) async fn handle(call: Call, request: ListGroupsRequestData) -> ListGr
     let mut response = ListGroupsResponseData::default();
     for groups in shards {
         match groups {
-            Ok(groups) => response.groups.extend(groups),
+            Ok(groups) => response.groups.extend(groups.into_iter().filter(|group| {
+                lists_all
+                    || call.is_visible(operation, ResourceType::Group, group.group_id.as_str())
+            })),
             // The partition has moved: its new leader lists these groups.
             Err(ErrorCode::NotCoordinator) => {}
             Err(code) => {

@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_model::image::MetadataImage;
 use dohle_model::{ErrorCode, LeaderEpoch, Offset, Timestamp};
 use dohle_protocol::messages::list_offsets_request::{
@@ -24,7 +25,16 @@ use dohle_broker::partition::{Isolation, ListedOffset, OffsetSpec, ReadError};
 /// `replica_id` of consumers.
 const CONSUMER: i32 = -1;
 
-pub(super) async fn handle(call: Call, request: ListOffsetsRequestData) -> ListOffsetsResponseData {
+pub(super) async fn handle(
+    call: Call,
+    mut request: ListOffsetsRequestData,
+) -> ListOffsetsResponseData {
+    // Before the wait for unknown topics, so that the time of a refusal does not depend on whether
+    // the topic exists.
+    let (operation, kind) = (Operation::Describe, ResourceType::Topic);
+    let denied = call.take_denied(operation, kind, &mut request.topics, |topic| {
+        topic.name.as_str()
+    });
     let context = Arc::clone(&call.context);
     resolve::until_known(&context.metadata, call.request.received, |image| {
         let mut topics = request.topics.iter();
@@ -72,9 +82,22 @@ pub(super) async fn handle(call: Call, request: ListOffsetsRequestData) -> ListO
             ..ListOffsetsTopicResponse::default()
         });
     }
+    topics.extend(denied.into_iter().map(|topic| refused(topic, call.version)));
     ListOffsetsResponseData {
         topics,
         ..ListOffsetsResponseData::default()
+    }
+}
+
+fn refused(topic: ListOffsetsTopic, version: i16) -> ListOffsetsTopicResponse {
+    let partitions = topic.partitions.iter().map(|partition| {
+        let denied = Err(ErrorCode::TopicAuthorizationFailed);
+        to_wire(partition.partition_index, version, denied)
+    });
+    ListOffsetsTopicResponse {
+        partitions: partitions.collect(),
+        name: topic.name,
+        ..ListOffsetsTopicResponse::default()
     }
 }
 

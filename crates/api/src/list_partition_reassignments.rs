@@ -1,9 +1,10 @@
 //! ListPartitionReassignments, version 0: the reassignments in progress (KIP-455), from this
 //! broker's metadata. Requested partitions without a reassignment are left out.
 
+use dohle_model::acl::Operation;
 use dohle_model::image::TopicImage;
 use dohle_model::partition::PartitionRegistration;
-use dohle_model::{NodeId, PartitionIndex};
+use dohle_model::{ApiError, NodeId, PartitionIndex};
 use dohle_protocol::messages::list_partition_reassignments_request as request;
 use dohle_protocol::messages::list_partition_reassignments_response::{
     ListPartitionReassignmentsResponseData, OngoingPartitionReassignment, OngoingTopicReassignment,
@@ -15,6 +16,9 @@ pub(super) async fn handle(
     call: Call,
     request: request::ListPartitionReassignmentsRequestData,
 ) -> ListPartitionReassignmentsResponseData {
+    if let Err(code) = call.authorize_cluster(Operation::Describe) {
+        return refused(request, &code.into());
+    }
     let image = call.context.image();
     let topics = match &request.topics {
         None => image
@@ -32,6 +36,30 @@ pub(super) async fn handle(
     };
     ListPartitionReassignmentsResponseData {
         topics,
+        ..ListPartitionReassignmentsResponseData::default()
+    }
+}
+
+/// Refuses a request. As in Kafka, the response has the partitions of the request, without
+/// replicas.
+fn refused(
+    request: request::ListPartitionReassignmentsRequestData,
+    error: &ApiError,
+) -> ListPartitionReassignmentsResponseData {
+    let partition = |partition_index| OngoingPartitionReassignment {
+        partition_index,
+        ..OngoingPartitionReassignment::default()
+    };
+    let topic = |topic: request::ListPartitionReassignmentsTopics| OngoingTopicReassignment {
+        name: topic.name,
+        partitions: topic.partition_indexes.into_iter().map(partition).collect(),
+        ..OngoingTopicReassignment::default()
+    };
+    let topics = request.topics.unwrap_or_default().into_iter();
+    ListPartitionReassignmentsResponseData {
+        error_code: error.code.code(),
+        error_message: Some(wire::text(&error.message)),
+        topics: topics.map(topic).collect(),
         ..ListPartitionReassignmentsResponseData::default()
     }
 }

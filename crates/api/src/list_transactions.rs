@@ -1,8 +1,9 @@
 //! ListTransactions, versions 0–2: the transactions that this broker coordinates (KIP-664), by
 //! state and producer, from version 1 on by how long they have been open (KIP-994), from version 2
 //! on by a regular expression (KIP-1152). While one of its shards loads, the answer is
-//! COORDINATOR_LOAD_IN_PROGRESS.
+//! COORDINATOR_LOAD_IN_PROGRESS. Transactional ids that the client may not describe are left out.
 
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_model::{ErrorCode, ProducerId};
 use dohle_protocol::messages::list_transactions_request::ListTransactionsRequestData;
 use dohle_protocol::messages::list_transactions_response::{
@@ -48,7 +49,11 @@ async fn list(
         pattern: pattern.transpose()?.flatten(),
     };
     let listed = call.context.transactions.list(&filter).await?;
-    let listed = listed.into_iter().map(|one| Listed {
+    let listed = listed.into_iter().filter(|one| {
+        let id = one.transactional_id.as_str();
+        call.is_visible(Operation::Describe, ResourceType::TransactionalId, id)
+    });
+    let listed = listed.map(|one| Listed {
         transactional_id: wire::text(one.transactional_id.as_str()),
         producer_id: one.producer_id.0,
         transaction_state: wire::text(one.state.name()),

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use dohle_model::acl::ResourceType;
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_model::image::{MetadataImage, TopicImage};
 use dohle_model::partition::PartitionRegistration;
 use dohle_model::{ErrorCode, METADATA_TOPIC, NodeId, TopicName};
@@ -36,13 +36,18 @@ pub(super) async fn handle(call: Call, request: MetadataRequestData) -> Metadata
         None => true,
         Some(topics) => version == 0 && topics.is_empty(),
     };
-    let topics = request.topics.unwrap_or_default();
+    let mut topics = request.topics.unwrap_or_default();
     if (10..=11).contains(&version) && topics.iter().any(|topic| topic.topic_id != KafkaUuid::ZERO)
     {
         return ids_too_early(&topics);
     }
+    let mut denied = take_denied(&call, &mut topics);
     let mut refused = Vec::new();
-    if !all && (version < 4 || request.allow_auto_topic_creation) {
+    if !all
+        && (version < 4 || request.allow_auto_topic_creation)
+        && context.config.auto_create_topics_enable
+    {
+        denied.splice(0..0, take_not_creatable(&call, &mut topics));
         refused = create_missing(&call, &topics).await;
     }
     let image = context.image();
@@ -53,37 +58,124 @@ pub(super) async fn handle(call: Call, request: MetadataRequestData) -> Metadata
         version,
     };
     let operations = request.include_topic_authorized_operations;
-    let answers = if all {
-        image
-            .topics
-            .values()
-            .map(|topic| view.topic(topic))
-            .collect()
+    let mut answers: Vec<MetadataResponseTopic> = if all {
+        let visible = image.topics.values().filter(|topic| {
+            call.is_visible(
+                Operation::Describe,
+                ResourceType::Topic,
+                topic.name.as_str(),
+            )
+        });
+        visible.map(|topic| view.topic(topic)).collect()
     } else {
+        // Only now is it known which topics the ids belong to.
+        denied.extend(take_denied_ids(&call, &image, &mut topics));
         let answer = |topic: &MetadataRequestTopic| view.requested(topic, &refused);
-        topics.iter().map(answer).collect::<Vec<_>>()
+        topics.iter().map(answer).collect()
     };
-    let with_operations = |mut topic: MetadataResponseTopic| {
-        if operations && let Some(name) = &topic.name {
-            topic.topic_authorized_operations =
-                call.authorized_operations(ResourceType::Topic, name.as_str());
+    if operations {
+        for topic in &mut answers {
+            if let Some(name) = &topic.name {
+                topic.topic_authorized_operations =
+                    call.authorized_operations(ResourceType::Topic, name.as_str());
+            }
         }
-        topic
-    };
+    }
+    answers.extend(denied);
     let brokers = view.brokers();
     let controller_id = view.controller(context.node_id);
     let mut response = MetadataResponseData {
         brokers,
         cluster_id: Some(wire::text(&context.cluster_id)),
         controller_id,
-        topics: answers.into_iter().map(with_operations).collect(),
+        topics: answers,
         ..MetadataResponseData::default()
     };
     if (8..=10).contains(&version) && request.include_cluster_authorized_operations {
-        response.cluster_authorized_operations =
-            call.authorized_operations(ResourceType::Cluster, CLUSTER);
+        response.cluster_authorized_operations = call.operations_on_cluster();
     }
     response
+}
+
+/// Removes the topics that the request names and that the client may not describe. Returns their
+/// results, which do not depend on whether the topics exist.
+fn take_denied(call: &Call, topics: &mut Vec<MetadataRequestTopic>) -> Vec<MetadataResponseTopic> {
+    let is_denied = |topic: &mut MetadataRequestTopic| {
+        let name = topic.name.as_ref().map_or("", KafkaString::as_str);
+        topic.topic_id == KafkaUuid::ZERO
+            && !call.is_allowed(Operation::Describe, ResourceType::Topic, name)
+    };
+    let denied = topics.extract_if(.., is_denied);
+    let denied = denied.map(|topic| MetadataResponseTopic {
+        name: Some(topic.name.unwrap_or_default()),
+        ..denial()
+    });
+    denied.collect()
+}
+
+/// Removes the topics whose ids the request has and that the client may not describe, and returns
+/// their results, without names.
+fn take_denied_ids(
+    call: &Call,
+    image: &MetadataImage,
+    topics: &mut Vec<MetadataRequestTopic>,
+) -> Vec<MetadataResponseTopic> {
+    let is_denied = |topic: &mut MetadataRequestTopic| {
+        let id = wire::topic_id(topic.topic_id);
+        let found = id.and_then(|id| image.topics.get(&id));
+        found.is_some_and(|topic| {
+            !call.is_allowed(
+                Operation::Describe,
+                ResourceType::Topic,
+                topic.name.as_str(),
+            )
+        })
+    };
+    let denied = topics.extract_if(.., is_denied);
+    let denied = denied.map(|topic| MetadataResponseTopic {
+        topic_id: topic.topic_id,
+        ..denial()
+    });
+    denied.collect()
+}
+
+/// Removes the topics that do not exist and that the client may not create, and returns their
+/// results.
+fn take_not_creatable(
+    call: &Call,
+    topics: &mut Vec<MetadataRequestTopic>,
+) -> Vec<MetadataResponseTopic> {
+    let image = call.context.image();
+    let missing = |topic: &MetadataRequestTopic| {
+        let name = topic.name.as_ref().map_or("", KafkaString::as_str);
+        topic.topic_id == KafkaUuid::ZERO && image.topic(name).is_none()
+    };
+    if !topics.iter().any(missing)
+        || call.is_visible(Operation::Create, ResourceType::Cluster, CLUSTER)
+    {
+        return Vec::new();
+    }
+    let is_denied = |topic: &mut MetadataRequestTopic| {
+        let name = topic.name.as_ref().map_or("", KafkaString::as_str);
+        missing(topic) && !call.is_allowed(Operation::Create, ResourceType::Topic, name)
+    };
+    let denied = topics.extract_if(.., is_denied);
+    let denied = denied.map(|topic| {
+        let name = topic.name.unwrap_or_default();
+        MetadataResponseTopic {
+            is_internal: TopicName::new(name.as_str()).is_ok_and(|name| name.is_internal()),
+            name: Some(name),
+            ..denial()
+        }
+    });
+    denied.collect()
+}
+
+fn denial() -> MetadataResponseTopic {
+    MetadataResponseTopic {
+        error_code: ErrorCode::TopicAuthorizationFailed.code(),
+        ..MetadataResponseTopic::default()
+    }
 }
 
 /// Versions 10 and 11 have a field for ids and must not use it (KAFKA-10774).
@@ -106,9 +198,6 @@ type Refused = (String, ErrorCode);
 /// Creates the topics that do not exist, and waits until this broker's metadata contain them.
 async fn create_missing(call: &Call, topics: &[MetadataRequestTopic]) -> Vec<Refused> {
     let context = &call.context;
-    if !context.config.auto_create_topics_enable {
-        return Vec::new();
-    }
     let image = context.image();
     let asks_for = |topic: &MetadataRequestTopic| {
         let name = topic.name.as_ref().map(KafkaString::as_str);

@@ -8,6 +8,7 @@
 use dohle_groups::Failed;
 use dohle_groups::requests::OffsetCommit;
 use dohle_model::ErrorCode;
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_model::image::{MetadataImage, TopicImage};
 use dohle_protocol::KafkaString;
 use dohle_protocol::messages::offset_commit_request::{
@@ -27,9 +28,16 @@ pub(super) async fn handle(
     call: Call,
     mut request: OffsetCommitRequestData,
 ) -> OffsetCommitResponseData {
-    let image = call.context.image();
+    let group_id = request.group_id.as_str();
+    if let Err(code) = call.authorize(Operation::Read, ResourceType::Group, group_id) {
+        let topics = request.topics.iter();
+        return OffsetCommitResponseData {
+            topics: topics.map(|topic| refuse(topic, code)).collect(),
+            ..OffsetCommitResponseData::default()
+        };
+    }
     let topics = std::mem::take(&mut request.topics);
-    let (known, refused) = sort_out(&image, topics, call.version >= BY_ID);
+    let (known, refused) = sort_out(&call, topics, call.version >= BY_ID);
     request.topics = known;
     let mut response = OffsetCommitResponseData {
         topics: refused,
@@ -55,23 +63,20 @@ pub(super) async fn handle(
     response
 }
 
-/// Returns the topics and partitions that exist, with name and id, and the results for those that
-/// do not exist.
+/// Returns the topics and partitions that exist and that the client may read, with name and id, and
+/// the results for the others.
 pub(super) fn sort_out(
-    image: &MetadataImage,
+    call: &Call,
     topics: Vec<OffsetCommitRequestTopic>,
     by_id: bool,
 ) -> (
     Vec<OffsetCommitRequestTopic>,
     Vec<OffsetCommitResponseTopic>,
 ) {
+    let image = call.context.image();
     let (mut known, mut refused) = (Vec::new(), Vec::new());
     for mut topic in topics {
-        let found = match by_id {
-            true => resolve::topic_by_id(image, wire::topic_id(topic.topic_id)),
-            false => resolve::topic_by_name(image, topic.name.as_str()),
-        };
-        let found = match found {
+        let found = match find(call, &image, &topic, by_id) {
             Ok(found) => found,
             Err(code) => {
                 refused.push(refuse(&topic, code));
@@ -97,6 +102,24 @@ pub(super) fn sort_out(
         }
     }
     (known, refused)
+}
+
+/// Returns a topic that the client may read. A topic that the request names is authorized first, so
+/// that the answer does not depend on its existence.
+fn find<'a>(
+    call: &Call,
+    image: &'a MetadataImage,
+    topic: &OffsetCommitRequestTopic,
+    by_id: bool,
+) -> Result<&'a TopicImage, ErrorCode> {
+    let may_read = |name| call.authorize(Operation::Read, ResourceType::Topic, name);
+    if by_id {
+        let found = resolve::topic_by_id(image, wire::topic_id(topic.topic_id))?;
+        may_read(found.name.as_str())?;
+        return Ok(found);
+    }
+    may_read(topic.name.as_str())?;
+    resolve::topic_by_name(image, topic.name.as_str())
 }
 
 fn exists(topic: &TopicImage, partition: &OffsetCommitRequestPartition) -> bool {

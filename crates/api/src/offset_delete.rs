@@ -4,6 +4,7 @@
 use dohle_groups::Failed;
 use dohle_groups::requests::OffsetDelete;
 use dohle_model::ErrorCode;
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_model::image::MetadataImage;
 use dohle_protocol::messages::offset_delete_request::{
     OffsetDeleteRequestData, OffsetDeleteRequestTopic,
@@ -29,15 +30,21 @@ async fn delete(
     call: &Call,
     request: &mut OffsetDeleteRequestData,
 ) -> Result<OffsetDeleteResponseData, ErrorCode> {
+    call.authorize(
+        Operation::Delete,
+        ResourceType::Group,
+        request.group_id.as_str(),
+    )?;
     if request.group_id.is_empty() {
         return Err(ErrorCode::InvalidGroupId);
     }
-    let unknown = take_unknown(&call.context.image(), &mut request.topics);
+    let mut refused = take_denied(call, &mut request.topics);
+    refused.extend(take_unknown(&call.context.image(), &mut request.topics));
     let groups = &call.context.groups;
     let delete = OffsetDelete { request };
     let deleted = groups.run(request.group_id.as_str(), &delete).await?;
     let mut response = deleted.map_err(|Failed { code, .. }| code)?;
-    let deleted = std::mem::replace(&mut response.topics, unknown);
+    let deleted = std::mem::replace(&mut response.topics, refused);
     for topic in deleted {
         let mut topics = response.topics.iter_mut();
         match topics.find(|other| other.name == topic.name) {
@@ -46,6 +53,29 @@ async fn delete(
         }
     }
     Ok(response)
+}
+
+/// Removes the topics that the client may not read from the request, and returns their results.
+fn take_denied(
+    call: &Call,
+    topics: &mut Vec<OffsetDeleteRequestTopic>,
+) -> Vec<OffsetDeleteResponseTopic> {
+    let (operation, kind) = (Operation::Read, ResourceType::Topic);
+    let denied = call.take_denied(operation, kind, topics, |topic| topic.name.as_str());
+    let denied = denied.into_iter().map(|topic| OffsetDeleteResponseTopic {
+        name: topic.name,
+        partitions: topic
+            .partitions
+            .iter()
+            .map(|partition| OffsetDeleteResponsePartition {
+                partition_index: partition.partition_index,
+                error_code: ErrorCode::TopicAuthorizationFailed.code(),
+                ..OffsetDeleteResponsePartition::default()
+            })
+            .collect(),
+        ..OffsetDeleteResponseTopic::default()
+    });
+    denied.collect()
 }
 
 /// Removes the partitions that do not exist from the request, and returns their results.

@@ -11,6 +11,7 @@
 use dohle_groups::Failed;
 use dohle_groups::requests::OffsetFetch;
 use dohle_model::ErrorCode;
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_model::image::MetadataImage;
 use dohle_protocol::KafkaString;
 use dohle_protocol::messages::offset_fetch_request::{
@@ -92,11 +93,22 @@ async fn fetch(
     mut request: OffsetFetchRequestGroup,
     require_stable: bool,
 ) -> OffsetFetchResponseGroup {
+    let group_id = request.group_id.as_str();
+    if let Err(code) = call.authorize(Operation::Describe, ResourceType::Group, group_id) {
+        return failed(&request, code, call.version);
+    }
     let image = call.context.image();
     let by_id = call.version >= BY_ID;
-    let unknown = match &mut request.topics {
-        Some(topics) if by_id => name(&image, topics),
-        _ => Vec::new(),
+    let refused = match &mut request.topics {
+        Some(topics) => {
+            let unknown = if by_id {
+                name(&image, topics)
+            } else {
+                Vec::new()
+            };
+            [unknown, take_denied(call, topics)].concat()
+        }
+        None => Vec::new(),
     };
     let groups = &call.context.groups;
     let fetch = OffsetFetch {
@@ -106,14 +118,33 @@ async fn fetch(
     let outcome = groups.run(request.group_id.as_str(), &fetch).await;
     match outcome {
         Ok(Ok(mut response)) => {
-            if by_id && request.topics.is_none() {
-                identify(&image, &mut response.topics);
+            if request.topics.is_none() {
+                response.topics.retain(|topic| {
+                    let name = topic.name.as_str();
+                    call.is_visible(Operation::Describe, ResourceType::Topic, name)
+                });
+                if by_id {
+                    identify(&image, &mut response.topics);
+                }
             }
-            response.topics.extend(unknown);
+            response.topics.extend(refused);
             response
         }
         Ok(Err(Failed { code, .. })) | Err(code) => failed(&request, code, call.version),
     }
+}
+
+/// Removes the topics that the client may not describe, and returns their results.
+fn take_denied(
+    call: &Call,
+    topics: &mut Vec<OffsetFetchRequestTopics>,
+) -> Vec<OffsetFetchResponseTopics> {
+    let (operation, kind) = (Operation::Describe, ResourceType::Topic);
+    let denied = call.take_denied(operation, kind, topics, |topic| topic.name.as_str());
+    let denied = denied.iter();
+    denied
+        .map(|topic| refuse(topic, ErrorCode::TopicAuthorizationFailed))
+        .collect()
 }
 
 /// Sets the topics' names. Removes topics that do not exist, and returns their results.

@@ -1,6 +1,7 @@
 //! OffsetForLeaderEpoch, versions 2–4: the end of an epoch in the leader's log, from which
 //! consumers detect that the log was truncated (KIP-320).
 
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_model::image::MetadataImage;
 use dohle_model::{ErrorCode, LeaderEpoch, Offset};
 use dohle_protocol::messages::offset_for_leader_epoch_request::{
@@ -10,7 +11,7 @@ use dohle_protocol::messages::offset_for_leader_epoch_response::{
     EpochEndOffset, OffsetForLeaderEpochResponseData, OffsetForLeaderTopicResult,
 };
 
-use super::{Call, resolve, wire};
+use super::{CLUSTER, Call, resolve, wire};
 use crate::context::Context;
 use dohle_broker::partition::EpochEnd;
 
@@ -19,12 +20,16 @@ pub(super) async fn handle(
     request: OffsetForLeaderEpochRequestData,
 ) -> OffsetForLeaderEpochResponseData {
     let image = call.context.image();
+    let is_replica = call.is_visible(Operation::ClusterAction, ResourceType::Cluster, CLUSTER);
     let topic = |topic: OffsetForLeaderTopic| {
+        let name = topic.topic.as_str();
+        let allowed = match is_replica {
+            true => Ok(()),
+            false => call.authorize(Operation::Describe, ResourceType::Topic, name),
+        };
         let partition = |partition: &OffsetForLeaderPartition| {
-            to_wire(
-                partition,
-                end(&call.context, &image, topic.topic.as_str(), partition),
-            )
+            let end = allowed.and_then(|()| end(&call.context, &image, name, partition));
+            to_wire(partition, end)
         };
         OffsetForLeaderTopicResult {
             partitions: topic.partitions.iter().map(partition).collect(),

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dohle_broker::partitions::wall_clock;
 use dohle_log::TxnAppend;
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_model::image::MetadataImage;
 use dohle_model::{ApiError, ErrorCode, Offset, TopicIdPartition};
 use dohle_protocol::messages::produce_request::{
@@ -41,6 +42,9 @@ use dohle_network::connection::ResponseAction;
 
 /// The client id with which Kafka's own tools write to internal topics.
 const ADMIN_CLIENT_ID: &str = "__admin_client";
+
+/// The first version that names topics by id.
+const BY_ID: i16 = 13;
 
 /// The response, or with acks=0 the outcome without one.
 pub(super) enum Produced {
@@ -126,15 +130,28 @@ struct Part {
 
 pub(super) fn handle(
     call: Call,
-    request: ProduceRequestData,
+    mut request: ProduceRequestData,
 ) -> Ordered<impl Future<Output = Produced> + Send + 'static> {
-    let is_known = knows(&call.context.image(), call.version, &request);
+    // Before the wait for unknown topics, so that the time of a refusal does not depend on whether
+    // the topic exists.
+    let authorized = verification::authorize(&call, &request);
+    keep_last_batches(&mut request.topic_data);
+    let mut refused = match authorized {
+        Ok(()) => Vec::new(),
+        Err(error) => refuse_all(&mut request, &error),
+    };
+    let image = call.context.image();
+    if call.version < BY_ID {
+        refused.extend(take_denied(&call, &image, &mut request));
+    }
+    let is_known = knows(&image, call.version, &request);
+    drop(image);
     let response = async move {
         if !is_known {
             let known = |image: &MetadataImage| knows(image, call.version, &request);
             resolve::until_known(&call.context.metadata, call.request.received, known).await;
         }
-        produce(call, request).await
+        produce(call, request, refused).await
     };
     Ordered {
         response,
@@ -143,18 +160,62 @@ pub(super) fn handle(
     }
 }
 
+/// A topic of the request, with its partitions after their appends.
+type Topic = (KafkaString, dohle_protocol::KafkaUuid, Vec<Part>);
+
+/// Removes all topics from the request, and returns their results.
+fn refuse_all(request: &mut ProduceRequestData, error: &ApiError) -> Vec<Topic> {
+    let topics = std::mem::take(&mut request.topic_data).into_iter();
+    topics.map(|topic| refuse(topic, error)).collect()
+}
+
+/// Removes the topics that the client may not write to from the request, and returns their results.
+/// A topic whose id the image does not contain stays, to be refused as unknown.
+fn take_denied(call: &Call, image: &MetadataImage, request: &mut ProduceRequestData) -> Vec<Topic> {
+    let is_denied = |topic: &mut TopicProduceData| {
+        let name = match call.version {
+            BY_ID.. => match resolve::topic_by_id(image, wire::topic_id(topic.topic_id)) {
+                Ok(topic) => topic.name.as_str(),
+                Err(_) => return false,
+            },
+            ..BY_ID => topic.name.as_str(),
+        };
+        !call.is_allowed(Operation::Write, ResourceType::Topic, name)
+    };
+    let denied = request.topic_data.extract_if(.., is_denied);
+    denied
+        .map(|topic| refuse(topic, &ErrorCode::TopicAuthorizationFailed.into()))
+        .collect()
+}
+
+fn refuse(topic: TopicProduceData, error: &ApiError) -> Topic {
+    let partitions = topic.partition_data.iter();
+    let parts = partitions.map(|data| Part {
+        index: data.index,
+        id: None,
+        outcome: Err(error.clone().into()),
+        flushed: None,
+        committed: None,
+    });
+    (topic.name, topic.topic_id, parts.collect())
+}
+
 /// Returns whether the metadata of this broker contain all topics of the request.
 fn knows(image: &MetadataImage, version: i16, request: &ProduceRequestData) -> bool {
     let mut topics = request.topic_data.iter();
     topics.all(
-        |topic| match wire::topic_id(topic.topic_id).filter(|_| version >= 13) {
+        |topic| match wire::topic_id(topic.topic_id).filter(|_| version >= BY_ID) {
             Some(id) => image.topics.contains_key(&id),
             None => image.topic(topic.name.as_str()).is_some(),
         },
     )
 }
 
-async fn produce(mut call: Call, mut request: ProduceRequestData) -> Produced {
+async fn produce(
+    mut call: Call,
+    mut request: ProduceRequestData,
+    mut refused: Vec<Topic>,
+) -> Produced {
     let deadline = wire::deadline(call.request.received, request.timeout_ms);
     let acks = match request.acks {
         0 => Ok(Acks::None),
@@ -163,8 +224,11 @@ async fn produce(mut call: Call, mut request: ProduceRequestData) -> Produced {
         other => Err(ErrorCode::InvalidRequiredAcks
             .because(format!("acks={other} is not one of 0, 1 and -1 (all)"))),
     };
-    keep_last_batches(&mut request.topic_data);
     let image = call.context.image();
+    if call.version >= BY_ID {
+        // With the image that the appends use: they find no topic that was not asked about.
+        refused.extend(take_denied(&call, &image, &mut request));
+    }
     // Taken by the first poll, so that records of one connection are appended in the order of its
     // requests.
     let turn = Arc::clone(&call.connection.appends).lock_owned().await;
@@ -176,7 +240,7 @@ async fn produce(mut call: Call, mut request: ProduceRequestData) -> Produced {
         (Ok(acks), Ok(txns)) => (Ok(acks), txns),
         (Err(error), _) | (_, Err(error)) => (Err(error), TxnBatches::default()),
     };
-    let mut topics: Vec<(KafkaString, dohle_protocol::KafkaUuid, Vec<Part>)> = Vec::new();
+    let mut topics: Vec<Topic> = Vec::new();
     for (topic_at, topic) in request.topic_data.into_iter().enumerate() {
         let TopicProduceData {
             name,
@@ -197,6 +261,7 @@ async fn produce(mut call: Call, mut request: ProduceRequestData) -> Produced {
         }
         topics.push((name, topic_id, parts));
     }
+    topics.extend(refused);
     drop(image);
     drop(turn);
     // The records are in the log, so their bytes are released before the wait for replicas.
@@ -287,7 +352,7 @@ impl Append<'_> {
     ) -> Result<Appended, Failure> {
         let call = self.call;
         let acks = self.acks.clone()?;
-        let topic = if call.version >= 13 {
+        let topic = if call.version >= BY_ID {
             resolve::topic_by_id(self.image, wire::topic_id(self.topic_id))?
         } else {
             resolve::topic_by_name(self.image, self.name.as_str())?

@@ -7,6 +7,7 @@
 use dohle_groups::SyncReply;
 use dohle_groups::requests::SyncGroup;
 use dohle_model::ErrorCode;
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_protocol::messages::sync_group_request::SyncGroupRequestData;
 use dohle_protocol::messages::sync_group_response::SyncGroupResponseData;
 
@@ -30,6 +31,11 @@ async fn sync(
     if call.version >= 5 && !is_named {
         return Err(ErrorCode::InconsistentGroupProtocol);
     }
+    call.authorize(
+        Operation::Read,
+        ResourceType::Group,
+        request.group_id.as_str(),
+    )?;
     if request.group_id.is_empty() {
         return Err(ErrorCode::InvalidGroupId);
     }

@@ -51,9 +51,10 @@ const NO_FLAGS: Api = Api {
 /// (KAFKA-18659): old versions of librdkafka check the lowest version only.
 pub(crate) static TABLE: &[Api] = table! {
     Produce 0..=13 produce::handle, Produce [Topic Write, TransactionalId Write], pipelined;
-    Fetch 4..=18 fetch::handle, Fetch [Topic Read];
+    Fetch 4..=18 fetch::handle, Fetch [Topic Read, Cluster ClusterAction];
     ListOffsets 1..=11 list_offsets::handle, Request [Topic Describe];
-    Metadata 0..=13 metadata::handle, Request [Topic Describe, Topic Create, Cluster Create];
+    Metadata 0..=13 metadata::handle,
+        Request [Topic Describe, Topic Create, Cluster Create, Cluster Describe];
     OffsetCommit 2..=10 offset_commit::handle, Request [Group Read, Topic Read];
     OffsetFetch 1..=10 offset_fetch::handle, Request [Group Describe, Topic Describe];
     FindCoordinator 0..=6 find_coordinator::handle,
@@ -68,10 +69,12 @@ pub(crate) static TABLE: &[Api] = table! {
     ApiVersions 0..=4 api_versions::handle, Request [], before_authentication;
     CreateTopics 2..=7 create_topics::handle,
         ControllerMutation [Cluster Create, Topic Create, Topic DescribeConfigs];
-    DeleteTopics 1..=6 delete_topics::handle, ControllerMutation [Topic Delete, Topic Describe];
+    DeleteTopics 1..=6 delete_topics::handle,
+        ControllerMutation [Topic Delete, Topic Describe, Cluster Delete];
     DeleteRecords 0..=2 delete_records::handle, Request [Topic Delete];
     InitProducerId 0..=5 init_producer_id::handle,
-        Request [TransactionalId Write, Cluster IdempotentWrite], has_unstable_version;
+        Request [TransactionalId Write, TransactionalId TwoPhaseCommit, Cluster IdempotentWrite,
+            Topic Write], has_unstable_version;
     AddPartitionsToTxn 0..=5 add_partitions_to_txn::handle,
         Request [TransactionalId Write, Topic Write, Cluster ClusterAction];
     AddOffsetsToTxn 0..=4 add_offsets_to_txn::handle,
@@ -81,7 +84,8 @@ pub(crate) static TABLE: &[Api] = table! {
         Request [Cluster Alter, Cluster ClusterAction];
     TxnOffsetCommit 0..=5 txn_offset_commit::handle,
         Request [TransactionalId Write, Group Read, Topic Read];
-    OffsetForLeaderEpoch 2..=4 offset_for_leader_epoch::handle, Request [Topic Describe];
+    OffsetForLeaderEpoch 2..=4 offset_for_leader_epoch::handle,
+        Request [Topic Describe, Cluster ClusterAction];
     DescribeAcls 1..=3 describe_acls::handle, Request [Cluster Describe];
     CreateAcls 1..=3 create_acls::handle, Request [Cluster Alter];
     DeleteAcls 1..=3 delete_acls::handle, Request [Cluster Alter];
@@ -106,7 +110,7 @@ pub(crate) static TABLE: &[Api] = table! {
     AlterUserScramCredentials 0..=0 alter_user_scram_credentials::handle,
         Request [Cluster Alter];
     DescribeQuorum 0..=2 describe_quorum::handle, Request [Cluster Describe];
-    DescribeCluster 0..=2 describe_cluster::handle, Request [];
+    DescribeCluster 0..=2 describe_cluster::handle, Request [Cluster Describe];
     DescribeProducers 0..=0 describe_producers::handle, Request [Topic Read];
     DescribeTransactions 0..=0 describe_transactions::handle,
         Request [TransactionalId Describe, Topic Describe];

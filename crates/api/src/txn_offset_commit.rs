@@ -15,6 +15,7 @@ use dohle_coordinator::transactions::VerifyRequest;
 use dohle_groups::Failed;
 use dohle_groups::requests::TxnOffsetCommit;
 use dohle_log::{TxnAppend, TxnBegin};
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_model::{ErrorCode, ProducerEpoch, ProducerId, Sequence};
 use dohle_protocol::messages::offset_commit_request::{
     OffsetCommitRequestData, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
@@ -42,10 +43,16 @@ pub(super) async fn handle(
     call: Call,
     mut request: TxnOffsetCommitRequestData,
 ) -> TxnOffsetCommitResponseData {
-    let image = call.context.image();
     let topics = std::mem::take(&mut request.topics);
-    let topics = topics.into_iter().map(topic_of).collect();
-    let (known, mut answers) = sort_out(&image, topics, false);
+    let topics: Vec<_> = topics.into_iter().map(topic_of).collect();
+    if let Err(code) = authorize(&call, &request) {
+        let topics = topics.iter().map(|topic| answer_of(refuse(topic, code)));
+        return TxnOffsetCommitResponseData {
+            topics: topics.collect(),
+            ..TxnOffsetCommitResponseData::default()
+        };
+    }
+    let (known, mut answers) = sort_out(&call, topics, false);
     if !known.is_empty() {
         let offsets = OffsetCommitRequestData {
             group_id: request.group_id.clone(),
@@ -69,6 +76,17 @@ pub(super) async fn handle(
         topics: answers.into_iter().map(answer_of).collect(),
         ..TxnOffsetCommitResponseData::default()
     }
+}
+
+/// Asks for Write on the transactional id and Read on the group.
+fn authorize(call: &Call, request: &TxnOffsetCommitRequestData) -> Result<(), ErrorCode> {
+    let id = request.transactional_id.as_str();
+    call.authorize(Operation::Write, ResourceType::TransactionalId, id)?;
+    call.authorize(
+        Operation::Read,
+        ResourceType::Group,
+        request.group_id.as_str(),
+    )
 }
 
 async fn commit(

@@ -13,6 +13,7 @@ use dohle_broker::partition::Partition;
 use dohle_broker::partitions::wall_clock;
 use dohle_coordinator::transactions::VerifyRequest;
 use dohle_log::{TxnAppend, TxnBegin, VerificationGuard};
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_model::image::MetadataImage;
 use dohle_model::{ApiError, ErrorCode, ProducerEpoch, ProducerId, Sequence, TopicPartition};
 use dohle_protocol::messages::produce_request::{ProduceRequestData, TopicProduceData};
@@ -81,11 +82,37 @@ fn producer_of(records: &[u8]) -> Option<(ProducerIdAndEpoch, Sequence)> {
     Some((producer, Sequence::from_wire(sequence)?))
 }
 
+/// Asks for Write on the transactional id of a request that has transactional batches. Every batch
+/// counts, so that no permission is needed less because of the first one (CVE-2018-17196).
+///
+/// # Errors
+/// For the whole request: when it has transactional batches and no transactional id, or the client
+/// may not use the id.
+pub(super) fn authorize(call: &Call, request: &ProduceRequestData) -> Result<(), ApiError> {
+    let mut batches = request.topic_data.iter().flat_map(|topic| {
+        let partitions = topic.partition_data.iter();
+        partitions.map(move |data| (topic, data.records.as_ref()))
+    });
+    let Some((topic, _)) = batches.find(|(_, records)| is_transactional(*records)) else {
+        return Ok(());
+    };
+    let Some(id) = &request.transactional_id else {
+        tracing::info!(
+            peer = %call.request.client_address,
+            software = call.request.software(),
+            topic = topic.name.as_str(),
+            "refused a transactional batch in a request without a transactional id"
+        );
+        let message = "a batch is transactional, and the request has no transactional id";
+        return Err(ErrorCode::TransactionalIdAuthorizationFailed.because(message));
+    };
+    Ok(call.authorize(Operation::Write, ResourceType::TransactionalId, id.as_str())?)
+}
+
 /// Verifies the transactions of a request's batches.
 ///
 /// # Errors
-/// For the whole request: when it has transactional batches and no transactional id, or batches of
-/// several producers.
+/// For the whole request: when it has batches of several producers.
 pub(super) async fn verify(
     call: &Call,
     image: &MetadataImage,
@@ -104,16 +131,6 @@ pub(super) async fn verify(
     let mut unverified = Vec::new();
     let mut of_request = None;
     for (place, topic, data) in batches {
-        if request.transactional_id.is_none() {
-            tracing::info!(
-                peer = %call.request.client_address,
-                software = call.request.software(),
-                topic = topic.name.as_str(),
-                "refused a transactional batch in a request without a transactional id"
-            );
-            let message = "a batch is transactional, and the request has no transactional id";
-            return Err(ErrorCode::TransactionalIdAuthorizationFailed.because(message));
-        }
         // The append refuses a batch without a producer.
         let records = data.records.as_deref().unwrap_or_default();
         let Some((producer, sequence)) = producer_of(records) else {

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dohle_model::ErrorCode;
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_protocol::messages::fetch_request::FetchRequestData;
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
@@ -55,7 +56,11 @@ pub(super) async fn handle(mut call: Call, request: FetchRequestData) -> Fetched
         request.replica_id
     };
     if replica >= 0 {
-        return Fetched::failed(ErrorCode::InvalidRequest);
+        // A consumer must not pass as a replica (CVE-2018-1288).
+        return match call.authorize_cluster(Operation::ClusterAction) {
+            Ok(()) => Fetched::failed(ErrorCode::InvalidRequest),
+            Err(_) => Fetched::denied(request),
+        };
     }
     let Some(isolation) = Isolation::of_client(request.isolation_level) else {
         return Fetched::refused(request, call.version, ErrorCode::UnknownServerError);
@@ -145,7 +150,9 @@ async fn run(
     session: &Arc<Mutex<Session>>,
     options: &FetchOptions,
 ) -> Vec<PartitionResult> {
+    let may_read = |topic: &str| call.is_allowed(Operation::Read, ResourceType::Topic, topic);
     let reader = Reader {
+        may_read: &may_read,
         node: call.context.node_id,
         metadata: &call.context.metadata,
         partitions: &call.context.partitions,

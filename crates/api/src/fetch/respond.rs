@@ -7,7 +7,7 @@ use dohle_model::{ErrorCode, LeaderEpoch, NodeId, Offset};
 use dohle_protocol::fetch::{
     FetchChunk, FetchPartitionResponse, FetchResponse, FetchTopicResponse, encode_fetch_response,
 };
-use dohle_protocol::messages::fetch_request::{FetchPartition, FetchRequestData};
+use dohle_protocol::messages::fetch_request::{FetchPartition, FetchRequestData, FetchTopic};
 use dohle_protocol::messages::fetch_response::{
     AbortedTransaction, EpochEndOffset, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
 };
@@ -45,29 +45,42 @@ impl Fetched {
     /// Returns the error for each partition of the request. Versions from 7 on have it for the
     /// request as a whole too, and from 13 on only there, as Kafka answers what it cannot serve.
     pub fn refused(request: FetchRequestData, version: i16, code: ErrorCode) -> Self {
-        let partition = |partition: FetchPartition| FetchPartitionResponse {
-            data: PartitionData {
-                partition_index: partition.partition,
-                error_code: code.code(),
-                high_watermark: -1,
-                last_stable_offset: -1,
-                log_start_offset: -1,
-                aborted_transactions: Some(Vec::new()),
-                ..PartitionData::default()
-            },
-            records: Vec::new(),
-        };
         let topics = request.topics.into_iter().filter(|_| version < 13);
-        let topics = topics.map(|topic| FetchTopicResponse {
-            name: topic.topic,
-            topic_id: topic.topic_id,
-            partitions: topic.partitions.into_iter().map(partition).collect(),
-        });
         Self(FetchResponse {
             error_code: if version < 7 { 0 } else { code.code() },
-            topics: topics.collect(),
+            topics: topics.map(|topic| failed_topic(topic, code)).collect(),
             ..FetchResponse::default()
         })
+    }
+
+    /// Returns TOPIC_AUTHORIZATION_FAILED for each partition of the request.
+    pub fn denied(request: FetchRequestData) -> Self {
+        let code = ErrorCode::TopicAuthorizationFailed;
+        let topics = request.topics.into_iter();
+        Self(FetchResponse {
+            topics: topics.map(|topic| failed_topic(topic, code)).collect(),
+            ..FetchResponse::default()
+        })
+    }
+}
+
+fn failed_topic(topic: FetchTopic, code: ErrorCode) -> FetchTopicResponse<SentRecords> {
+    let partition = |partition: FetchPartition| FetchPartitionResponse {
+        data: PartitionData {
+            partition_index: partition.partition,
+            error_code: code.code(),
+            high_watermark: -1,
+            last_stable_offset: -1,
+            log_start_offset: -1,
+            aborted_transactions: Some(Vec::new()),
+            ..PartitionData::default()
+        },
+        records: Vec::new(),
+    };
+    FetchTopicResponse {
+        name: topic.topic,
+        topic_id: topic.topic_id,
+        partitions: topic.partitions.into_iter().map(partition).collect(),
     }
 }
 

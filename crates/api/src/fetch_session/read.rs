@@ -39,6 +39,9 @@ impl From<&FetchPartition> for PartitionFetch {
 
 /// The parameters of a fetch that all its partitions share.
 pub(crate) struct Reader<'a> {
+    /// Returns whether the client may read a topic. Asked at each read, so that a session ends to
+    /// return records when the permission is withdrawn.
+    pub may_read: &'a (dyn Fn(&str) -> bool + Sync),
     /// The id of this broker.
     pub node: NodeId,
     pub metadata: &'a MetadataCache,

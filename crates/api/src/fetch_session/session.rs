@@ -17,7 +17,6 @@ use dohle_protocol::{KafkaString, KafkaUuid};
 use super::read::{ColdRead, Looked, PartitionFetch, PartitionRead, Reader};
 use crate::{resolve, wire};
 use dohle_broker::partition::{Isolation, Partition, ReadyOn, ReadySet, ReadyToken};
-use dohle_broker::partitions::Partitions;
 
 /// Bytes of records that a response holds in memory: enough for records that arrive at the end of a
 /// growing log. Larger reads stay in the files.
@@ -256,7 +255,7 @@ impl Session {
                 // The partition stays pending for the next request.
                 continue;
             }
-            let found = entry.find(reader.partitions, image);
+            let found = entry.find(reader, image);
             if self.is_watching {
                 entry.watch(found.as_ref().ok(), &self.ready_set, *token);
             }
@@ -338,16 +337,29 @@ impl Reads {
 }
 
 impl Entry {
+    /// Returns the partition, if the client may read it. A topic that the client names is
+    /// authorized first, so that the answer does not depend on its existence.
     fn find(
         &self,
-        partitions: &Partitions,
+        reader: &Reader<'_>,
         image: &MetadataImage,
     ) -> Result<Arc<Partition>, ErrorCode> {
-        let topic = match &self.topic {
-            TopicKey::Name(name) => resolve::topic_by_name(image, name.as_str())?,
-            TopicKey::Id(id) => resolve::topic_by_id(image, Some(*id))?,
+        let authorize = |topic: &str| match (reader.may_read)(topic) {
+            true => Ok(()),
+            false => Err(ErrorCode::TopicAuthorizationFailed),
         };
-        resolve::partition(partitions, topic, self.index)
+        let topic = match &self.topic {
+            TopicKey::Name(name) => {
+                authorize(name.as_str())?;
+                resolve::topic_by_name(image, name.as_str())?
+            }
+            TopicKey::Id(id) => {
+                let topic = resolve::topic_by_id(image, Some(*id))?;
+                authorize(topic.name.as_str())?;
+                topic
+            }
+        };
+        resolve::partition(reader.partitions, topic, self.index)
     }
 
     /// Connects the entry to the partition, unless it is connected already.

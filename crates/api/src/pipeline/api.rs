@@ -28,11 +28,10 @@ pub(crate) struct Api {
     pub before_authentication: bool,
     /// Whether the client's further requests may begin while this one waits.
     pub pipelined: bool,
-    /// The operations that the API depends on, by type of resource. Where it depends on the cluster
-    /// alone, the pipeline refuses it as a whole; where a request names resources, the handler
-    /// decides for each.
+    /// The operations that the API's handler asks the authorizer for, by type of resource.
     ///
-    /// Source: "Operations and resources on protocols" in Kafka's documentation.
+    /// Source: "Operations and resources on protocols" in Kafka's documentation, and the questions
+    /// in `KafkaApis.scala` and `ControllerApis.scala`, which the documentation does not list all.
     pub access: &'static [(ResourceType, Operation)],
     /// The quota that the API's requests count towards.
     pub throttle: ThrottleClass,

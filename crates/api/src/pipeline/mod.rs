@@ -1,7 +1,8 @@
-//! The pipeline that every request passes: authenticate, authorize, throttle, measure, serve.
+//! The pipeline that every request passes: authenticate, throttle, measure, authorize, serve.
 //!
 //! [`Session::serve`] is the whole of it. Each stage decides from the API's row in the table and
-//! the request's context.
+//! the request's context; the handler authorizes, since what is asked, and which field of the
+//! response has the refusal, depend on the resources that the request names (`authorize.rs`).
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,7 +11,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use dohle_auth::{Authorizer, Principal};
 use dohle_model::ErrorCode;
-use dohle_model::acl::ResourceType;
 use dohle_network::connection::{self, Client, Malformed, MemoryPermit, Pending, ResponseAction};
 use dohle_protocol::messages::api_versions_response::{ApiVersion, ApiVersionsResponseData};
 use dohle_protocol::{ApiKey, FrameSizes, HeaderError, RequestHeader};
@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use crate::context::Context;
 
 mod api;
+mod authorize;
 mod meter;
 mod quotas;
 mod request;
@@ -26,6 +27,7 @@ mod respond;
 mod sasl;
 
 pub(crate) use api::{Api, serve};
+pub(crate) use authorize::{CLUSTER, denial};
 pub(crate) use quotas::{ThrottleClass, Unlimited};
 pub(crate) use request::{Call, ClientSoftware, RequestContext};
 pub(crate) use respond::{Ordered, Respond};
@@ -35,9 +37,6 @@ use meter::RequestMeter;
 use quotas::Quotas;
 use request::Connection;
 use sasl::{Sasl, SaslStage};
-
-/// The name of the one resource of the type Cluster.
-pub(crate) const CLUSTER: &str = "kafka-cluster";
 
 /// Serves Kafka's protocol.
 #[derive(Debug)]
@@ -185,7 +184,6 @@ impl Session {
             }
         }
         let request = self.authenticate(api, &header)?;
-        self.authorize(api, &request)?;
         let throttle_time = self
             .node
             .quotas
@@ -199,6 +197,7 @@ impl Session {
             version: header.version,
             permit: Some(permit),
             authorizer: Arc::clone(&self.node.authorizer),
+            access: api.access,
         };
         let serving = api.serve(call, body).map_err(|error| error.to_string())?;
         let answer = self.after_appends(api, serving.answer);
@@ -224,28 +223,6 @@ impl Session {
             correlation_id: header.correlation_id,
             received: Instant::now(),
         })
-    }
-
-    /// Refuses an API that depends on the cluster alone when its operations are not allowed.
-    fn authorize(&self, api: &Api, request: &RequestContext) -> Result<(), String> {
-        let of_cluster = |(kind, _): &(ResourceType, _)| *kind == ResourceType::Cluster;
-        if !api.access.iter().all(of_cluster) {
-            return Ok(());
-        }
-        for (kind, operation) in api.access {
-            let (principal, host) = (&request.principal, request.client_address.ip());
-            let resource = (*kind, CLUSTER);
-            if !self
-                .node
-                .authorizer
-                .is_allowed(principal, host, *operation, resource)
-            {
-                return Err(format!(
-                    "{principal} from {host} is not authorized: {operation:?} on the cluster"
-                ));
-            }
-        }
-        Ok(())
     }
 
     /// Serves a request after the appends of the earlier produce requests of its connection.

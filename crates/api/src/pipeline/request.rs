@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use dohle_auth::{Authorizer, Principal};
 use dohle_broker::blocking::WorkOwner;
-use dohle_model::acl::ResourceType;
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_network::connection::MemoryPermit;
 use dohle_protocol::KafkaString;
 use dohle_protocol::messages::api_versions_response::ApiVersion;
@@ -85,6 +85,8 @@ pub(crate) struct Call {
     /// it first.
     pub permit: Option<MemoryPermit>,
     pub(super) authorizer: Arc<dyn Authorizer>,
+    /// The operations that the API's row in the table lists.
+    pub(super) access: &'static [(ResourceType, Operation)],
 }
 
 impl Call {
@@ -96,17 +98,5 @@ impl Call {
     /// Returns whether an authorizer is configured that decides by ACLs.
     pub fn has_acls(&self) -> bool {
         self.authorizer.has_acls()
-    }
-
-    /// Returns the `authorizedOperations` field for a resource (KIP-430).
-    pub fn authorized_operations(&self, kind: ResourceType, name: &str) -> i32 {
-        let RequestContext {
-            principal,
-            client_address,
-            ..
-        } = &self.request;
-        self.authorizer
-            .allowed_operations(principal, client_address.ip(), (kind, name))
-            .bits()
     }
 }

@@ -202,35 +202,48 @@ impl Broker {
 
     /// Returns a client with this address.
     pub fn client_at(&self, address: Ipv4Addr) -> TestClient {
-        let (client, server) = tokio::io::duplex(1 << 20);
-        let peer = Client {
-            listener: "PLAINTEXT".into(),
-            security_protocol: SecurityProtocol::Plaintext,
-            certificate_principal: None,
-            local: SocketAddr::from((Ipv4Addr::LOCALHOST, 9092)),
-            peer: SocketAddr::from((address, 40_000)),
-        };
-        let limits = ConnectionLimits {
-            request_bytes_max: 1 << 20,
-            idle_max: Duration::from_mins(10),
-            stalled_max: Duration::from_secs(10),
-            frame_times: connection::FrameTimes::default(),
-            shutdown_grace: Duration::from_secs(1),
-        };
-        let session = self.service.connect(&peer);
-        let memory_pool = Arc::clone(&self.memory_pool);
-        tokio::spawn(connection::run(
-            server,
-            peer,
-            session,
-            memory_pool,
-            limits,
-            CancellationToken::new(),
-        ));
-        TestClient {
-            stream: client,
-            correlation_id: 0,
-        }
+        client_at(&self.service, Arc::clone(&self.memory_pool), address)
+    }
+}
+
+/// Returns what a listener knows of a client with this address.
+pub(super) fn peer(address: Ipv4Addr) -> Client {
+    Client {
+        listener: "PLAINTEXT".into(),
+        security_protocol: SecurityProtocol::Plaintext,
+        certificate_principal: None,
+        local: SocketAddr::from((Ipv4Addr::LOCALHOST, 9092)),
+        peer: SocketAddr::from((address, 40_000)),
+    }
+}
+
+/// Returns a client of a service.
+pub(super) fn client_at(
+    service: &KafkaService,
+    memory_pool: Arc<RequestMemoryPool>,
+    address: Ipv4Addr,
+) -> TestClient {
+    let (client, server) = tokio::io::duplex(1 << 20);
+    let peer = peer(address);
+    let limits = ConnectionLimits {
+        request_bytes_max: 1 << 20,
+        idle_max: Duration::from_mins(10),
+        stalled_max: Duration::from_secs(10),
+        frame_times: connection::FrameTimes::default(),
+        shutdown_grace: Duration::from_secs(1),
+    };
+    let session = service.connect(&peer);
+    tokio::spawn(connection::run(
+        server,
+        peer,
+        session,
+        memory_pool,
+        limits,
+        CancellationToken::new(),
+    ));
+    TestClient {
+        stream: client,
+        correlation_id: 0,
     }
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod harness;
 mod hostile;
 mod new_topics;
 mod offsets;
+mod permissions;
 mod permissions_page;
 mod readers;
 mod slow_readers;
