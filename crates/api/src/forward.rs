@@ -38,6 +38,7 @@ impl Call {
             listener: request.listener.to_string(),
             client_address: request.client_address.to_string(),
             client_id: client_id.map_or_else(String::new, KafkaString::to_string),
+            api_version: self.version,
         }
     }
 }

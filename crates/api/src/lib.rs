@@ -9,6 +9,7 @@
 
 mod add_offsets_to_txn;
 pub mod add_partitions_to_txn;
+mod alter_client_quotas;
 mod alter_configs;
 mod alter_partition_reassignments;
 mod alter_user_scram_credentials;
@@ -24,6 +25,7 @@ mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_acls;
+mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
@@ -57,6 +59,7 @@ mod offset_for_leader_epoch;
 mod origin;
 mod pipeline;
 mod produce;
+mod quotas;
 mod resolve;
 mod sasl_authenticate;
 mod sasl_handshake;
@@ -74,30 +77,31 @@ mod write_txn_markers;
 
 pub(crate) use pipeline::{CLUSTER, Call, ClientSoftware, Ordered, Respond, denial};
 pub use pipeline::{KafkaService, SaslConfig, SaslListener};
+pub use quotas::ClientQuotas;
 pub use verifier::VerifyTransactions;
 
 use std::sync::Arc;
 
 use context::Context;
 use dohle_auth::{AllowAll, Authorizer};
-use pipeline::Unlimited;
 use table::TABLE;
 
 impl KafkaService {
-    /// Creates the service of one node, which serves all APIs, allows everything and has no quotas.
+    /// Creates the service of one node, which serves all APIs and allows everything.
     #[must_use]
-    pub fn new(context: Arc<Context>) -> Arc<Self> {
-        Self::authorized(context, Arc::new(AllowAll), Arc::default())
+    pub fn new(context: Arc<Context>, quotas: Arc<ClientQuotas>) -> Arc<Self> {
+        Self::authorized(context, Arc::new(AllowAll), Arc::default(), quotas)
     }
 
-    /// Creates the service of one node, which authenticates the clients of listeners with SASL,
-    /// serves all APIs as far as `authorizer` allows, and has no quotas.
+    /// Creates the service of one node, which authenticates the clients of listeners with SASL, and
+    /// serves all APIs as far as `authorizer` allows.
     #[must_use]
     pub fn authorized(
         context: Arc<Context>,
         authorizer: Arc<dyn Authorizer>,
         sasl: Arc<SaslConfig>,
+        quotas: Arc<ClientQuotas>,
     ) -> Arc<Self> {
-        Self::with(TABLE, context, authorizer, Arc::new(Unlimited), sasl)
+        Self::with(TABLE, context, authorizer, quotas, sasl)
     }
 }

@@ -49,19 +49,40 @@ const BY_ID: i16 = 13;
 /// The response, or with acks=0 the outcome without one.
 pub(super) enum Produced {
     Response(ProduceResponseData),
-    /// The outcome with acks=0: the first error, if any.
-    Silent(Option<String>),
+    /// The outcome with acks=0.
+    Silent {
+        /// The first error, if any.
+        error: Option<String>,
+        /// For how long the client is throttled, in milliseconds, which it is not told.
+        throttle_time_ms: i32,
+    },
 }
 
 impl Respond for Produced {
     fn answer(self, version: i16, correlation_id: i32) -> Result<ResponseAction, EncodeError> {
         match self {
             Self::Response(response) => response.answer(version, correlation_id),
-            Self::Silent(None) => Ok(ResponseAction::Nothing),
-            Self::Silent(Some(error)) => Ok(ResponseAction::Close(format!(
+            Self::Silent { error: None, .. } => Ok(ResponseAction::Nothing),
+            Self::Silent {
+                error: Some(error), ..
+            } => Ok(ResponseAction::Close(format!(
                 "a produce request with acks=0 failed: {error}"
             ))),
         }
+    }
+
+    fn throttle_time_ms(&mut self) -> Option<&mut i32> {
+        match self {
+            Self::Response(response) => Some(&mut response.throttle_time_ms),
+            Self::Silent {
+                throttle_time_ms, ..
+            } => Some(throttle_time_ms),
+        }
+    }
+
+    /// As in Kafka, the request time of a producer that waits for no response is not limited.
+    fn is_exempt(&self) -> bool {
+        matches!(self, Self::Silent { .. })
     }
 }
 
@@ -274,7 +295,10 @@ async fn produce(
         let first = failures
             .filter_map(|part| part.outcome.as_ref().err())
             .next();
-        return Produced::Silent(first.map(|failure| failure.error.to_string()));
+        return Produced::Silent {
+            error: first.map(|failure| failure.error.to_string()),
+            throttle_time_ms: 0,
+        };
     }
     let mut response = Response::new(&call);
     for (name, topic_id, parts) in topics.into_iter().filter(|(_, _, it)| !it.is_empty()) {

@@ -62,6 +62,8 @@ pub mod broker {
         CONTROLLER_QUORUM_ELECTION_TIMEOUT_MS: Duration = "controller.quorum.election.timeout.ms";
         CONTROLLER_QUORUM_FETCH_TIMEOUT_MS: Duration = "controller.quorum.fetch.timeout.ms";
         CONTROLLER_QUORUM_VOTERS: Vec<String> = "controller.quorum.voters";
+        CONTROLLER_QUOTA_WINDOW_NUM: u32 = "controller.quota.window.num";
+        CONTROLLER_QUOTA_WINDOW_SIZE_SECONDS: Duration = "controller.quota.window.size.seconds";
         DEFAULT_REPLICATION_FACTOR: i16 = "default.replication.factor";
         DELETE_TOPIC_ENABLE: bool = "delete.topic.enable";
         FETCH_MAX_BYTES: usize = "fetch.max.bytes";
@@ -137,6 +139,8 @@ pub mod broker {
             "producer.id.expiration.check.interval.ms";
         PRODUCER_ID_EXPIRATION_MS: Duration = "producer.id.expiration.ms";
         QUEUED_MAX_REQUEST_BYTES: Option<usize> = "queued.max.request.bytes";
+        QUOTA_WINDOW_NUM: u32 = "quota.window.num";
+        QUOTA_WINDOW_SIZE_SECONDS: Duration = "quota.window.size.seconds";
         REPLICA_HIGH_WATERMARK_CHECKPOINT_INTERVAL_MS: Duration =
             "replica.high.watermark.checkpoint.interval.ms";
         REPLICA_LAG_TIME_MAX_MS: Duration = "replica.lag.time.max.ms";

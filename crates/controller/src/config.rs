@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dohle_auth::quotas::QuotaWindows;
 use dohle_model::image::MetadataImage;
 use dohle_model::record::MetadataRecord;
 use dohle_model::{DirectoryId, NodeId, features};
@@ -77,6 +78,9 @@ pub struct ControllerConfig {
     pub min_insync_replicas: usize,
     /// `unclean.leader.election.enable` of topics that set none.
     pub unclean_leader_election: bool,
+    /// `controller.quota.window.num` and `controller.quota.window.size.seconds`: the samples of
+    /// quotas of controller mutations.
+    pub quota_windows: QuotaWindows,
     /// Defines the allowed configuration names and values.
     pub configs: Arc<dyn ConfigSchema>,
     /// The least encoded bytes of recent metadata batches to keep in memory for brokers that
@@ -124,6 +128,7 @@ impl ControllerConfig {
             default_replication_factor: 1,
             min_insync_replicas: 1,
             unclean_leader_election: false,
+            quota_windows: QuotaWindows::default(),
             configs,
             feed_bytes_min: 1024 * 1024,
             feed_bytes_per_replica: 64,

@@ -53,6 +53,8 @@ pub enum FetchChunk<R> {
 /// A fetch response whose records are lists of chunks.
 #[derive(Debug, Clone)]
 pub struct FetchResponse<R = Bytes> {
+    /// For how long the client is throttled, in milliseconds.
+    pub throttle_time_ms: i32,
     /// The error of the request as a whole, 0 for success; from version 7.
     pub error_code: i16,
     /// The id of the session, 0 for none; from version 7.
@@ -86,6 +88,7 @@ pub struct FetchPartitionResponse<R = Bytes> {
 impl<R> Default for FetchResponse<R> {
     fn default() -> Self {
         Self {
+            throttle_time_ms: 0,
             error_code: 0,
             session_id: 0,
             topics: Vec::new(),
@@ -128,6 +131,7 @@ pub fn encode_fetch_response<R: RecordChunk>(
     let empty_topics = if flexible { 1 } else { 4 };
     let mut head = BytesMut::new();
     FetchResponseData {
+        throttle_time_ms: response.throttle_time_ms,
         error_code: response.error_code,
         session_id: response.session_id,
         ..FetchResponseData::default()

@@ -41,6 +41,7 @@ forwarded! {
     AlterConfigsRequestData 2..=2;
     IncrementalAlterConfigsRequestData 1..=1;
     AlterUserScramCredentialsRequestData 0..=0;
+    AlterClientQuotasRequestData 1..=1;
     DescribeQuorumRequestData 2..=2;
     UpdateFeaturesRequestData 2..=2;
     CreateAclsRequestData 3..=3;

@@ -80,10 +80,23 @@ pub trait Response: Sized + Send + 'static {
     /// # Errors
     /// When a field does not exist in this version.
     fn write(&self, out: &mut BytesMut, version: i16) -> Result<(), ProtocolError>;
+
+    /// Returns the field `throttle_time_ms`, or `None` for an API whose responses have none. In
+    /// versions without the field, its value is not encoded.
+    fn throttle_time_ms(&mut self) -> Option<&mut i32>;
+}
+
+macro_rules! throttle_time_ms {
+    ($response:expr) => {
+        Some(&mut $response.throttle_time_ms)
+    };
+    ($response:expr, no_throttle_time) => {
+        None
+    };
 }
 
 macro_rules! apis {
-    ($($api:ident: $request:ident -> $response:ident;)*) => {
+    ($($api:ident: $request:ident -> $response:ident $(, $no_throttle_time:ident)?;)*) => {
         $(
             impl Request for wire::$request {
                 const KEY: ApiKey = ApiKey::$api;
@@ -107,6 +120,10 @@ macro_rules! apis {
 
                 fn write(&self, out: &mut BytesMut, version: i16) -> Result<(), ProtocolError> {
                     wire::$response::write(self, out, version)
+                }
+
+                fn throttle_time_ms(&mut self) -> Option<&mut i32> {
+                    throttle_time_ms!(self $(, $no_throttle_time)?)
                 }
             }
         )*
@@ -143,7 +160,7 @@ apis! {
     SyncGroup: SyncGroupRequestData -> SyncGroupResponseData;
     DescribeGroups: DescribeGroupsRequestData -> DescribeGroupsResponseData;
     ListGroups: ListGroupsRequestData -> ListGroupsResponseData;
-    SaslHandshake: SaslHandshakeRequestData -> SaslHandshakeResponseData;
+    SaslHandshake: SaslHandshakeRequestData -> SaslHandshakeResponseData, no_throttle_time;
     ApiVersions: ApiVersionsRequestData -> ApiVersionsResponseData;
     CreateTopics: CreateTopicsRequestData -> CreateTopicsResponseData;
     DeleteTopics: DeleteTopicsRequestData -> DeleteTopicsResponseData;
@@ -153,7 +170,7 @@ apis! {
     AddPartitionsToTxn: AddPartitionsToTxnRequestData -> AddPartitionsToTxnResponseData;
     AddOffsetsToTxn: AddOffsetsToTxnRequestData -> AddOffsetsToTxnResponseData;
     EndTxn: EndTxnRequestData -> EndTxnResponseData;
-    WriteTxnMarkers: WriteTxnMarkersRequestData -> WriteTxnMarkersResponseData;
+    WriteTxnMarkers: WriteTxnMarkersRequestData -> WriteTxnMarkersResponseData, no_throttle_time;
     TxnOffsetCommit: TxnOffsetCommitRequestData -> TxnOffsetCommitResponseData;
     DescribeAcls: DescribeAclsRequestData -> DescribeAclsResponseData;
     CreateAcls: CreateAclsRequestData -> CreateAclsResponseData;
@@ -162,7 +179,7 @@ apis! {
     AlterConfigs: AlterConfigsRequestData -> AlterConfigsResponseData;
     AlterReplicaLogDirs: AlterReplicaLogDirsRequestData -> AlterReplicaLogDirsResponseData;
     DescribeLogDirs: DescribeLogDirsRequestData -> DescribeLogDirsResponseData;
-    SaslAuthenticate: SaslAuthenticateRequestData -> SaslAuthenticateResponseData;
+    SaslAuthenticate: SaslAuthenticateRequestData -> SaslAuthenticateResponseData, no_throttle_time;
     CreatePartitions: CreatePartitionsRequestData -> CreatePartitionsResponseData;
     CreateDelegationToken: CreateDelegationTokenRequestData -> CreateDelegationTokenResponseData;
     RenewDelegationToken: RenewDelegationTokenRequestData -> RenewDelegationTokenResponseData;
@@ -184,7 +201,7 @@ apis! {
         DescribeUserScramCredentialsRequestData -> DescribeUserScramCredentialsResponseData;
     AlterUserScramCredentials:
         AlterUserScramCredentialsRequestData -> AlterUserScramCredentialsResponseData;
-    DescribeQuorum: DescribeQuorumRequestData -> DescribeQuorumResponseData;
+    DescribeQuorum: DescribeQuorumRequestData -> DescribeQuorumResponseData, no_throttle_time;
     UpdateFeatures: UpdateFeaturesRequestData -> UpdateFeaturesResponseData;
     DescribeCluster: DescribeClusterRequestData -> DescribeClusterResponseData;
     DescribeProducers: DescribeProducersRequestData -> DescribeProducersResponseData;
@@ -206,12 +223,12 @@ apis! {
     AddRaftVoter: AddRaftVoterRequestData -> AddRaftVoterResponseData;
     RemoveRaftVoter: RemoveRaftVoterRequestData -> RemoveRaftVoterResponseData;
     InitializeShareGroupState:
-        InitializeShareGroupStateRequestData -> InitializeShareGroupStateResponseData;
-    ReadShareGroupState: ReadShareGroupStateRequestData -> ReadShareGroupStateResponseData;
-    WriteShareGroupState: WriteShareGroupStateRequestData -> WriteShareGroupStateResponseData;
-    DeleteShareGroupState: DeleteShareGroupStateRequestData -> DeleteShareGroupStateResponseData;
+        InitializeShareGroupStateRequestData -> InitializeShareGroupStateResponseData, no_throttle_time;
+    ReadShareGroupState: ReadShareGroupStateRequestData -> ReadShareGroupStateResponseData, no_throttle_time;
+    WriteShareGroupState: WriteShareGroupStateRequestData -> WriteShareGroupStateResponseData, no_throttle_time;
+    DeleteShareGroupState: DeleteShareGroupStateRequestData -> DeleteShareGroupStateResponseData, no_throttle_time;
     ReadShareGroupStateSummary:
-        ReadShareGroupStateSummaryRequestData -> ReadShareGroupStateSummaryResponseData;
+        ReadShareGroupStateSummaryRequestData -> ReadShareGroupStateSummaryResponseData, no_throttle_time;
     StreamsGroupHeartbeat: StreamsGroupHeartbeatRequestData -> StreamsGroupHeartbeatResponseData;
     StreamsGroupDescribe: StreamsGroupDescribeRequestData -> StreamsGroupDescribeResponseData;
     DescribeShareGroupOffsets:

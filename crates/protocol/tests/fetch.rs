@@ -84,6 +84,7 @@ fn response() -> impl Strategy<Value = FetchResponse> {
         prop::collection::vec(endpoint, 0..3),
     )
         .prop_map(|(topics, node_endpoints)| FetchResponse {
+            throttle_time_ms: 12_345,
             error_code: 0,
             session_id: 0,
             topics,
@@ -112,6 +113,7 @@ fn as_codec(response: &FetchResponse) -> FetchResponseData {
         ..FetchableTopicResponse::default()
     };
     FetchResponseData {
+        throttle_time_ms: response.throttle_time_ms,
         error_code: response.error_code,
         session_id: response.session_id,
         responses: response.topics.iter().map(topic).collect(),

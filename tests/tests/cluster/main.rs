@@ -25,6 +25,7 @@ mod page_cache;
 mod quickstart;
 mod quickstart_snippets;
 mod quorum_disks;
+mod quotas;
 mod reassignment;
 mod security;
 mod start_and_stop;

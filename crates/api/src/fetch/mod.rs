@@ -18,6 +18,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dohle_auth::quotas::QuotaType;
 use dohle_model::ErrorCode;
 use dohle_model::acl::{Operation, ResourceType};
 use dohle_protocol::messages::fetch_request::FetchRequestData;
@@ -78,6 +79,12 @@ fn options(call: &Call, request: &FetchRequestData, isolation: Isolation) -> Fet
     let by_rack = call.version >= 11 && call.context.config.selects_replicas_by_rack;
     let rack = request.rack_id.as_str();
     let max_bytes = size(request.max_bytes).min(call.context.config.fetch_max_bytes);
+    // More would be throttled each time, and never be sent.
+    let burst = match call.quotas.are_set(QuotaType::Fetch) {
+        true => call.quotas.burst(QuotaType::Fetch, &call.request),
+        false => None,
+    };
+    let max_bytes = burst.map_or(max_bytes, |burst| max_bytes.min(burst as usize));
     FetchOptions {
         isolation,
         // A `min_bytes` above `max_bytes` could never be reached.
@@ -101,7 +108,11 @@ async fn fetch_all(call: &Call, request: FetchRequestData, options: &FetchOption
     session.update(request, call.version, options.isolation);
     let partitions = session.len();
     let session = Arc::new(Mutex::new(session));
-    let results = run(call, &session, options).await;
+    let results = match run(call, &session, options).await {
+        Ok(results) => results,
+        // As in Kafka, such a response begins no session.
+        Err(Throttled(time)) => return Fetched::throttled(time, 0),
+    };
     let mut session_id = 0;
     if wants_session && partitions > 0 {
         session.lock().watch_all();
@@ -140,8 +151,29 @@ async fn fetch_incremental(
     } else {
         slots.lock().resize(id, partitions);
     }
-    let results = run(call, &session, options).await;
-    respond(call, results, if partitions == 0 { 0 } else { id })
+    let session_id = if partitions == 0 { 0 } else { id };
+    match run(call, &session, options).await {
+        Ok(results) => respond(call, results, session_id),
+        Err(Throttled(time)) => Fetched::throttled(time, session_id),
+    }
+}
+
+/// The client is above its quota, so it gets no records, and may send the request again after this
+/// time. What was read stays to be read.
+struct Throttled(Duration);
+
+/// Counts the bytes of a response towards the client's quota.
+fn throttle(call: &Call, bytes: usize) -> Result<(), Throttled> {
+    if !call.quotas.are_set(QuotaType::Fetch) {
+        return Ok(());
+    }
+    let throttle_time =
+        call.quotas
+            .record_unless_throttled(QuotaType::Fetch, &call.request, bytes as f64);
+    match throttle_time.is_zero() {
+        true => Ok(()),
+        false => Err(Throttled(throttle_time)),
+    }
 }
 
 /// Reads, and waits until the response may be sent.
@@ -149,7 +181,7 @@ async fn run(
     call: &Call,
     session: &Arc<Mutex<Session>>,
     options: &FetchOptions,
-) -> Vec<PartitionResult> {
+) -> Result<Vec<PartitionResult>, Throttled> {
     let may_read = |topic: &str| call.is_allowed(Operation::Read, ResourceType::Topic, topic);
     let reader = Reader {
         may_read: &may_read,
@@ -174,7 +206,8 @@ async fn run(
             let mut session = session.lock();
             let enough = reads.bytes >= options.min_bytes || reads.is_urgent;
             if enough || Instant::now() >= options.deadline {
-                return session.finish(reads, options.is_full);
+                throttle(call, reads.bytes)?;
+                return Ok(session.finish(reads, options.is_full));
             }
             if !session.is_watching() {
                 tokens = session.watch_all();

@@ -1,6 +1,7 @@
 //! Builds the response to a fetch.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use dohle_model::image::MetadataImage;
 use dohle_model::{ErrorCode, LeaderEpoch, NodeId, Offset};
@@ -31,6 +32,10 @@ impl Respond for Fetched {
             chunks.into_iter().map(chunk).collect(),
         )))
     }
+
+    fn throttle_time_ms(&mut self) -> Option<&mut i32> {
+        Some(&mut self.0.throttle_time_ms)
+    }
 }
 
 impl Fetched {
@@ -38,6 +43,16 @@ impl Fetched {
     pub fn failed(code: ErrorCode) -> Self {
         Self(FetchResponse {
             error_code: code.code(),
+            ..FetchResponse::default()
+        })
+    }
+
+    /// Returns the response to a client above its quota: no partitions, so that the session is as
+    /// it was before the request.
+    pub fn throttled(throttle_time: Duration, session_id: i32) -> Self {
+        Self(FetchResponse {
+            throttle_time_ms: i32::try_from(throttle_time.as_millis()).unwrap_or(i32::MAX),
+            session_id,
             ..FetchResponse::default()
         })
     }

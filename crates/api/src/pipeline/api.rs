@@ -1,6 +1,9 @@
 //! A row of the table of APIs: what the pipeline needs to serve one API.
 
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dohle_model::acl::{Operation, ResourceType};
@@ -8,7 +11,7 @@ use dohle_network::connection::ResponseAction;
 use dohle_protocol::messages::api_versions_response::ApiVersion;
 use dohle_protocol::{ApiKey, DecodeError, Request};
 
-use super::quotas::ThrottleClass;
+use super::quotas::{ThrottleClass, Usage};
 use super::request::Call;
 use super::respond::{IntoResponse, Respond};
 
@@ -88,10 +91,33 @@ where
     B: IntoResponse,
 {
     let (version, correlation_id) = (call.version, call.request.correlation_id);
+    let connection = Arc::clone(&call.connection);
+    let usage = Usage::of(&call);
+    let began = usage.as_ref().map(|_| Instant::now());
     let request = R::decode(body, version)?;
     let (response, blocks_pipeline) = handler(call, request).into_response();
+    let mut spent = began.map(|began| began.elapsed());
     let answer = Box::pin(async move {
-        match response.await.answer(version, correlation_id) {
+        let mut response = pin!(response);
+        let mut response = poll_fn(|cx| match &mut spent {
+            None => response.as_mut().poll(cx),
+            Some(spent) => {
+                let began = Instant::now();
+                let polled = response.as_mut().poll(cx);
+                *spent += began.elapsed();
+                polled
+            }
+        })
+        .await;
+        let mut throttle_time = Duration::ZERO;
+        if let (Some(usage), Some(spent)) = (usage, spent) {
+            throttle_time = usage.record(&mut response, spent);
+        }
+        // The handler, or the active controller, may have set a longer time.
+        let reported = response.throttle_time_ms().map_or(0, |field| *field);
+        let reported = Duration::from_millis(u64::try_from(reported).unwrap_or(0));
+        connection.throttle(throttle_time.max(reported));
+        match response.answer(version, correlation_id) {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::error!(api = ?R::KEY, version, "{error}");

@@ -28,13 +28,14 @@ mod sasl;
 
 pub(crate) use api::{Api, serve};
 pub(crate) use authorize::{CLUSTER, denial};
-pub(crate) use quotas::{ThrottleClass, Unlimited};
+#[cfg(test)]
+pub(crate) use quotas::Unlimited;
+pub(crate) use quotas::{Quotas, ThrottleClass};
 pub(crate) use request::{Call, ClientSoftware, RequestContext};
 pub(crate) use respond::{Ordered, Respond};
 pub use sasl::{SaslConfig, SaslListener};
 
 use meter::RequestMeter;
-use quotas::Quotas;
 use request::Connection;
 use sasl::{Sasl, SaslStage};
 
@@ -155,6 +156,10 @@ impl connection::Session for Session {
         let sasl = self.sasl.as_ref();
         sasl.map_or(configured, |sasl| sasl.frame_sizes(configured))
     }
+
+    fn take_throttle_time(&mut self) -> Duration {
+        self.connection.take_throttle_time()
+    }
 }
 
 impl Session {
@@ -184,10 +189,6 @@ impl Session {
             }
         }
         let request = self.authenticate(api, &header)?;
-        let throttle_time = self
-            .node
-            .quotas
-            .throttle_time(api.throttle, &request, body.len());
         self.node.meter.count(row);
         let call = Call {
             advertised: Arc::clone(&self.node.advertised),
@@ -195,14 +196,16 @@ impl Session {
             connection: Arc::clone(&self.connection),
             request,
             version: header.version,
+            frame_bytes: permit.bytes(),
             permit: Some(permit),
+            throttle_class: api.throttle,
+            quotas: Arc::clone(&self.node.quotas),
             authorizer: Arc::clone(&self.node.authorizer),
             access: api.access,
         };
         let serving = api.serve(call, body).map_err(|error| error.to_string())?;
-        let answer = self.after_appends(api, serving.answer);
         Ok(Pending {
-            answer: held_back(answer, throttle_time),
+            answer: self.after_appends(api, serving.answer),
             pipelined: api.pipelined && !serving.blocks_pipeline,
         })
     }
@@ -239,17 +242,6 @@ impl Session {
 }
 
 type PendingAnswer = Pin<Box<dyn Future<Output = ResponseAction> + Send>>;
-
-/// Serves a request after a delay of `throttle_time`.
-fn held_back(answer: PendingAnswer, throttle_time: Duration) -> PendingAnswer {
-    if throttle_time.is_zero() {
-        return answer;
-    }
-    Box::pin(async move {
-        tokio::time::sleep(throttle_time).await;
-        answer.await
-    })
-}
 
 /// Answers a request of a version that is not served. Clients that are newer than the broker learn
 /// its versions from an ApiVersions response of version 0 (KIP-511).

@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use dohle_auth::{Authorizer, Principal};
 use dohle_broker::blocking::WorkOwner;
@@ -13,6 +15,7 @@ use dohle_protocol::messages::api_versions_response::ApiVersion;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::quotas::{Quotas, ThrottleClass};
 use crate::context::Context;
 
 /// The context of a request: its sender, its connection, and when it arrived.
@@ -67,6 +70,28 @@ pub(crate) struct Connection {
     pub appends: Arc<Mutex<()>>,
     /// The client library, once an ApiVersions request has named it.
     pub software: OnceLock<Arc<ClientSoftware>>,
+    /// For how long the client is throttled, in milliseconds, since the connection last asked.
+    throttle_ms: AtomicU64,
+}
+
+impl Connection {
+    /// Throttles the client of the connection for this time at least.
+    pub fn throttle(&self, time: Duration) {
+        if !time.is_zero() {
+            let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+            self.throttle_ms.fetch_max(milliseconds, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns for how long the client is throttled because of requests that were served since the
+    /// last call.
+    pub fn take_throttle_time(&self) -> Duration {
+        // Most of the time there is none, and a load is cheaper.
+        if self.throttle_ms.load(Ordering::Relaxed) == 0 {
+            return Duration::ZERO;
+        }
+        Duration::from_millis(self.throttle_ms.swap(0, Ordering::Relaxed))
+    }
 }
 
 /// A request, with everything that its handler needs.
@@ -84,6 +109,12 @@ pub(crate) struct Call {
     /// The permit for the memory of the request's bytes. Handlers that wait without the bytes drop
     /// it first.
     pub permit: Option<MemoryPermit>,
+    /// The size of the request, without its length.
+    pub frame_bytes: usize,
+    /// The quota that the request counts towards.
+    pub throttle_class: ThrottleClass,
+    /// The quotas, and what was used of them.
+    pub quotas: Arc<dyn Quotas>,
     pub(super) authorizer: Arc<dyn Authorizer>,
     /// The operations that the API's row in the table lists.
     pub(super) access: &'static [(ResourceType, Operation)],

@@ -10,6 +10,15 @@ pub(crate) trait Respond {
     /// # Errors
     /// When a field does not exist in this version, which is a bug of the broker.
     fn answer(self, version: i16, correlation_id: i32) -> Result<ResponseAction, EncodeError>;
+
+    /// Returns for how long the client is throttled, in milliseconds, as the response will report
+    /// it; `None` for a response that does not report it.
+    fn throttle_time_ms(&mut self) -> Option<&mut i32>;
+
+    /// Returns whether the time that the request took does not count towards a quota.
+    fn is_exempt(&self) -> bool {
+        false
+    }
 }
 
 impl<R: dohle_protocol::Response> Respond for R {
@@ -19,6 +28,10 @@ impl<R: dohle_protocol::Response> Respond for R {
             version,
             correlation_id,
         )?)))
+    }
+
+    fn throttle_time_ms(&mut self) -> Option<&mut i32> {
+        dohle_protocol::Response::throttle_time_ms(self)
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use bytes::BytesMut;
 use dohle_auth::AllowAll;
+use dohle_auth::quotas::{QuotaType, QuotaWindows};
 use dohle_model::acl::{Operation, ResourceType};
 use dohle_model::record::SecurityProtocol;
 use dohle_network::connection::{Frame, RequestMemoryPool, Session as _};
@@ -13,8 +14,8 @@ use dohle_protocol::{KafkaString, messages};
 use futures::FutureExt;
 use parking_lot::Mutex;
 
-use super::quotas::ThrottleClass;
 use super::*;
+use crate::ClientQuotas;
 use crate::table::TABLE;
 use crate::tests::harness::Broker;
 
@@ -50,18 +51,39 @@ impl Authorizer for Deny {
     }
 }
 
-/// Quotas that delay every request of one class.
+/// Quotas of one type that every client exceeds by this time.
 #[derive(Debug)]
-struct Slow(ThrottleClass, Duration);
+struct Exceeded(QuotaType, Duration);
 
-impl Quotas for Slow {
-    fn throttle_time(&self, class: ThrottleClass, _: &RequestContext, _: usize) -> Duration {
-        if class == self.0 {
-            self.1
-        } else {
-            Duration::ZERO
+impl Quotas for Exceeded {
+    fn are_set(&self, quota: QuotaType) -> bool {
+        quota == self.0
+    }
+
+    fn record(&self, quota: QuotaType, _: &RequestContext, value: f64) -> Duration {
+        assert!(value >= 0.0);
+        match quota == self.0 {
+            true => self.1,
+            false => Duration::ZERO,
         }
     }
+
+    fn record_unless_throttled(
+        &self,
+        quota: QuotaType,
+        client: &RequestContext,
+        value: f64,
+    ) -> Duration {
+        self.record(quota, client, value)
+    }
+
+    fn burst(&self, _: QuotaType, _: &RequestContext) -> Option<f64> {
+        None
+    }
+}
+
+fn no_quotas() -> Arc<ClientQuotas> {
+    ClientQuotas::new(QuotaWindows::default())
 }
 
 fn session(service: &KafkaService) -> Session {
@@ -116,7 +138,7 @@ async fn answer(pending: Result<Pending, Malformed>) -> usize {
 #[tokio::test]
 async fn only_apis_that_may_run_before_authentication_do() {
     let broker = Broker::start(&[]).await;
-    let service = KafkaService::new(Arc::clone(&broker.context));
+    let service = KafkaService::new(Arc::clone(&broker.context), no_quotas());
     let mut session = session(&service);
     session.principal = None;
     let refused = session.call(frame(ApiKey::ListGroups, 0, &[]), permit());
@@ -164,26 +186,37 @@ async fn a_handler_asks_for_its_sender_and_answers_a_denial() {
 }
 
 #[tokio::test]
-async fn a_request_over_its_quota_is_held_back() {
+async fn a_client_over_its_quota_is_answered_at_once_and_throttled() {
     let broker = Broker::start(&[]).await;
     // ApiVersions never waits, so its first poll returns the response.
-    let answered = |class| {
-        let quotas = Arc::new(Slow(class, Duration::from_hours(1)));
+    let throttle_time = |quota| {
+        let quotas = Arc::new(Exceeded(quota, Duration::from_hours(1)));
         let context = Arc::clone(&broker.context);
         let service =
             KafkaService::with(TABLE, context, Arc::new(AllowAll), quotas, Arc::default());
         let mut session = session(&service);
-        let pending = session.call(frame(ApiKey::ApiVersions, 0, &[]), permit());
-        answer(pending).now_or_never().is_some()
+        let pending = session.call(frame(ApiKey::ApiVersions, 1, &[]), permit());
+        let Some(ResponseAction::Send(Frame::One(response))) =
+            pending.unwrap().answer.now_or_never()
+        else {
+            panic!("no response at once");
+        };
+        // The last field of version 1.
+        let reported = &response[response.len() - 4..];
+        let reported = i32::from_be_bytes(reported.try_into().unwrap());
+        let throttle_time = session.take_throttle_time();
+        assert_eq!(session.take_throttle_time(), Duration::ZERO, "taken once");
+        (reported, throttle_time)
     };
-    assert!(answered(ThrottleClass::Produce));
-    assert!(!answered(ThrottleClass::Request));
+    let hour = (3_600_000, Duration::from_hours(1));
+    assert_eq!(throttle_time(QuotaType::Request), hour);
+    assert_eq!(throttle_time(QuotaType::Produce), (0, Duration::ZERO));
 }
 
 #[tokio::test]
 async fn requests_are_counted_by_api() {
     let broker = Broker::start(&[]).await;
-    let service = KafkaService::new(Arc::clone(&broker.context));
+    let service = KafkaService::new(Arc::clone(&broker.context), no_quotas());
     let mut session = session(&service);
     for _ in 0..3 {
         answer(session.call(frame(ApiKey::ApiVersions, 0, &[]), permit())).await;
@@ -198,7 +231,7 @@ async fn requests_are_counted_by_api() {
 #[tokio::test]
 async fn the_context_of_a_request_names_the_clients_software() {
     let broker = Broker::start(&[]).await;
-    let service = KafkaService::new(Arc::clone(&broker.context));
+    let service = KafkaService::new(Arc::clone(&broker.context), no_quotas());
     let mut session = session(&service);
     let header = RequestHeader::decode(&mut frame(ApiKey::ListGroups, 0, &[])).unwrap();
     let api = TABLE

@@ -22,8 +22,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::KafkaService;
 use crate::context::{Context, Coordinators};
+use crate::{ClientQuotas, KafkaService};
+use dohle_auth::quotas::QuotaWindows;
 use dohle_broker::metadata::{ControllerClient, ControllerEndpoint};
 use dohle_broker::partition::Partition;
 use dohle_broker::replication::BrokerClient;
@@ -145,14 +146,16 @@ impl Broker {
                 producer_ids,
             },
         );
+        let quotas = ClientQuotas::new(QuotaWindows::default());
+        let service = KafkaService::new(Arc::clone(&context), Arc::clone(&quotas));
         let groups = Arc::clone(&context.groups);
         let transactions = context.transactions.coordinator();
         replicas.observe(move |change| {
             groups.on_metadata(change);
             Arc::clone(&transactions).on_metadata(change);
+            quotas.on_metadata(&change.after, &change.delta);
         });
         replicas.register().await;
-        let service = KafkaService::new(Arc::clone(&context));
         Self {
             context,
             service,

@@ -12,6 +12,7 @@ mod new_topics;
 mod offsets;
 mod permissions;
 mod permissions_page;
+mod quotas;
 mod readers;
 mod slow_readers;
 mod transactions;

@@ -26,6 +26,8 @@ pub struct Sender {
     pub client_address: String,
     /// `client.id`; empty for none.
     pub client_id: String,
+    /// The version of the request that the client sent; 0 for the broker itself.
+    pub api_version: i16,
 }
 
 /// The response of the active controller.
@@ -100,6 +102,7 @@ impl Sender {
             listener: String::new(),
             client_address: String::new(),
             client_id: format!("broker-{node}"),
+            api_version: 0,
         }
     }
 
@@ -109,6 +112,7 @@ impl Sender {
             listener: self.listener.clone(),
             client_address: self.client_address.clone(),
             client_id: self.client_id.clone(),
+            api_version: i32::from(self.api_version),
         }
     }
 }

@@ -109,10 +109,10 @@ pub(super) const TABLE: &[ConfigDef] = &[
              determined by the --standalone or --initial-controllers flags when formatting.For \
              example: <code>1@localhost:9092,2@localhost:9093,3@localhost:9094</code>"),
     ConfigDef::new("controller.quota.window.num", Int, Value("11"), Low)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("The number of samples to retain in memory for controller mutation quotas"),
     ConfigDef::new("controller.quota.window.size.seconds", Int, Value("1"), Low)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("The time span of each sample for controller mutations quotas"),
     ConfigDef::new("controller.socket.timeout.ms", Int, Value("30000"), Medium)
         .doc("The socket timeout for controller-to-broker channels."),

@@ -285,10 +285,10 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .doc("The number of queued requests allowed for data-plane, before blocking the network \
              threads"),
     ConfigDef::new("quota.window.num", Int, Value("11"), Low)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("The number of samples to retain in memory for client quotas"),
     ConfigDef::new("quota.window.size.seconds", Int, Value("1"), Low)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("The time span of each sample for client quotas"),
     ConfigDef::new("replica.fetch.backoff.ms", Int, Value("1000"), Medium)
         .check(AtLeast(0))

@@ -39,7 +39,7 @@ pub fn create(
         });
     }
     if let Some(before) = before {
-        *draft = before;
+        draft.take_back(before);
     }
     CreatePartitionsResponseData {
         results,
@@ -105,6 +105,7 @@ fn add_partitions(
         place(draft, additional, replication_factor, seed(id, now))?
     };
     capacity::check_new_partitions(draft, &assignment)?;
+    draft.charge_partitions(assignment.len())?;
     for (partition, replicas) in (to_i32(now)..).map(PartitionIndex).zip(assignment) {
         let registration = registration(draft, replicas);
         draft.push(MetadataRecord::Partition {

@@ -64,7 +64,7 @@ pub fn create(
         topics.push(result);
     }
     if let Some(before) = before {
-        *draft = before;
+        draft.take_back(before);
     }
     CreateTopicsResponseData {
         topics,
@@ -153,6 +153,7 @@ fn create_one(
         check_manual(draft, topic, room)?
     };
     capacity::check_new_partitions(draft, &assignment)?;
+    draft.charge_partitions(assignment.len())?;
     draft.push(MetadataRecord::Topic {
         name: name.clone(),
         id,

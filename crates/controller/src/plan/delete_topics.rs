@@ -18,7 +18,9 @@ pub fn delete(draft: &mut Draft, request: &DeleteTopicsRequestData) -> DeleteTop
     let topics = distinct(&request.topics, |topic| (name(topic), topic.topic_id));
     let mut responses = Vec::with_capacity(topics.len());
     for (topic, times) in topics {
-        let found = check_reference(topic, times).and_then(|()| find(draft, topic));
+        let found = check_reference(topic, times)
+            .and_then(|()| find(draft, topic))
+            .and_then(|found| charge(draft, found));
         let (error_code, error_message) = code_and_message(&found);
         let mut response = DeletableTopicResult {
             name: topic.name.clone(),
@@ -49,6 +51,17 @@ fn check_reference(topic: &DeleteTopicState, times: usize) -> Result<(), ApiErro
         _ if times > 1 => invalid("the topic is named more than once in the request"),
         _ => Ok(()),
     }
+}
+
+/// Counts the partitions of a topic that is going to be deleted.
+fn charge(
+    draft: &mut Draft,
+    (id, name): (TopicId, TopicName),
+) -> Result<(TopicId, TopicName), ApiError> {
+    let topic = draft.image.topics.get(&id);
+    let partitions = topic.map_or(0, |topic| topic.partitions.len());
+    draft.charge_partitions(partitions)?;
+    Ok((id, name))
 }
 
 /// Finds a topic by its name, or by its id when the request has no name.

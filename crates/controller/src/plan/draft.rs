@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use dohle_auth::quotas::{Exceeded, MutationQuota};
 use dohle_model::delta::MetadataDelta;
 use dohle_model::image::{MetadataImage, ReplayError};
 use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
@@ -105,6 +106,8 @@ pub struct Draft {
     pub broken: Option<ReplayError>,
     /// The reason why nothing may be created: the metadata log has little space left.
     pub shortage: Option<Arc<str>>,
+    /// The quota of partitions that the request may create or delete.
+    pub mutation_quota: MutationQuota,
 }
 
 impl Draft {
@@ -122,6 +125,7 @@ impl Draft {
             notes: Vec::new(),
             broken: None,
             shortage: None,
+            mutation_quota: MutationQuota::UNLIMITED,
         }
     }
 
@@ -134,6 +138,28 @@ impl Draft {
             None => Ok(()),
             Some(reason) => Err(ErrorCode::KafkaStorageError.because(reason.to_string())),
         }
+    }
+
+    /// Counts partitions that are going to be created or deleted towards the client's quota
+    /// (KIP-599), whether the request is carried out or only validated.
+    ///
+    /// # Errors
+    /// THROTTLING_QUOTA_EXCEEDED when the client has used its quota, unless its version of the
+    /// request does not know this error.
+    pub fn charge_partitions(&mut self, partitions: usize) -> Result<(), ApiError> {
+        let charged = self.mutation_quota.charge(partitions);
+        charged.map_err(|Exceeded(_)| {
+            let message = "The throttling quota has been exceeded.";
+            ErrorCode::ThrottlingQuotaExceeded.because(message)
+        })
+    }
+
+    /// Takes everything back that was planned since `before`, except what was counted towards the
+    /// client's quota.
+    pub fn take_back(&mut self, before: Self) {
+        let mutation_quota = self.mutation_quota;
+        *self = before;
+        self.mutation_quota = mutation_quota;
     }
 
     /// Adds a record and replays it into the draft's image.

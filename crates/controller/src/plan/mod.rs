@@ -7,6 +7,7 @@
 pub mod acls;
 pub mod brokers;
 mod capacity;
+pub mod client_quotas;
 mod config_schema;
 pub mod configs;
 pub mod create_partitions;

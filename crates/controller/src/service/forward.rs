@@ -18,6 +18,7 @@ use dohle_rpc::v1::forward_response::Result as Forwarding;
 use tokio::time::Instant;
 use tonic::Status;
 
+use super::mutations::MutationAccount;
 use super::{Inner, quorum};
 use crate::plan::{self, Draft};
 
@@ -66,6 +67,8 @@ static TABLE: &[Row] = table! {
         planned(|draft, request, _id| plan::acls::delete(draft, request));
     AlterUserScramCredentialsRequestData:
         planned(|draft, request, _id| plan::scram::alter(draft, request));
+    AlterClientQuotasRequestData:
+        planned(|draft, request, _id| plan::client_quotas::alter(draft, request));
     DescribeQuorumRequestData: read(quorum::describe);
 };
 
@@ -127,17 +130,26 @@ where
     P: FnMut(&mut Draft, &R, Uuid) -> R::Response + Send + 'static,
 {
     let version = request.api_version as i16;
+    let mut account = MutationAccount::new(&inner.mutations, R::KEY, request.sender.as_ref());
     let deadline = Instant::now() + Duration::from_millis(request.timeout_ms);
     let message = decode::<R>(&request)?;
     let id = <[u8; 16]>::try_from(&request.request_id[..]);
     let id = Uuid(id.map_err(|_| Status::invalid_argument("request_id does not have 16 bytes"))?);
     // A request that waited past its deadline is not planned, as in Kafka: its client no longer
     // waits.
-    let plan =
-        move |draft: &mut Draft| (Instant::now() < deadline).then(|| plan(draft, &message, id));
-    let (offset, response) = inner.plan(plan).await?;
+    let plan = move |draft: &mut Draft| {
+        (Instant::now() < deadline).then(|| match &mut account {
+            None => (plan(draft, &message, id), None),
+            Some(account) => account.charge(draft, |draft| plan(draft, &message, id)),
+        })
+    };
+    let (offset, planned) = inner.plan(plan).await?;
     let late = || Status::deadline_exceeded("the request waited until its deadline");
-    respond(offset, &response.ok_or_else(late)?, version)
+    let (mut response, throttled) = planned.ok_or_else(late)?;
+    if let (Some(throttled), Some(field)) = (throttled, response.throttle_time_ms()) {
+        *field = throttled.rest_ms();
+    }
+    respond(offset, &response, version)
 }
 
 /// Answers a request that changes nothing, from this controller's state.

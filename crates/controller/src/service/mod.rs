@@ -4,6 +4,7 @@
 //! active one in the trailer `dohle-leader-id`.
 
 mod forward;
+mod mutations;
 mod quorum;
 mod session;
 mod watch;
@@ -11,6 +12,7 @@ mod watch;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use dohle_auth::quotas::MutationBuckets;
 use dohle_model::{ApiError, BrokerEpoch, MetadataOffset, NodeId};
 use dohle_rpc::convert::{outcome_to_wire, uuid_from_wire};
 use dohle_rpc::v1;
@@ -41,6 +43,7 @@ pub(super) struct Inner {
     pub published: channel::Receiver<PublishedImage>,
     pub feed: Arc<Mutex<Feed>>,
     pub quorum: Quorum,
+    pub mutations: Arc<Mutex<MutationBuckets>>,
 }
 
 impl ControllerService {
@@ -52,6 +55,7 @@ impl ControllerService {
         feed: Arc<Mutex<Feed>>,
         quorum: Quorum,
     ) -> Self {
+        let mutations = MutationBuckets::new(config.quota_windows);
         let inner = Inner {
             config,
             actor,
@@ -59,6 +63,7 @@ impl ControllerService {
             published,
             feed,
             quorum,
+            mutations: Arc::new(Mutex::new(mutations)),
         };
         Self {
             inner: Arc::new(inner),

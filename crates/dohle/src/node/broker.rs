@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use dohle_api::context::{Context, Coordinators};
-use dohle_api::{KafkaService, add_partitions_to_txn};
+use dohle_api::{ClientQuotas, KafkaService, add_partitions_to_txn};
+use dohle_auth::quotas::QuotaWindows;
 use dohle_auth::{AclAuthorizer, AllowAll, Authorizer};
 use dohle_broker::metadata::{
     ControllerClient, ControllerEndpoint, ControllerSession, Feed, FeedConfig, FeedError,
-    MetadataCache, SessionConfig, SessionError,
+    LocalReplicas, MetadataCache, MetadataChange, SessionConfig, SessionError,
 };
 use dohle_broker::partitions::{
     BrokerLink, LocalPartitions, LogDir, OfflineDir, Partitions, PartitionsConfig,
@@ -20,6 +21,7 @@ use dohle_broker::partitions::{
 use dohle_broker::replication::{
     BrokerClient, BrokerRequestHandlers, ReplicationServer, ReplicatorConfig, StreamReplicator,
 };
+use dohle_config::keys::broker as keys;
 use dohle_coordinator::transactions::{
     self, PartitionMarkers, TransactionServices, TransactionVerifier,
 };
@@ -161,6 +163,7 @@ impl Broker {
             Some(acls) => Arc::clone(acls) as _,
             None => Arc::new(AllowAll),
         };
+        let quotas = ClientQuotas::new(quota_windows(config));
         let feed = Feed::start(
             FeedConfig {
                 cluster_id: start.cluster_id.to_owned(),
@@ -169,12 +172,15 @@ impl Broker {
             },
             Arc::clone(&client),
             Arc::clone(&cache),
-            Arc::new(AuthorizedReplicas {
-                authorizer: acls.clone(),
-                replicas: CoordinatedPartitions {
-                    partitions: LocalPartitions(Arc::clone(&partitions)),
-                    coordinators: coordinators.clone(),
+            Arc::new(Followers {
+                replicas: AuthorizedReplicas {
+                    authorizer: acls.clone(),
+                    replicas: CoordinatedPartitions {
+                        partitions: LocalPartitions(Arc::clone(&partitions)),
+                        coordinators: coordinators.clone(),
+                    },
                 },
+                quotas: Arc::clone(&quotas),
             }),
         );
         first_image(config.node_id, &cache, &session, &feed).await?;
@@ -203,7 +209,7 @@ impl Broker {
         let open_files = Arc::clone(partitions.open_files());
         start.shared.keep_descriptors(move || open_files.promised());
         let sasl = Arc::clone(&config.sasl);
-        let kafka = KafkaService::authorized(context, authorizer, sasl);
+        let kafka = KafkaService::authorized(context, authorizer, sasl, quotas);
         let listeners = serve(start.ports, start.shared, config, &kafka, replication);
         let reporting = tokio::spawn(report_failed_dirs(
             Arc::clone(&partitions),
@@ -300,6 +306,27 @@ impl Broker {
             tracing::error!(%node, "logs could not be closed: {error}");
         }
         self.session.close();
+    }
+}
+
+/// The parts of a broker that follow the metadata, in the order in which they do.
+struct Followers {
+    replicas: AuthorizedReplicas<CoordinatedPartitions>,
+    quotas: Arc<ClientQuotas>,
+}
+
+impl LocalReplicas for Followers {
+    async fn apply(&self, change: &MetadataChange) {
+        self.replicas.apply(change).await;
+        self.quotas.on_metadata(&change.after, &change.delta);
+    }
+}
+
+/// Returns the samples over which the quotas of clients are measured.
+fn quota_windows(config: &NodeConfig) -> QuotaWindows {
+    QuotaWindows {
+        samples: config.values.read(&keys::QUOTA_WINDOW_NUM),
+        length: config.values.read(&keys::QUOTA_WINDOW_SIZE_SECONDS),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use dohle_auth::quotas::QuotaWindows;
 use dohle_config::BrokerValues;
 use dohle_config::keys::broker as keys;
 use dohle_controller::{Controller, ControllerConfig, Voter, new_cluster};
@@ -108,6 +109,10 @@ fn controller_config(
     to.num_partitions = broker.num_partitions;
     to.default_replication_factor = i32::from(broker.default_replication_factor);
     to.min_insync_replicas = values.read(&keys::MIN_INSYNC_REPLICAS);
+    to.quota_windows = QuotaWindows {
+        samples: values.read(&keys::CONTROLLER_QUOTA_WINDOW_NUM),
+        length: values.read(&keys::CONTROLLER_QUOTA_WINDOW_SIZE_SECONDS),
+    };
     to.unclean_leader_election = values.read(&keys::UNCLEAN_LEADER_ELECTION_ENABLE);
     to
 }

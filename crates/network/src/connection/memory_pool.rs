@@ -196,7 +196,8 @@ impl Share {
 
 impl MemoryPermit {
     /// Returns the bytes that were taken.
-    pub(super) fn bytes(&self) -> usize {
+    #[must_use]
+    pub fn bytes(&self) -> usize {
         self.bytes
     }
 }

@@ -13,6 +13,9 @@
 //! The queue of slots and the bytes that wait to be written are bounded. When a bound is reached,
 //! only the length of the next frame is read.
 //!
+//! Invariant: a client that exceeded a quota gets its responses at once, and none of its further
+//! requests begins before its throttle time is over (KIP-219).
+//!
 //! Invariant: responses that a client does not read take little memory. Records stay in their files
 //! (see [`Source`]). The other parts of responses are counted per connection and for the node, and
 //! a connection that holds more than its part begins no further requests.
@@ -209,6 +212,12 @@ pub trait Session: Send {
     /// call; `configured` are the sizes of requests.
     fn frame_sizes(&self, configured: FrameSizes) -> FrameSizes {
         configured
+    }
+
+    /// Returns for how long no further requests of the client begin, because one that was served
+    /// since the last call exceeded a quota.
+    fn take_throttle_time(&mut self) -> Duration {
+        Duration::ZERO
     }
 }
 

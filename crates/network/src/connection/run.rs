@@ -50,6 +50,8 @@ pub(super) struct Connection<S> {
     waiting: usize,
     /// Whether a request waits that is not pipelined. Its slot is the last one then.
     blocked: bool,
+    /// Completes when the throttle time of the client is over; `None` while it is not throttled.
+    muted: Option<Pin<Box<Sleep>>>,
     outbox: Outbox,
     memory_pool: Arc<RequestMemoryPool>,
     limits: ConnectionLimits,
@@ -80,6 +82,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             slots: VecDeque::new(),
             waiting: 0,
             blocked: false,
+            muted: None,
             outbox: Outbox::new(Arc::clone(&memory_pool)),
             memory_pool,
             last_progress: now,
@@ -110,6 +113,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 *slot = ResponseSlot::Done(answer);
             }
         }
+    }
+
+    /// Begins no further requests for the throttle time of those that were served.
+    fn throttle(&mut self) {
+        let throttle_time = self.session.take_throttle_time();
+        if throttle_time.is_zero() {
+            return;
+        }
+        let until = Instant::now() + throttle_time;
+        match &mut self.muted {
+            Some(muted) if muted.deadline() >= until => {}
+            Some(muted) => muted.as_mut().reset(until),
+            None => self.muted = Some(Box::pin(tokio::time::sleep_until(until))),
+        }
+    }
+
+    /// Returns whether the throttle time of the client has just ended.
+    fn poll_muted(&mut self, cx: &mut Context<'_>) -> bool {
+        let is_over = self
+            .muted
+            .as_mut()
+            .is_some_and(|muted| muted.as_mut().poll(cx).is_ready());
+        if is_over {
+            self.muted = None;
+            // The client could not make progress meanwhile.
+            self.last_progress = Instant::now();
+        }
+        is_over
     }
 
     /// Moves completed responses to the outbox, in the order of their requests.
@@ -152,7 +183,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn may_begin(&self) -> bool {
-        self.closing.is_none() && !self.blocked && self.slots.len() < SLOTS_MAX && !self.is_full()
+        self.closing.is_none()
+            && !self.blocked
+            && self.muted.is_none()
+            && self.slots.len() < SLOTS_MAX
+            && !self.is_full()
     }
 
     /// Returns whether the client has to read responses before more of its requests begin.
@@ -219,6 +254,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.slots.push_back(ResponseSlot::Waiting(pending));
             }
         }
+        self.throttle();
         assert!(
             self.waiting <= self.slots.len() && self.slots.len() <= SLOTS_MAX,
             "{} requests are in progress in {} slots",
@@ -258,7 +294,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn poll_idle(&mut self, cx: &mut Context<'_>) {
         while self.idle.as_mut().poll(cx).is_ready() {
             let unread = !self.outbox.is_empty();
-            let is_owed = (self.waiting > 0 && !unread) || self.frames.is_waiting();
+            let is_owed =
+                (self.waiting > 0 && !unread) || self.frames.is_waiting() || self.muted.is_some();
             let now = Instant::now();
             let since = if is_owed { now } else { self.last_progress };
             let until = since + self.limits.idle_max;
@@ -306,6 +343,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
         let this = self.get_mut();
         this.poll_slots(cx);
+        this.throttle();
+        this.poll_muted(cx);
         this.collect();
         this.poll_shutdown(cx);
         loop {
@@ -329,6 +368,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
             if !full || this.is_full() {
                 break;
             }
+        }
+        if this.poll_muted(cx) {
+            cx.waker().wake_by_ref();
         }
         this.note_progress();
         this.watch_reader();

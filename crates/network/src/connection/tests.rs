@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 
 mod sessions;
+mod throttle;
 
 /// A service that answers a request with its own bytes: at once, when the test permits it, or
 /// never.
@@ -29,6 +30,8 @@ struct Echo {
     stored_read: Arc<AtomicUsize>,
     /// The size of the largest frame that the session accepts; 0 for the configured one.
     frame_bytes_max: AtomicUsize,
+    /// The throttle time of requests that were served since the connection asked, in milliseconds.
+    throttle_ms: AtomicU64,
 }
 
 /// First bytes of requests, which select the response.
@@ -45,6 +48,11 @@ const STALLED_MAX: Duration = Duration::from_secs(1);
 const STORED: u8 = 6;
 const STORED_COLD: u8 = 7;
 const STORED_LOST: u8 = 8;
+
+/// Requests that exceed a quota: for a short time, and for one that a test does not wait for.
+const THROTTLED: u8 = 9;
+const THROTTLED_LONG: u8 = 10;
+const THROTTLE_MS: u64 = 200;
 
 const STORED_BYTES: usize = 5_000_000;
 
@@ -141,6 +149,11 @@ impl Session for Arc<Echo> {
                 })
             }
             _ => {
+                match kind {
+                    THROTTLED => self.throttle_ms.store(THROTTLE_MS, Ordering::Relaxed),
+                    THROTTLED_LONG => self.throttle_ms.store(3_600_000, Ordering::Relaxed),
+                    _ => {}
+                }
                 if kind == HOLD_CHARGE {
                     self.charges.lock().push(permit);
                 }
@@ -166,6 +179,10 @@ impl Session for Arc<Echo> {
                 property: "a test",
             },
         }
+    }
+
+    fn take_throttle_time(&mut self) -> Duration {
+        Duration::from_millis(self.throttle_ms.swap(0, Ordering::Relaxed))
     }
 }
 

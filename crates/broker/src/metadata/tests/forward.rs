@@ -78,6 +78,7 @@ async fn forward(
         listener: "PLAINTEXT".to_owned(),
         client_address: "127.0.0.1:1".to_owned(),
         client_id: "admin".to_owned(),
+        api_version: 3,
     };
     client.forward(&request(), &sender, soon()).await
 }

@@ -2,6 +2,7 @@
 //! expectation are its changes.
 
 mod acls;
+mod client_quotas;
 mod elections;
 mod features;
 mod invariants;
