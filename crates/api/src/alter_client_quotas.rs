@@ -2,6 +2,7 @@
 //! (KIP-546, KIP-599, KIP-612). Forwarded to the active controller.
 
 use dohle_model::ApiError;
+use dohle_model::acl::Operation;
 use dohle_protocol::messages::alter_client_quotas_request::{
     AlterClientQuotasRequestData, EntityData,
 };
@@ -16,6 +17,9 @@ pub(super) async fn handle(
     call: Call,
     request: AlterClientQuotasRequestData,
 ) -> AlterClientQuotasResponseData {
+    if let Err(code) = call.authorize_cluster(Operation::AlterConfigs) {
+        return refused(request, &code.into());
+    }
     let deadline = call.request.received + REQUEST_TIMEOUT;
     match call.forward(&request, deadline).await {
         Ok((response, _)) => response,

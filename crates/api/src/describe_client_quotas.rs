@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use dohle_model::acl::Operation;
 use dohle_model::client_quota::QuotaEntity;
 use dohle_model::image::MetadataImage;
 use dohle_model::{ApiError, ErrorCode};
@@ -26,7 +27,11 @@ pub(super) async fn handle(
     call: Call,
     request: DescribeClientQuotasRequestData,
 ) -> DescribeClientQuotasResponseData {
-    match describe(&call.context.image(), &request) {
+    let described = match call.authorize_cluster(Operation::DescribeConfigs) {
+        Ok(()) => describe(&call.context.image(), &request),
+        Err(code) => Err(code.into()),
+    };
+    match described {
         Ok(entries) => DescribeClientQuotasResponseData {
             // Kafka's message for success.
             error_message: Some(wire::text("")),

@@ -10,7 +10,7 @@ use dohle_model::delta::MetadataDelta;
 use dohle_model::image::MetadataImage;
 use parking_lot::Mutex;
 
-use crate::pipeline::{Quotas, RequestContext};
+use crate::pipeline::{QuotaClient, Quotas};
 
 /// The types of quota that brokers enforce. Controllers enforce the other one.
 const TYPES: [QuotaType; 3] = [QuotaType::Produce, QuotaType::Fetch, QuotaType::Request];
@@ -63,39 +63,32 @@ impl Quotas for ClientQuotas {
         self.rates(quota).is_some()
     }
 
-    fn record(&self, quota: QuotaType, client: &RequestContext, value: f64) -> Duration {
+    fn record(&self, quota: QuotaType, client: QuotaClient<'_>, value: f64) -> Duration {
         let Some(rates) = self.rates(quota) else {
             return Duration::ZERO;
         };
-        let (user, client_id) = names(client);
+        let QuotaClient { user, client_id } = client;
         rates.lock().record(user, client_id, value, Instant::now())
     }
 
     fn record_unless_throttled(
         &self,
         quota: QuotaType,
-        client: &RequestContext,
+        client: QuotaClient<'_>,
         value: f64,
     ) -> Duration {
         let Some(rates) = self.rates(quota) else {
             return Duration::ZERO;
         };
-        let (user, client_id) = names(client);
+        let QuotaClient { user, client_id } = client;
         let now = Instant::now();
         rates
             .lock()
             .record_unless_throttled(user, client_id, value, now)
     }
 
-    fn burst(&self, quota: QuotaType, client: &RequestContext) -> Option<f64> {
-        let (user, client_id) = names(client);
+    fn burst(&self, quota: QuotaType, client: QuotaClient<'_>) -> Option<f64> {
+        let QuotaClient { user, client_id } = client;
         self.rates(quota)?.lock().burst(user, client_id)
     }
-}
-
-/// Returns the user and the client id, empty without one, to which quotas apply.
-fn names(client: &RequestContext) -> (&str, &str) {
-    let client_id = client.client_id.as_ref();
-    let client_id = client_id.map_or("", |client_id| client_id.as_str());
-    (client.principal.name(), client_id)
 }

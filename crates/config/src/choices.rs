@@ -1,6 +1,13 @@
 //! The types of properties whose value is one of a few words, or a set of such words.
 
+use std::collections::HashMap;
+use std::net::IpAddr;
+
 use dohle_model::CompressionType;
+
+/// Numbers by address: `max.connections.per.ip.overrides`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AddressCounts(pub HashMap<IpAddr, usize>);
 
 /// `message.timestamp.type`: which clock the timestamps of records come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -122,6 +122,8 @@ pub enum Validator {
     NonEmpty,
     /// 1 to 9, or -1 for the codec's default.
     GzipLevel,
+    /// `address:count,…`. Kafka allows names of hosts too.
+    AddressCounts,
     /// `partition:broker,…`, or `*`.
     ThrottledReplicas,
     /// `latest`, `earliest`, or `by_duration:` and a duration of ISO 8601.
@@ -141,6 +143,9 @@ impl fmt::Display for Validator {
             Self::ListOf(values) => write!(f, "a list of any of {}", values.join(", ")),
             Self::NonEmpty => f.write_str("a text that is not empty"),
             Self::GzipLevel => f.write_str("1 to 9, or -1"),
+            Self::AddressCounts => f.write_str(
+                "a list of addresses, not names, with numbers such as 10.0.0.1:100,10.0.0.2:5",
+            ),
             Self::ThrottledReplicas => {
                 f.write_str("* or a list of partition:broker pairs such as 0:1,0:2")
             }

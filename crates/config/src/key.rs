@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use dohle_model::CompressionType;
 
-use super::choices::{CleanupPolicy, TargetCompression, TimestampType};
+use super::choices::{AddressCounts, CleanupPolicy, TargetCompression, TimestampType};
 use super::definition::{ConfigDef, ConfigType, Default as ConfigDefault, Status};
-use super::value::{list, parse_boolean};
+use super::value::{address_and_count, list, parse_boolean};
 use super::{Properties, Scope, tables};
 
 /// A type that values of properties are read as.
@@ -240,6 +240,15 @@ impl Optional for i32 {}
 impl Optional for u32 {}
 impl Optional for u64 {}
 impl Optional for usize {}
+
+impl ConfigValue for AddressCounts {
+    fn read(_: &ConfigDef, text: &str) -> Option<Self> {
+        list(text)
+            .map(address_and_count)
+            .collect::<Option<_>>()
+            .map(Self)
+    }
+}
 
 impl ConfigValue for TimestampType {
     fn read(_: &ConfigDef, text: &str) -> Option<Self> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use dohle_model::CompressionType;
 
-use super::choices::{CleanupPolicy, TargetCompression, TimestampType};
+use super::choices::{AddressCounts, CleanupPolicy, TargetCompression, TimestampType};
 use super::group::MigrationPolicy;
 use super::key::{BrokerKey, GroupKey, TopicKey};
 
@@ -114,6 +114,8 @@ pub mod broker {
         LOG_SCRUB_MAX_BYTES_PER_SECOND: f64 = "log.scrub.max.bytes.per.second";
         MAX_CONNECTIONS: usize = "max.connections";
         MAX_CONNECTIONS_PER_IP: usize = "max.connections.per.ip";
+        MAX_CONNECTIONS_PER_IP_OVERRIDES: AddressCounts = "max.connections.per.ip.overrides";
+        MAX_CONNECTION_CREATION_RATE: i32 = "max.connection.creation.rate";
         MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS: usize =
             "max.incremental.fetch.session.cache.slots";
         MAX_REQUEST_PARTITION_SIZE_LIMIT: usize = "max.request.partition.size.limit";

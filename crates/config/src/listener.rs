@@ -11,7 +11,12 @@ use super::{Scope, find};
 pub const LISTENER_PREFIX: &str = "listener.name.";
 
 /// Properties that are read per listener, besides those of TLS (`ssl.`) and SASL (`sasl.`).
-const PER_LISTENER: &[&str] = &["connections.max.reauth.ms", "principal.builder.class"];
+const PER_LISTENER: &[&str] = &[
+    "connections.max.reauth.ms",
+    "max.connection.creation.rate",
+    "max.connections",
+    "principal.builder.class",
+];
 
 /// A property that is set for one listener.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,6 +1,8 @@
 //! The check of a value in text form against its property's definition, and its conversion to
 //! numbers.
 
+use std::net::IpAddr;
+
 use super::definition::{ConfigDef, ConfigType, Validator};
 
 /// A value that its property does not allow.
@@ -99,6 +101,7 @@ impl Validator {
             }
             Self::NonEmpty => !value.is_empty(),
             Self::GzipLevel => whole().is_some_and(|level| level == -1 || (1..=9).contains(&level)),
+            Self::AddressCounts => list(value).all(|item| address_and_count(item).is_some()),
             Self::ThrottledReplicas => value == "*" || list(value).all(is_partition_and_broker),
             Self::OffsetReset => match value.split_once(':') {
                 Some(("by_duration", duration)) => is_duration(duration),
@@ -107,6 +110,14 @@ impl Validator {
             },
         }
     }
+}
+
+/// Reads an address and a number that is not negative: `10.0.0.1:100`, `::1:100` or `[::1]:100`.
+pub(super) fn address_and_count(item: &str) -> Option<(IpAddr, usize)> {
+    let (address, count) = item.rsplit_once(':')?;
+    let address = address.trim_start_matches('[').trim_end_matches(']');
+    let count: i32 = count.trim().parse().ok()?;
+    Some((address.trim().parse().ok()?, usize::try_from(count).ok()?))
 }
 
 /// Reads `true` or `false` in any case, as Kafka does.

@@ -160,7 +160,8 @@ apis! {
     SyncGroup: SyncGroupRequestData -> SyncGroupResponseData;
     DescribeGroups: DescribeGroupsRequestData -> DescribeGroupsResponseData;
     ListGroups: ListGroupsRequestData -> ListGroupsResponseData;
-    SaslHandshake: SaslHandshakeRequestData -> SaslHandshakeResponseData, no_throttle_time;
+    SaslHandshake: SaslHandshakeRequestData -> SaslHandshakeResponseData,
+        no_throttle_time;
     ApiVersions: ApiVersionsRequestData -> ApiVersionsResponseData;
     CreateTopics: CreateTopicsRequestData -> CreateTopicsResponseData;
     DeleteTopics: DeleteTopicsRequestData -> DeleteTopicsResponseData;
@@ -170,7 +171,8 @@ apis! {
     AddPartitionsToTxn: AddPartitionsToTxnRequestData -> AddPartitionsToTxnResponseData;
     AddOffsetsToTxn: AddOffsetsToTxnRequestData -> AddOffsetsToTxnResponseData;
     EndTxn: EndTxnRequestData -> EndTxnResponseData;
-    WriteTxnMarkers: WriteTxnMarkersRequestData -> WriteTxnMarkersResponseData, no_throttle_time;
+    WriteTxnMarkers: WriteTxnMarkersRequestData -> WriteTxnMarkersResponseData,
+        no_throttle_time;
     TxnOffsetCommit: TxnOffsetCommitRequestData -> TxnOffsetCommitResponseData;
     DescribeAcls: DescribeAclsRequestData -> DescribeAclsResponseData;
     CreateAcls: CreateAclsRequestData -> CreateAclsResponseData;
@@ -179,7 +181,8 @@ apis! {
     AlterConfigs: AlterConfigsRequestData -> AlterConfigsResponseData;
     AlterReplicaLogDirs: AlterReplicaLogDirsRequestData -> AlterReplicaLogDirsResponseData;
     DescribeLogDirs: DescribeLogDirsRequestData -> DescribeLogDirsResponseData;
-    SaslAuthenticate: SaslAuthenticateRequestData -> SaslAuthenticateResponseData, no_throttle_time;
+    SaslAuthenticate: SaslAuthenticateRequestData -> SaslAuthenticateResponseData,
+        no_throttle_time;
     CreatePartitions: CreatePartitionsRequestData -> CreatePartitionsResponseData;
     CreateDelegationToken: CreateDelegationTokenRequestData -> CreateDelegationTokenResponseData;
     RenewDelegationToken: RenewDelegationTokenRequestData -> RenewDelegationTokenResponseData;
@@ -201,7 +204,8 @@ apis! {
         DescribeUserScramCredentialsRequestData -> DescribeUserScramCredentialsResponseData;
     AlterUserScramCredentials:
         AlterUserScramCredentialsRequestData -> AlterUserScramCredentialsResponseData;
-    DescribeQuorum: DescribeQuorumRequestData -> DescribeQuorumResponseData, no_throttle_time;
+    DescribeQuorum: DescribeQuorumRequestData -> DescribeQuorumResponseData,
+        no_throttle_time;
     UpdateFeatures: UpdateFeaturesRequestData -> UpdateFeaturesResponseData;
     DescribeCluster: DescribeClusterRequestData -> DescribeClusterResponseData;
     DescribeProducers: DescribeProducersRequestData -> DescribeProducersResponseData;
@@ -223,12 +227,17 @@ apis! {
     AddRaftVoter: AddRaftVoterRequestData -> AddRaftVoterResponseData;
     RemoveRaftVoter: RemoveRaftVoterRequestData -> RemoveRaftVoterResponseData;
     InitializeShareGroupState:
-        InitializeShareGroupStateRequestData -> InitializeShareGroupStateResponseData, no_throttle_time;
-    ReadShareGroupState: ReadShareGroupStateRequestData -> ReadShareGroupStateResponseData, no_throttle_time;
-    WriteShareGroupState: WriteShareGroupStateRequestData -> WriteShareGroupStateResponseData, no_throttle_time;
-    DeleteShareGroupState: DeleteShareGroupStateRequestData -> DeleteShareGroupStateResponseData, no_throttle_time;
+        InitializeShareGroupStateRequestData -> InitializeShareGroupStateResponseData,
+        no_throttle_time;
+    ReadShareGroupState: ReadShareGroupStateRequestData -> ReadShareGroupStateResponseData,
+        no_throttle_time;
+    WriteShareGroupState: WriteShareGroupStateRequestData -> WriteShareGroupStateResponseData,
+        no_throttle_time;
+    DeleteShareGroupState: DeleteShareGroupStateRequestData -> DeleteShareGroupStateResponseData,
+        no_throttle_time;
     ReadShareGroupStateSummary:
-        ReadShareGroupStateSummaryRequestData -> ReadShareGroupStateSummaryResponseData, no_throttle_time;
+        ReadShareGroupStateSummaryRequestData -> ReadShareGroupStateSummaryResponseData,
+        no_throttle_time;
     StreamsGroupHeartbeat: StreamsGroupHeartbeatRequestData -> StreamsGroupHeartbeatResponseData;
     StreamsGroupDescribe: StreamsGroupDescribeRequestData -> StreamsGroupDescribeResponseData;
     DescribeShareGroupOffsets:

@@ -81,7 +81,9 @@ fn options(call: &Call, request: &FetchRequestData, isolation: Isolation) -> Fet
     let max_bytes = size(request.max_bytes).min(call.context.config.fetch_max_bytes);
     // More would be throttled each time, and never be sent.
     let burst = match call.quotas.are_set(QuotaType::Fetch) {
-        true => call.quotas.burst(QuotaType::Fetch, &call.request),
+        true => call
+            .quotas
+            .burst(QuotaType::Fetch, call.request.quota_client()),
         false => None,
     };
     let max_bytes = burst.map_or(max_bytes, |burst| max_bytes.min(burst as usize));
@@ -167,9 +169,11 @@ fn throttle(call: &Call, bytes: usize) -> Result<(), Throttled> {
     if !call.quotas.are_set(QuotaType::Fetch) {
         return Ok(());
     }
-    let throttle_time =
-        call.quotas
-            .record_unless_throttled(QuotaType::Fetch, &call.request, bytes as f64);
+    let throttle_time = call.quotas.record_unless_throttled(
+        QuotaType::Fetch,
+        call.request.quota_client(),
+        bytes as f64,
+    );
     match throttle_time.is_zero() {
         true => Ok(()),
         false => Err(Throttled(throttle_time)),

@@ -11,9 +11,10 @@ use dohle_network::connection::ResponseAction;
 use dohle_protocol::messages::api_versions_response::ApiVersion;
 use dohle_protocol::{ApiKey, DecodeError, Request};
 
-use super::quotas::{ThrottleClass, Usage};
+use super::quotas::ThrottleClass;
 use super::request::Call;
 use super::respond::{IntoResponse, Respond};
+use super::usage::Usage;
 
 /// A row of the table of APIs.
 #[derive(Debug)]

@@ -25,12 +25,13 @@ mod quotas;
 mod request;
 mod respond;
 mod sasl;
+mod usage;
 
 pub(crate) use api::{Api, serve};
 pub(crate) use authorize::{CLUSTER, denial};
 #[cfg(test)]
 pub(crate) use quotas::Unlimited;
-pub(crate) use quotas::{Quotas, ThrottleClass};
+pub(crate) use quotas::{QuotaClient, Quotas, ThrottleClass};
 pub(crate) use request::{Call, ClientSoftware, RequestContext};
 pub(crate) use respond::{Ordered, Respond};
 pub use sasl::{SaslConfig, SaslListener};

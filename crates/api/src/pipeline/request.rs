@@ -15,7 +15,7 @@ use dohle_protocol::messages::api_versions_response::ApiVersion;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::quotas::{Quotas, ThrottleClass};
+use super::quotas::{QuotaClient, Quotas, ThrottleClass};
 use crate::context::Context;
 
 /// The context of a request: its sender, its connection, and when it arrived.
@@ -43,6 +43,15 @@ impl RequestContext {
     pub fn software(&self) -> String {
         let software = self.software.as_ref();
         software.map_or_else(String::new, |software| software.to_string())
+    }
+
+    /// Returns the client that quotas apply to.
+    pub fn quota_client(&self) -> QuotaClient<'_> {
+        let client_id = self.client_id.as_ref();
+        QuotaClient {
+            user: self.principal.name(),
+            client_id: client_id.map_or("", |client_id| client_id.as_str()),
+        }
     }
 }
 

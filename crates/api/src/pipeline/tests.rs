@@ -60,7 +60,7 @@ impl Quotas for Exceeded {
         quota == self.0
     }
 
-    fn record(&self, quota: QuotaType, _: &RequestContext, value: f64) -> Duration {
+    fn record(&self, quota: QuotaType, _: QuotaClient<'_>, value: f64) -> Duration {
         assert!(value >= 0.0);
         match quota == self.0 {
             true => self.1,
@@ -71,13 +71,13 @@ impl Quotas for Exceeded {
     fn record_unless_throttled(
         &self,
         quota: QuotaType,
-        client: &RequestContext,
+        client: QuotaClient<'_>,
         value: f64,
     ) -> Duration {
         self.record(quota, client, value)
     }
 
-    fn burst(&self, _: QuotaType, _: &RequestContext) -> Option<f64> {
+    fn burst(&self, _: QuotaType, _: QuotaClient<'_>) -> Option<f64> {
         None
     }
 }

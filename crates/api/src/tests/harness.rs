@@ -166,8 +166,9 @@ impl Broker {
 
     /// Serves new connections as far as `authorizer` allows.
     pub fn authorize(&mut self, authorizer: Arc<dyn Authorizer>) {
-        self.service =
-            KafkaService::authorized(Arc::clone(&self.context), authorizer, Arc::default());
+        let quotas = ClientQuotas::new(QuotaWindows::default());
+        let context = Arc::clone(&self.context);
+        self.service = KafkaService::authorized(context, authorizer, Arc::default(), quotas);
     }
 
     pub async fn apply(&self, records: &[MetadataRecord]) {

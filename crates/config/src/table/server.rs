@@ -8,7 +8,7 @@ use crate::definition::ConfigType::{Boolean, Class, Int, List, Long, String};
 use crate::definition::Default::{Null, Value};
 use crate::definition::Importance::{High, Low, Medium};
 use crate::definition::UpdateMode::{ClusterWide, PerBroker};
-use crate::definition::Validator::{AtLeast, Between, GzipLevel, OneOf};
+use crate::definition::Validator::{AddressCounts, AtLeast, Between, GzipLevel, OneOf};
 
 #[rustfmt::skip]
 pub(super) const TABLE: &[ConfigDef] = &[
@@ -142,7 +142,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .doc("The frequency with which the partition rebalance check is triggered by the \
              controller"),
     ConfigDef::new("max.connection.creation.rate", Int, Value("2147483647"), Medium)
-        .check(AtLeast(0)).dynamic(ClusterWide)
+        .check(AtLeast(0)).dynamic(ClusterWide).honoured()
         .doc("The maximum connection creation rate we allow in the broker at any time. \
              Listener-level limits may also be configured by prefixing the config name with \
              the listener prefix, for example, \
@@ -154,7 +154,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
              inter-broker listener will be throttled only when the listener-level rate limit \
              is reached."),
     ConfigDef::new("max.connections", Int, Value("2147483647"), Medium)
-        .check(AtLeast(0)).dynamic(ClusterWide).honoured().with_restart()
+        .check(AtLeast(0)).dynamic(ClusterWide).honoured()
         .doc("The maximum number of connections we allow in the broker at any time. This limit \
              is applied in addition to any per-ip limits configured using \
              max.connections.per.ip. Listener-level limits may also be configured by prefixing \
@@ -166,12 +166,12 @@ pub(super) const TABLE: &[ConfigDef] = &[
              listener are permitted even if broker-wide limit is reached. The least recently \
              used connection on another listener will be closed in this case."),
     ConfigDef::new("max.connections.per.ip", Int, Value("2147483647"), Medium)
-        .check(AtLeast(0)).dynamic(ClusterWide).honoured().with_restart()
+        .check(AtLeast(0)).dynamic(ClusterWide).honoured()
         .doc("The maximum number of connections we allow from each ip address. This can be set \
              to 0 if there are overrides configured using max.connections.per.ip.overrides \
              property. New connections from the ip address are dropped if the limit is reached."),
     ConfigDef::new("max.connections.per.ip.overrides", String, Value(""), Medium)
-        .dynamic(ClusterWide)
+        .check(AddressCounts).dynamic(ClusterWide).honoured()
         .doc("A comma-separated list of per-ip or hostname overrides to the default maximum \
              number of connections. An example value is \"hostName:100,127.0.0.1:200\""),
     ConfigDef::new("max.incremental.fetch.session.cache.slots", Int, Value("1000"), Medium)

@@ -36,6 +36,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::authorized_replicas::AuthorizedReplicas;
+use super::connections::ConnectionLimits;
 use crate::advertised::{ListenerContext, advertised_listener_warnings, shared_addresses};
 use crate::config::{Address, NodeConfig, is_loopback};
 use crate::directories::fresh_id;
@@ -181,6 +182,8 @@ impl Broker {
                     },
                 },
                 quotas: Arc::clone(&quotas),
+                connections: ConnectionLimits::new(config),
+                shared: Arc::clone(start.shared),
             }),
         );
         first_image(config.node_id, &cache, &session, &feed).await?;
@@ -313,17 +316,20 @@ impl Broker {
 struct Followers {
     replicas: AuthorizedReplicas<CoordinatedPartitions>,
     quotas: Arc<ClientQuotas>,
+    connections: ConnectionLimits,
+    shared: Arc<Shared>,
 }
 
 impl LocalReplicas for Followers {
     async fn apply(&self, change: &MetadataChange) {
         self.replicas.apply(change).await;
         self.quotas.on_metadata(&change.after, &change.delta);
+        self.connections.on_metadata(change, &self.shared);
     }
 }
 
 /// Returns the samples over which the quotas of clients are measured.
-fn quota_windows(config: &NodeConfig) -> QuotaWindows {
+pub(super) fn quota_windows(config: &NodeConfig) -> QuotaWindows {
     QuotaWindows {
         samples: config.values.read(&keys::QUOTA_WINDOW_NUM),
         length: config.values.read(&keys::QUOTA_WINDOW_SIZE_SECONDS),

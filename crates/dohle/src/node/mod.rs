@@ -10,6 +10,7 @@
 
 mod authorized_replicas;
 mod broker;
+mod connections;
 mod controller;
 mod fatal_error;
 
@@ -21,11 +22,13 @@ use anyhow::Context as _;
 use dohle_config::BrokerKey;
 use dohle_config::keys::broker as keys;
 use dohle_model::NodeId;
+use dohle_model::image::MetadataImage;
 use dohle_network::listener::{Bound, Limits, ListenerConfig, NetworkThreads, Shared};
 
 use crate::config::{Address, NodeConfig};
 use crate::directories::{Directories, fresh_id};
-use broker::Broker;
+use broker::{Broker, quota_windows};
+use connections::ConnectionLimits;
 use controller::ControllerRole;
 pub use fatal_error::FatalError;
 
@@ -222,8 +225,8 @@ fn limits(config: &NodeConfig) -> Limits {
     let buffer = |key: &BrokerKey<Option<u32>>| values.read(key).filter(|_| values.is_set(key));
     Limits {
         open_files_max: dohle_log::descriptors::limit(),
-        connections_max: values.read(&keys::MAX_CONNECTIONS),
-        connections_per_ip_max: values.read(&keys::MAX_CONNECTIONS_PER_IP),
+        connections: ConnectionLimits::new(config).resolve(&MetadataImage::default()),
+        quota_windows: quota_windows(config),
         idle_max: broker
             .connections_max_idle
             .unwrap_or(Duration::from_secs(u64::from(u32::MAX))),

@@ -276,3 +276,37 @@ impl Frames {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    /// As in CVE-2022-34917: clients that had not authenticated made Kafka allocate what they only
+    /// announced.
+    #[tokio::test]
+    async fn a_length_that_is_only_announced_takes_little_memory() {
+        let announced = 100 << 20;
+        let pool = RequestMemoryPool::new(1 << 30);
+        let sizes = FrameSizes::of_requests(announced);
+        let mut frames = Frames::new(&pool, sizes, FrameTimes::default());
+        let (mut client, mut server) = tokio::io::duplex(1 << 20);
+        let length = i32::try_from(announced).unwrap();
+        client.write_all(&length.to_be_bytes()).await.unwrap();
+        let mut sent = 0;
+        for bytes in [0, 100, 300_000] {
+            client.write_all(&vec![0; bytes]).await.unwrap();
+            sent += bytes;
+            let polled = |cx: &mut Context<'_>| {
+                let polled = frames.poll_next(&mut server, cx, true);
+                Poll::Ready(polled.is_pending())
+            };
+            assert!(poll_fn(polled).await);
+            let capacity = frames.buffer.capacity();
+            assert!(capacity <= 4 * sent + ROOM_STEP, "{capacity} for {sent}");
+        }
+    }
+}

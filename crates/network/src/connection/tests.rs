@@ -14,8 +14,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use stored::{Stored, stored};
 
 mod sessions;
+mod stored;
 mod throttle;
 
 /// A service that answers a request with its own bytes: at once, when the test permits it, or
@@ -50,51 +52,11 @@ const STORED_COLD: u8 = 7;
 const STORED_LOST: u8 = 8;
 
 /// Requests that exceed a quota: for a short time, and for one that a test does not wait for.
-const THROTTLED: u8 = 9;
-const THROTTLED_LONG: u8 = 10;
+const THROTTLED: u8 = 11;
+const THROTTLED_LONG: u8 = 12;
 const THROTTLE_MS: u64 = 200;
 
 const STORED_BYTES: usize = 5_000_000;
-
-/// Records in a file.
-#[derive(Debug)]
-struct Stored {
-    kind: u8,
-    read: Arc<AtomicUsize>,
-}
-
-/// Returns the stored byte at a position.
-fn stored(at: usize) -> u8 {
-    (at % 251) as u8
-}
-
-impl Source for Stored {
-    fn length(&self) -> usize {
-        STORED_BYTES
-    }
-
-    fn read(&mut self, at: usize, window: &mut [u8]) -> Result<usize, SourceError> {
-        if self.kind == STORED_COLD {
-            return Err(SourceError::NotCached);
-        }
-        if self.kind == STORED_LOST && at > STORED_BYTES / 2 {
-            return Err(SourceError::Lost("truncated".into()));
-        }
-        let length = window.len().min(STORED_BYTES - at);
-        for (offset, byte) in window[..length].iter_mut().enumerate() {
-            *byte = stored(at + offset);
-        }
-        self.read.fetch_add(length, Ordering::Relaxed);
-        Ok(length)
-    }
-
-    fn load(&mut self, at: usize, length: usize) -> Load {
-        Box::pin(async move {
-            tokio::task::yield_now().await;
-            Ok((at..at + length).map(stored).collect::<Vec<_>>().into())
-        })
-    }
-}
 
 impl Session for Arc<Echo> {
     fn call(&mut self, frame: Bytes, permit: MemoryPermit) -> Result<Pending, Malformed> {

@@ -66,7 +66,7 @@ impl Acceptor {
 
     fn hand_out(&self, stream: TcpStream, peer: SocketAddr) {
         let descriptor = usize::try_from(stream.as_raw_fd()).unwrap_or(0);
-        let place = self.shared.counts.place(peer.ip(), descriptor);
+        let place = self.shared.counts.place(&self.name, peer.ip(), descriptor);
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(listener = %self.name, %peer, "cannot set TCP_NODELAY: {error}");
         }

@@ -14,6 +14,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dohle_auth::quotas::QuotaWindows;
 use dohle_model::record::SecurityProtocol;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -31,7 +32,7 @@ mod prefixed;
 mod tests;
 mod threads;
 
-pub use places::ConnectionCounts;
+pub use places::{ConnectionCounts, ConnectionQuotas};
 pub use prefixed::Prefixed;
 pub use threads::NetworkThreads;
 
@@ -101,14 +102,15 @@ pub trait Http2Service: Send + Sync + 'static {
 }
 
 /// Limits of all listeners of a node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
-    /// `max.connections`: the connections of clients on all listeners.
-    pub connections_max: usize,
+    /// The limits of clients' connections when the node starts.
+    pub connections: ConnectionQuotas,
+    /// `quota.window.num` and `quota.window.size.seconds`: the samples over which rates of new
+    /// connections are measured.
+    pub quota_windows: QuotaWindows,
     /// Files and connections that the process may have open.
     pub open_files_max: usize,
-    /// `max.connections.per.ip`: the connections of one address on all listeners.
-    pub connections_per_ip_max: usize,
     /// `connections.max.idle.ms`.
     pub idle_max: Duration,
     /// `request.timeout.ms`: how long a request may take to arrive, from its first byte on.
@@ -130,9 +132,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections_max: i32::MAX as usize,
+            connections: ConnectionQuotas::default(),
+            quota_windows: QuotaWindows::default(),
             open_files_max: 1 << 20,
-            connections_per_ip_max: i32::MAX as usize,
             idle_max: Duration::from_mins(10),
             frame_max: FrameTimes::default().whole,
             request_bytes_max: 100 << 20,
@@ -174,6 +176,11 @@ impl Shared {
     /// when a client connects, besides the reserve. Only the first call has an effect.
     pub fn keep_descriptors(&self, promised: impl Fn() -> usize + Send + Sync + 'static) {
         self.counts.keep_descriptors(Box::new(promised));
+    }
+
+    /// Changes the limits of clients' connections. Connections that are open remain open.
+    pub fn set_connection_quotas(&self, quotas: ConnectionQuotas) {
+        self.counts.set_quotas(quotas);
     }
 }
 
@@ -399,6 +406,9 @@ async fn admit(
                 Ok(counted) => counted,
                 Err(lack) => shared.counts.wait(lack, client).await?,
             };
+            if !shared.counts.within_rates(client).await {
+                return None;
+            }
             Some((stream, Served::Kafka(Arc::clone(kafka), counted)))
         }
         (None, None, _) => {

@@ -1,9 +1,9 @@
 //! Counts the connections of a node, and limits them by places.
 //!
-//! There are `max.connections` places for clients, of which one address may have
-//! `max.connections.per.ip`. Connections of other nodes have separate places. They are recognised
-//! by HTTP/2's preface, as long as nodes do not authenticate themselves. So a socket is accepted
-//! first, and counted when its first bytes have arrived.
+//! There are `max.connections` places for clients, of which a listener may have its own
+//! `max.connections` and one address `max.connections.per.ip`. Connections of other nodes have
+//! separate places. They are recognised by HTTP/2's preface, as long as nodes do not authenticate
+//! themselves. So a socket is accepted first, and counted when its first bytes have arrived.
 //!
 //! Invariant: connections of clients never prevent a connection of another node. The number of
 //! sockets without a place is limited. When too many of them have sent nothing yet, the oldest is
@@ -11,11 +11,14 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use dohle_auth::quotas::{ConnectionLimits as RateLimits, ConnectionRates, ConnectionThrottle};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{Notify, oneshot};
 
 use super::Limits;
 use crate::connection::Client;
@@ -29,12 +32,117 @@ const WAITING_MAX: usize = 256;
 /// The most descriptors that are reserved for everything but connections of clients.
 const RESERVE_MAX: usize = 1_024;
 
+/// The limits of clients' connections, which may change while a node runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConnectionQuotas {
+    /// `max.connections`: the connections on all listeners.
+    pub max: usize,
+    /// `listener.name.X.max.connections`, by the listener's name.
+    pub listeners: HashMap<String, usize>,
+    /// `max.connections.per.ip`: the connections of one address on all listeners.
+    pub per_ip_max: usize,
+    /// `max.connections.per.ip.overrides`.
+    pub per_ip_overrides: HashMap<IpAddr, usize>,
+    /// The listener between brokers, unless it is the only one. Limits of all listeners together do
+    /// not apply to it (KIP-402).
+    pub protected: Option<String>,
+    /// The limits of new connections per second (KIP-612).
+    pub rates: RateLimits,
+}
+
+impl Default for ConnectionQuotas {
+    fn default() -> Self {
+        Self {
+            max: i32::MAX as usize,
+            listeners: HashMap::new(),
+            per_ip_max: i32::MAX as usize,
+            per_ip_overrides: HashMap::new(),
+            protected: None,
+            rates: RateLimits::default(),
+        }
+    }
+}
+
+impl ConnectionQuotas {
+    fn is_protected(&self, listener: &str) -> bool {
+        self.protected.as_deref() == Some(listener)
+    }
+
+    fn of_ip(&self, ip: IpAddr) -> usize {
+        let own = self.per_ip_overrides.get(&ip);
+        own.copied().unwrap_or(self.per_ip_max)
+    }
+}
+
+/// The clients' connections that have a place.
+#[derive(Debug, Default)]
+struct Open {
+    total: usize,
+    by_listener: HashMap<Arc<str>, usize>,
+    by_ip: HashMap<IpAddr, usize>,
+}
+
+impl Open {
+    /// Counts a connection, unless a limit is reached.
+    fn add(
+        &mut self,
+        quotas: &ConnectionQuotas,
+        listener: &Arc<str>,
+        ip: IpAddr,
+    ) -> Result<(), Lack> {
+        let of_listener = self.by_listener.get(listener).copied().unwrap_or(0);
+        let listener_max = quotas.listeners.get(&**listener).copied();
+        if listener_max.is_some_and(|max| of_listener >= max)
+            || (self.total >= quotas.max && !quotas.is_protected(listener))
+        {
+            return Err(Lack::Places);
+        }
+        let of_ip = self.by_ip.get(&ip).copied().unwrap_or(0);
+        if of_ip >= quotas.of_ip(ip) {
+            return Err(Lack::PerIp);
+        }
+        self.total += 1;
+        self.by_listener
+            .insert(Arc::clone(listener), of_listener + 1);
+        self.by_ip.insert(ip, of_ip + 1);
+        assert!(
+            self.total > of_listener && self.total > of_ip,
+            "{} connections in all, besides one {of_listener} on {listener} and {of_ip} of {ip}",
+            self.total
+        );
+        Ok(())
+    }
+
+    fn remove(&mut self, listener: &Arc<str>, ip: IpAddr) {
+        let of_ip = self.by_ip.get(&ip).copied().unwrap_or(0);
+        let of_listener = self.by_listener.get(listener).copied().unwrap_or(0);
+        assert!(
+            self.total > 0 && of_ip > 0 && of_listener > 0,
+            "a connection of {ip} on {listener} ends, of {} in all, {of_ip} of this address and \
+             {of_listener} on this listener",
+            self.total
+        );
+        self.total -= 1;
+        self.by_listener
+            .insert(Arc::clone(listener), of_listener - 1);
+        match of_ip {
+            1 => self.by_ip.remove(&ip),
+            _ => self.by_ip.insert(ip, of_ip - 1),
+        };
+    }
+}
+
 /// The connections of a node on all its listeners.
 #[derive(Debug)]
 pub struct ConnectionCounts {
-    free: Arc<Semaphore>,
-    per_ip_max: usize,
-    per_ip: Mutex<HashMap<IpAddr, usize>>,
+    quotas: RwLock<Arc<ConnectionQuotas>>,
+    open: Mutex<Open>,
+    /// Notified when a place may have become free.
+    freed: Notify,
+    rates: Mutex<ConnectionRates>,
+    /// Held by the connection of a listener that waits for its throttle time: further ones wait
+    /// for it.
+    throttled: Mutex<HashMap<Arc<str>, Arc<tokio::sync::Mutex<()>>>>,
     nodes: AtomicUsize,
     nodes_max: usize,
     waiting: AtomicUsize,
@@ -69,8 +177,8 @@ impl std::fmt::Debug for Promised {
 #[derive(Debug)]
 pub(super) struct Counted {
     counts: Arc<ConnectionCounts>,
+    listener: Arc<str>,
     ip: IpAddr,
-    _permit: OwnedSemaphorePermit,
 }
 
 /// The place of another node's connection. Dropping it gives it back.
@@ -80,7 +188,7 @@ pub(super) struct NodeCounted(Arc<ConnectionCounts>);
 /// Why a client has no place yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lack {
-    /// `max.connections` is reached. The client may wait.
+    /// `max.connections` is reached, of the node or of the listener. The client may wait.
     Places,
     /// `max.connections.per.ip` is reached.
     PerIp,
@@ -110,11 +218,12 @@ impl ConnectionCounts {
     pub(super) fn new(limits: &Limits) -> Arc<Self> {
         let files = limits.open_files_max;
         let reserve = RESERVE_MAX.min(files / 4);
-        let free = limits.connections_max.min(Semaphore::MAX_PERMITS);
         Arc::new(Self {
-            free: Arc::new(Semaphore::new(free)),
-            per_ip_max: limits.connections_per_ip_max,
-            per_ip: Mutex::default(),
+            quotas: RwLock::new(Arc::new(limits.connections.clone())),
+            open: Mutex::default(),
+            freed: Notify::new(),
+            rates: Mutex::new(ConnectionRates::new(limits.quota_windows)),
+            throttled: Mutex::default(),
             nodes: AtomicUsize::new(0),
             nodes_max: NODES_MAX.min(files / 8),
             waiting: AtomicUsize::new(0),
@@ -134,9 +243,24 @@ impl ConnectionCounts {
         let _ = self.promised.0.set(promised);
     }
 
+    /// Changes the limits. Connections that are open remain open.
+    pub(super) fn set_quotas(&self, quotas: ConnectionQuotas) {
+        *self.quotas.write() = Arc::new(quotas);
+        self.freed.notify_waiters();
+    }
+
+    fn quotas(&self) -> Arc<ConnectionQuotas> {
+        Arc::clone(&self.quotas.read())
+    }
+
     /// Returns the place of a socket that was accepted as this descriptor. The system assigns the
     /// lowest free number, so at least so many descriptors are in use.
-    pub(super) fn place(self: &Arc<Self>, ip: IpAddr, descriptor: usize) -> Place {
+    pub(super) fn place(
+        self: &Arc<Self>,
+        listener: &Arc<str>,
+        ip: IpAddr,
+        descriptor: usize,
+    ) -> Place {
         let reserve_from = self.reserve_from.saturating_sub(self.promised.now());
         let lack = if descriptor >= reserve_from {
             Lack::Descriptors
@@ -147,12 +271,9 @@ impl ConnectionCounts {
             if is_enough < reserve_from && self.refusing.swap(false, Ordering::Relaxed) {
                 tracing::info!("clients are accepted again: enough open files are free");
             }
-            match Arc::clone(&self.free).try_acquire_owned() {
-                Err(_) => Lack::Places,
-                Ok(permit) => match self.count(ip, permit) {
-                    Some(counted) => return Place::Client(counted),
-                    None => Lack::PerIp,
-                },
+            match self.count(listener, ip) {
+                Ok(counted) => return Place::Client(counted),
+                Err(lack) => lack,
             }
         };
         Place::Unknown(lack, self.unknown())
@@ -180,23 +301,13 @@ impl ConnectionCounts {
         }
     }
 
-    /// Counts a client, or returns `None` when its address has as many connections as allowed.
-    fn count(self: &Arc<Self>, ip: IpAddr, permit: OwnedSemaphorePermit) -> Option<Counted> {
-        let mut per_ip = self.per_ip.lock();
-        let count = per_ip.entry(ip).or_default();
-        if *count >= self.per_ip_max {
-            return None;
-        }
-        *count += 1;
-        assert!(
-            *count <= self.per_ip_max,
-            "{ip} has {count} connections, at most {} may be",
-            self.per_ip_max
-        );
-        Some(Counted {
+    /// Counts a client, unless a limit is reached.
+    fn count(self: &Arc<Self>, listener: &Arc<str>, ip: IpAddr) -> Result<Counted, Lack> {
+        self.open.lock().add(&self.quotas(), listener, ip)?;
+        Ok(Counted {
             counts: Arc::clone(self),
+            listener: Arc::clone(listener),
             ip,
-            _permit: permit,
         })
     }
 
@@ -221,19 +332,68 @@ impl ConnectionCounts {
                 tracing::debug!(%listener, %peer, "closed a connection: too many clients wait");
                 return None;
             }
-            // The semaphore is never closed.
-            let permit = Arc::clone(&self.free).acquire_owned().await.ok()?;
-            drop(waiting);
-            if let Some(counted) = self.count(peer.ip(), permit) {
-                return Some(counted);
+            loop {
+                let mut freed = pin!(self.freed.notified());
+                // Before the attempt, so that a place that becomes free after it is noticed.
+                freed.as_mut().enable();
+                match self.count(listener, peer.ip()) {
+                    Ok(counted) => return Some(counted),
+                    Err(Lack::Places) => freed.await,
+                    Err(_) => break,
+                }
             }
+            drop(waiting);
         }
         tracing::info!(
             %listener, %peer,
             "closed a connection: its address has {} connections (max.connections.per.ip)",
-            self.per_ip_max
+            self.quotas().of_ip(peer.ip())
         );
         None
+    }
+
+    /// Counts a new connection of a client towards the limits per second, and waits as long as they
+    /// require. Returns whether the client is served: one whose address exceeds its limit is not.
+    pub(super) async fn within_rates(&self, client: &Client) -> bool {
+        let quotas = self.quotas();
+        if quotas.rates.are_unlimited() {
+            return true;
+        }
+        let (listener, peer) = (&client.listener, client.peer);
+        let turn = Arc::clone(
+            self.throttled
+                .lock()
+                .entry(Arc::clone(listener))
+                .or_default(),
+        );
+        let turn = turn.lock().await;
+        let throttle = self.rates.lock().on_connection(
+            &quotas.rates,
+            listener,
+            quotas.is_protected(listener),
+            peer.ip(),
+            Instant::now(),
+        );
+        match throttle {
+            ConnectionThrottle::Delay(Duration::ZERO) => true,
+            ConnectionThrottle::Delay(time) => {
+                tracing::debug!(
+                    %listener, %peer, ?time,
+                    "a connection waits: too many are created"
+                );
+                tokio::time::sleep(time).await;
+                true
+            }
+            ConnectionThrottle::Close(time) => {
+                drop(turn);
+                tokio::time::sleep(time).await;
+                tracing::info!(
+                    %listener, %peer,
+                    "closed a connection: its address creates too many (connection_creation_rate)"
+                );
+                false
+            }
+        }
     }
 
     /// Returns a place for another node's connection, or `None` when there are too many.
@@ -276,13 +436,10 @@ impl Drop for NodeCounted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let mut per_ip = self.counts.per_ip.lock();
-        let count = per_ip.get(&self.ip).copied().unwrap_or_default();
-        assert!(count > 0, "{} gives back a place, and has none", self.ip);
-        match count {
-            1 => per_ip.remove(&self.ip),
-            _ => per_ip.insert(self.ip, count - 1),
-        };
+        self.counts.open.lock().remove(&self.listener, self.ip);
+        if self.counts.waiting.load(Ordering::Relaxed) > 0 {
+            self.counts.freed.notify_waiters();
+        }
     }
 }
 
@@ -298,13 +455,16 @@ mod tests {
     #[tokio::test]
     async fn of_the_sockets_that_send_nothing_the_oldest_is_closed() {
         let limits = Limits {
-            connections_max: 0,
+            connections: ConnectionQuotas {
+                max: 0,
+                ..ConnectionQuotas::default()
+            },
             ..Limits::default()
         };
         let counts = ConnectionCounts::new(&limits);
         let mut silent = Vec::new();
         for _ in 0..=UNKNOWN_MAX {
-            match counts.place(Ipv4Addr::LOCALHOST.into(), 20) {
+            match counts.place(&"TEST".into(), Ipv4Addr::LOCALHOST.into(), 20) {
                 Place::Unknown(Lack::Places, unknown) => silent.push(unknown),
                 place => panic!("{place:?}"),
             }

@@ -14,6 +14,8 @@ use tokio::time::timeout;
 use super::*;
 use crate::connection::{Frame, Malformed, MemoryPermit, Pending, ResponseAction, Session};
 
+mod quotas;
+
 /// The first bytes of an HTTP/2 connection with prior knowledge, as gRPC begins.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -51,6 +53,18 @@ impl Http2Service for Http2 {
             assert_eq!(preface, HTTP2_PREFACE);
             stream.write_all(b"h2").await.unwrap();
         })
+    }
+}
+
+/// Returns limits of all connections, and of those of one address.
+fn places(max: usize, per_ip_max: usize) -> Limits {
+    Limits {
+        connections: ConnectionQuotas {
+            max,
+            per_ip_max,
+            ..ConnectionQuotas::default()
+        },
+        ..Limits::default()
     }
 }
 
@@ -116,11 +130,7 @@ async fn the_first_bytes_decide_who_serves() {
 
 #[tokio::test]
 async fn an_address_has_no_more_connections_than_allowed() {
-    let limits = Limits {
-        connections_per_ip_max: 2,
-        ..Limits::default()
-    };
-    let listener = listen(limits).await;
+    let listener = listen(places(100, 2)).await;
     let mut first = connect(&listener).await;
     let mut second = connect(&listener).await;
     assert!(echo(&mut first).await.unwrap() && echo(&mut second).await.unwrap());
@@ -138,11 +148,7 @@ async fn an_address_has_no_more_connections_than_allowed() {
 
 #[tokio::test]
 async fn over_the_limit_connections_wait_for_their_turn() {
-    let limits = Limits {
-        connections_max: 1,
-        ..Limits::default()
-    };
-    let listener = listen(limits).await;
+    let listener = listen(places(1, 100)).await;
     let mut first = connect(&listener).await;
     assert!(echo(&mut first).await.unwrap());
     let mut second = connect(&listener).await;
@@ -159,12 +165,7 @@ async fn over_the_limit_connections_wait_for_their_turn() {
 
 #[tokio::test]
 async fn other_nodes_connect_while_clients_hold_every_place() {
-    let limits = Limits {
-        connections_max: 2,
-        connections_per_ip_max: 2,
-        ..Limits::default()
-    };
-    let listener = listen(limits).await;
+    let listener = listen(places(2, 2)).await;
     let mut first = connect(&listener).await;
     let mut second = connect(&listener).await;
     assert!(echo(&mut first).await.unwrap() && echo(&mut second).await.unwrap());
@@ -187,12 +188,7 @@ async fn other_nodes_connect_while_clients_hold_every_place() {
 
 #[tokio::test]
 async fn a_connection_of_another_node_takes_no_place_of_a_client() {
-    let limits = Limits {
-        connections_max: 1,
-        connections_per_ip_max: 1,
-        ..Limits::default()
-    };
-    let listener = listen(limits).await;
+    let listener = listen(places(1, 1)).await;
     let mut node = connect(&listener).await;
     node.write_all(HTTP2_PREFACE).await.unwrap();
     let mut answer = [0; 2];

@@ -60,7 +60,7 @@ fn alter(draft: &mut Draft, entries: &[&str], validate_only: bool) -> String {
     let response = client_quotas::alter(draft, &request);
     let records = draft.records[first..].iter().map(|it| format!("{it:?}\n"));
     let errors = response.entries.iter().filter(|it| it.error_code != 0);
-    let errors = errors.map(|it| shown(it.error_code, it.error_message.as_ref()));
+    let errors = errors.map(|it| shown(it.error_code, it.error_message.as_ref()) + "\n");
     records.chain(errors).collect()
 }
 
@@ -130,7 +130,24 @@ fn what_is_invalid_is_refused_and_nothing_of_its_entity_is_written() {
             "user=j : producer_byte_rate=1",
             "user=j : producer_byte_rate=2",
         ],
-        expect![[r#""#]],
+        expect![[r#"
+            ClientQuota { entity: User(Some("j")), key: "producer_byte_rate", value: Some(QuotaValue(1.0)) }
+            INVALID_REQUEST: Invalid configuration key nope
+            INVALID_REQUEST: Quota producer_byte_rate must be greater than 0
+            INVALID_REQUEST: Quota producer_byte_rate must be greater than 0
+            INVALID_REQUEST: producer_byte_rate cannot be a fractional value.
+            INVALID_REQUEST: Proposed value for producer_byte_rate is too large for a LONG.
+            INVALID_REQUEST: Invalid configuration key connection_creation_rate
+            INVALID_REQUEST: Proposed value for connection_creation_rate is too large for an INT.
+            INVALID_REQUEST: Invalid configuration key producer_byte_rate
+            INVALID_REQUEST: localhost is not a valid IP or resolvable host: use an address, not a name.
+            INVALID_REQUEST: Invalid quota entity combination, IP entity shouldnot be combined with User or ClientId
+            INVALID_REQUEST: Invalid empty client quota entity
+            INVALID_REQUEST: Unhandled client quota entity type: group
+            INVALID_REQUEST: Empty user not supported
+            INVALID_REQUEST: Ignoring duplicate entity ClientQuotaEntity(entries={client-id=h, user=i})
+            INVALID_REQUEST: Ignoring duplicate entity ClientQuotaEntity(entries={user=j})
+        "#]],
     );
 }
 

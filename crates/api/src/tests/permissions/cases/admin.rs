@@ -347,6 +347,10 @@ fn users() -> Vec<Case> {
         ],
         ..Default::default()
     };
+    let alter_quotas = m::alter_client_quotas_request::AlterClientQuotasRequestData {
+        entries: vec![Default::default()],
+        ..Default::default()
+    };
     vec![
         case!(DescribeUserScramCredentials 0, describe,
             |r: answered::DescribeUserScramCredentialsResponseData|
@@ -355,6 +359,16 @@ fn users() -> Vec<Case> {
         case!(AlterUserScramCredentials 0, alter,
             |r: m::alter_user_scram_credentials_response::AlterUserScramCredentialsResponseData|
                 [r.results[0].error_code],
+            [CLUSTER_DENIED])
+        .forwarded(),
+        case!(DescribeClientQuotas 1,
+            m::describe_client_quotas_request::DescribeClientQuotasRequestData::default(),
+            |r: m::describe_client_quotas_response::DescribeClientQuotasResponseData|
+                [r.error_code],
+            [CLUSTER_DENIED]),
+        case!(AlterClientQuotas 1, alter_quotas,
+            |r: m::alter_client_quotas_response::AlterClientQuotasResponseData|
+                [r.entries[0].error_code],
             [CLUSTER_DENIED])
         .forwarded(),
         // On a listener without SASL.
