@@ -10,8 +10,10 @@ mod principal;
 pub mod quotas;
 pub mod sasl;
 mod secret;
+mod ssl_principal;
 
 pub use acl::{AclAuthorizer, AclSettings, InvalidSuperUser};
 pub use authorizer::{AllowAll, Authorizer};
 pub use principal::Principal;
 pub use secret::{Secret, is_same_secret};
+pub use ssl_principal::{RuleError, SslPrincipalMapper};

@@ -103,6 +103,7 @@ impl Replicas {
                 cluster_id: "cluster".into(),
                 incarnation: IncarnationId(Uuid([9; 16])),
                 listener: "PLAINTEXT".into(),
+                connector: Default::default(),
                 runtimes: vec![tokio::runtime::Handle::current()],
             }),
         });

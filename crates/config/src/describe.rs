@@ -131,8 +131,8 @@ fn entry(
     }
 }
 
-/// Describes all properties of a broker: the defined ones, those of single listeners, and any others
-/// in its file, whose values are hidden because they may be secrets.
+/// Describes all properties of a broker: the defined ones, those of single listeners, and any
+/// others in its file, whose values are hidden because they may be secrets.
 #[must_use]
 pub(crate) fn describe_broker(broker: &BrokerValues) -> Vec<DescribedConfig> {
     let mut described: Vec<_> = definitions(Scope::Broker)

@@ -139,8 +139,8 @@ impl<'a> ListenerValues<'a> {
         set.map_or_else(|| key.name().to_owned(), |(name, _)| name)
     }
 
-    /// Returns the value of a property that is refused when it is set, with the name that it was set
-    /// under; `None` when it is empty or not set. Such a property has no key.
+    /// Returns the value of a property that is refused when it is set, with the name that it was
+    /// set under; `None` when it is empty or not set. Such a property has no key.
     #[must_use]
     pub fn refused(&self, name: &str) -> Option<(String, &'a str)> {
         let (name, value) = self.set(name)?;
@@ -280,8 +280,8 @@ mod tests {
         let property = ListenerProperty::parse(name).unwrap();
         assert_eq!(
             property.validate(name, "maybe").unwrap_err().to_string(),
-            "listener.name.out.ssl.client.auth is \"maybe\"; allowed is one of required, requested, \
-             none"
+            "listener.name.out.ssl.client.auth is \"maybe\"; allowed is one of required, \
+             requested, none"
         );
     }
 }

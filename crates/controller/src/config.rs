@@ -9,6 +9,7 @@ use dohle_auth::quotas::QuotaWindows;
 use dohle_model::image::MetadataImage;
 use dohle_model::record::MetadataRecord;
 use dohle_model::{DirectoryId, NodeId, features};
+use dohle_tls::Connector;
 
 use crate::plan::{ConfigSchema, Settings};
 
@@ -38,6 +39,8 @@ pub struct ControllerConfig {
     pub directory_id: DirectoryId,
     /// All voters: `controller.quorum.voters`.
     pub voters: BTreeMap<NodeId, Voter>,
+    /// Connects to the other voters.
+    pub connector: Connector,
     /// The directory of the metadata log and its snapshots; created when absent.
     pub metadata_dir: PathBuf,
     /// `log.dir.reserve.bytes`: while the metadata log's file system has fewer free bytes, topics
@@ -110,6 +113,7 @@ impl ControllerConfig {
             cluster_id,
             directory_id: DirectoryId::ZERO,
             voters,
+            connector: Connector::plaintext(),
             metadata_dir,
             reserve_bytes: Arc::new(|_| 0),
             snapshot_after_bytes: 20 * 1024 * 1024,

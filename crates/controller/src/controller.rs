@@ -76,6 +76,7 @@ impl Controller {
             config.cluster_id.clone(),
         );
         quorum_config.directory_id = config.directory_id;
+        quorum_config.connector = config.connector.clone();
         let (reserve_tx, reserve) =
             watch::channel((config.reserve_bytes)(&MetadataImage::default()));
         quorum_config.reserve_bytes = reserve;

@@ -1,15 +1,18 @@
 //! Serves gRPC on connections that a listener accepted.
 
-use std::net::SocketAddr;
 use std::pin::Pin;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use dohle_auth::{Authorizer, Principal};
 use dohle_broker::replication::ReplicationServer;
-use dohle_network::listener::{Http2Service, Prefixed};
+use dohle_model::acl::{Operation, ResourceType};
+use dohle_network::connection::Client;
+use dohle_network::listener::{Http2Service, ListenerStream};
+use dohle_tls::{ClientAuth, FailureLog, HandshakeFailure, ServerTls};
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpStream;
 use tonic::service::Routes;
 
 /// The size of flow-control windows, so that large messages need not wait for window updates.
@@ -17,6 +20,9 @@ const WINDOW_BYTES: u32 = 16 << 20;
 const FRAME_BYTES_MAX: u32 = 1 << 20;
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The name of the cluster as a resource of ACLs.
+const CLUSTER_NAME: &str = "kafka-cluster";
 
 /// gRPC services behind a listener.
 pub(crate) struct Grpc {
@@ -34,8 +40,8 @@ impl Grpc {
 impl Http2Service for Grpc {
     fn serve(
         &self,
-        stream: Prefixed<TcpStream>,
-        peer: SocketAddr,
+        stream: ListenerStream,
+        client: Client,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -50,7 +56,7 @@ impl Http2Service for Grpc {
             );
         Box::pin(async move {
             if let Err(error) = connection.await {
-                tracing::debug!(%peer, "gRPC connection ended: {error}");
+                tracing::debug!(peer = %client.peer, "gRPC connection ended: {error}");
             }
         })
     }
@@ -62,10 +68,79 @@ pub(crate) struct Replication(pub(crate) ReplicationServer);
 impl Http2Service for Replication {
     fn serve(
         &self,
-        stream: Prefixed<TcpStream>,
-        _peer: SocketAddr,
+        stream: ListenerStream,
+        _client: Client,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         let server = self.0.clone();
         Box::pin(async move { server.serve_connection(stream).await })
+    }
+}
+
+/// Serves connections of other nodes only: refuses a peer without a certificate where the listener
+/// asks for one, and a peer that may not carry out ClusterAction on the cluster.
+pub(crate) struct NodesOnly {
+    service: Arc<dyn Http2Service>,
+    tls: Option<Arc<ServerTls>>,
+    authorizer: Arc<dyn Authorizer>,
+    failures: FailureLog,
+    started: Instant,
+}
+
+impl NodesOnly {
+    /// Serves other nodes at a listener with this TLS.
+    pub(crate) fn new(
+        service: Arc<dyn Http2Service>,
+        tls: Option<Arc<ServerTls>>,
+        authorizer: Arc<dyn Authorizer>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            service,
+            tls,
+            authorizer,
+            failures: FailureLog::default(),
+            started: Instant::now(),
+        })
+    }
+
+    /// Returns why a peer is refused; `None` when it is served.
+    fn refusal(&self, client: &Client) -> Option<HandshakeFailure> {
+        let asks = |tls: &Arc<ServerTls>| tls.client_auth() != ClientAuth::None;
+        if client.certificate_principal.is_none() && self.tls.as_ref().is_some_and(asks) {
+            return Some(HandshakeFailure::new(
+                "it connected as another node without a certificate: set ssl.keystore.location on \
+                 it",
+            ));
+        }
+        let principal = client.certificate_principal.clone();
+        let principal = principal.unwrap_or_else(Principal::anonymous);
+        let cluster = (ResourceType::Cluster, CLUSTER_NAME);
+        let host = client.peer.ip();
+        if self
+            .authorizer
+            .is_allowed(&principal, host, Operation::ClusterAction, cluster)
+        {
+            return None;
+        }
+        Some(HandshakeFailure::new(format!(
+            "it connected as another node, and {principal} may not carry out ClusterAction on the \
+             cluster: add the principal to super.users, or add an ACL"
+        )))
+    }
+}
+
+impl Http2Service for NodesOnly {
+    fn serve(
+        &self,
+        stream: ListenerStream,
+        client: Client,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let Some(cause) = self.refusal(&client) else {
+            return self.service.serve(stream, client);
+        };
+        let (listener, peer, now) = (&client.listener, client.peer, self.started.elapsed());
+        if self.failures.is_new(listener, peer.ip(), &cause, now) {
+            tracing::warn!(%listener, %peer, "closed a connection: {cause}");
+        }
+        Box::pin(std::future::ready(()))
     }
 }

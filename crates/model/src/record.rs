@@ -28,6 +28,14 @@ pub enum SecurityProtocol {
     SaslSsl,
 }
 
+impl SecurityProtocol {
+    /// Returns whether connections are encrypted with TLS.
+    #[must_use]
+    pub const fn is_tls(self) -> bool {
+        matches!(self, Self::Ssl | Self::SaslSsl)
+    }
+}
+
 /// One address that a broker advertises.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint {

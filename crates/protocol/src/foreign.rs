@@ -56,6 +56,24 @@ impl Foreign {
     }
 }
 
+/// Describes what a peer seems to be that began a connection to a listener with TLS without TLS,
+/// and what its owner should do. `foreign` is `None` for Kafka's protocol, or an unknown one.
+#[must_use]
+pub const fn without_tls_advice(foreign: Option<Foreign>) -> &'static str {
+    match foreign {
+        Some(Foreign::Http2) => {
+            "another node connected without TLS to a listener with TLS: check \
+             inter.broker.listener.name, security.inter.broker.protocol and \
+             listener.security.protocol.map on all nodes"
+        }
+        Some(other) => other.advice(),
+        None => {
+            "it sent a request without TLS to a listener with TLS: set security.protocol=SSL, or \
+             SASL_SSL, in the client, or use the port of a listener without TLS"
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,7 @@
 //! The messages between brokers and controllers: code generated from `proto/dohle/v1`, and its
 //! conversions to and from the types of `dohle-model`.
 
+pub mod channel;
 pub mod convert;
 pub mod replication_transport;
 

@@ -92,6 +92,7 @@ const DIRECT: &[&str] = &[
 const FLOORS: &[&[&str]] = &[
     &["model", "protocol", "storage"],
     &["config", "auth"],
+    &["tls"],
     &["log", "rpc", "machine"],
     &["groups", "transactions"],
     &["network", "broker", "controller", "admin"],

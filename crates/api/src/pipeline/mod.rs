@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use dohle_auth::{Authorizer, Principal};
 use dohle_model::ErrorCode;
+use dohle_model::record::SecurityProtocol;
 use dohle_network::connection::{self, Client, Malformed, MemoryPermit, Pending, ResponseAction};
 use dohle_protocol::messages::api_versions_response::{ApiVersion, ApiVersionsResponseData};
 use dohle_protocol::{ApiKey, FrameSizes, HeaderError, RequestHeader};
@@ -95,15 +96,15 @@ impl Drop for Node {
 
 impl connection::Service for KafkaService {
     fn connect(&self, client: &Client) -> Box<dyn connection::Session> {
+        let certificate_principal = match client.security_protocol {
+            SecurityProtocol::Ssl => client.certificate_principal.clone(),
+            // A certificate does not authenticate a client of another protocol.
+            _ => None,
+        };
         let sasl = SaslStage::new(&self.node.sasl, client);
         let principal = match &sasl {
             Some(_) => None,
-            None => Some(
-                client
-                    .certificate_principal
-                    .clone()
-                    .unwrap_or_else(Principal::anonymous),
-            ),
+            None => Some(certificate_principal.unwrap_or_else(Principal::anonymous)),
         };
         Box::new(Session {
             node: Arc::clone(&self.node),

@@ -13,9 +13,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dohle_model::{ApiError, ErrorCode, HostPort, NodeId};
+use dohle_rpc::channel::connect_lazy;
 use dohle_rpc::v1;
 use dohle_rpc::v1::controller_client::ControllerClient as Stub;
 use dohle_rpc::{LEADER_ID_TRAILER, NO_QUORUM_TRAILER};
+use dohle_tls::Connector;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -167,8 +169,17 @@ impl ControllerClient {
     /// # Errors
     /// When a voter's host and port are not a valid address.
     pub fn new(voters: Quorum) -> Result<Self, ControllerError> {
+        Self::with_connector(voters, &Connector::plaintext())
+    }
+
+    /// Creates a client of these voters, inside a tokio runtime, that opens its connections with
+    /// `connector`. It does not connect yet.
+    ///
+    /// # Errors
+    /// When a voter's host and port are not a valid address.
+    pub fn with_connector(voters: Quorum, connector: &Connector) -> Result<Self, ControllerError> {
         let connect = |voter: ControllerEndpoint| {
-            let channel = channel(&voter)?;
+            let channel = channel(&voter, connector)?;
             Ok((voter, channel))
         };
         let voters = voters
@@ -406,7 +417,7 @@ impl Met {
     }
 }
 
-fn channel(voter: &ControllerEndpoint) -> Result<Channel, ControllerError> {
+fn channel(voter: &ControllerEndpoint, connector: &Connector) -> Result<Channel, ControllerError> {
     let address = ControllerEndpoint {
         id: None,
         ..voter.clone()
@@ -417,15 +428,15 @@ fn channel(voter: &ControllerEndpoint) -> Result<Channel, ControllerError> {
             reason: error.to_string(),
         }
     })?;
-    Ok(endpoint
+    let endpoint = endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .keep_alive_while_idle(false)
         .initial_stream_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(WINDOW_BYTES)
-        .connect_lazy())
+        .initial_connection_window_size(WINDOW_BYTES);
+    Ok(connect_lazy(&endpoint, connector))
 }
 
 /// Whether another attempt, at this or another voter, would have the same outcome.

@@ -193,6 +193,7 @@ impl Disks {
                 cluster_id: "cluster".to_owned(),
                 incarnation: IncarnationId::from_bytes([7; 16]),
                 listener: "PLAINTEXT".to_owned(),
+                connector: Default::default(),
                 runtimes: vec![runtime.handle().clone()],
             }),
         };

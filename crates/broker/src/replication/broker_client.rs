@@ -13,6 +13,7 @@ use dohle_protocol::InterBroker;
 use dohle_protocol::forward::{decode_body, encode_request};
 use dohle_rpc::replication_transport::{CALL_PATH, EndStatus, Framed, TransportError};
 use dohle_rpc::{convert, v1};
+use dohle_tls::Connector;
 use futures::stream;
 use parking_lot::Mutex;
 use prost::Message as _;
@@ -86,6 +87,7 @@ pub struct BrokerClient {
     cluster_id: String,
     incarnation: IncarnationId,
     listener: String,
+    connector: Connector,
     metadata: Arc<MetadataCache>,
     connections: Mutex<HashMap<NodeId, Slot>>,
 }
@@ -113,9 +115,17 @@ impl BrokerClient {
             cluster_id,
             incarnation,
             listener,
+            connector: Connector::plaintext(),
             metadata,
             connections: Mutex::default(),
         }
+    }
+
+    /// Returns the client with another way to open its connections.
+    #[must_use]
+    pub fn with_connector(mut self, connector: Connector) -> Self {
+        self.connector = connector;
+        self
     }
 
     /// Sends a request to a broker, and returns its response.
@@ -200,7 +210,8 @@ impl BrokerClient {
             return Ok(live.sender.clone());
         }
         *slot = None;
-        let (sender, connection) = connection::connect(&address.host, address.port).await?;
+        let (sender, connection) =
+            connection::connect(&self.connector, &address.host, address.port).await?;
         *slot = Some(Live {
             address: address.clone(),
             sender: sender.clone(),

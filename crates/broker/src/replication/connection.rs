@@ -7,12 +7,12 @@ use dohle_model::HostPort;
 use dohle_rpc::replication_transport::{
     EndStatus, Framed, MessageBody, Messages, TransportError, refusal,
 };
+use dohle_tls::Connector;
 use futures::Stream;
 use http::{HeaderValue, Request, header};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 /// The HTTP/2 window of a stream and of a connection. Larger than the credits, so that only the
@@ -87,15 +87,15 @@ pub(super) type Sender<S> = SendRequest<MessageBody<S>>;
 /// # Errors
 /// When the broker cannot be reached.
 pub(super) async fn connect<S>(
+    connector: &Connector,
     host: &str,
     port: u16,
 ) -> Result<(Sender<S>, Connection), TransportError>
 where
     S: Stream<Item = Result<Framed, EndStatus>> + Unpin + Send + 'static,
 {
-    let stream = TcpStream::connect((host, port)).await;
+    let stream = connector.connect(host, port).await;
     let stream = stream.map_err(|error| broken(&error))?;
-    stream.set_nodelay(true).map_err(|error| broken(&error))?;
     let (sender, connection) = client()
         .handshake(TokioIo::new(stream))
         .await
@@ -151,6 +151,7 @@ where
 /// # Errors
 /// When the broker cannot be reached or refuses the call.
 pub(super) async fn call<S>(
+    connector: &Connector,
     host: &str,
     port: u16,
     path: &str,
@@ -159,7 +160,7 @@ pub(super) async fn call<S>(
 where
     S: Stream<Item = Result<Framed, EndStatus>> + Unpin + Send + 'static,
 {
-    let (mut sender, connection) = connect(host, port).await?;
+    let (mut sender, connection) = connect(connector, host, port).await?;
     let messages = begin(&mut sender, &HostPort(host, port), path, requests).await?;
     Ok((messages, connection))
 }

@@ -16,6 +16,7 @@ use dohle_rpc::replication_transport::{
     TransportError,
 };
 use dohle_rpc::{convert, v1};
+use dohle_tls::Connector;
 use futures::stream::FuturesUnordered;
 use futures::task::AtomicWaker;
 use futures::{Stream, StreamExt};
@@ -80,6 +81,7 @@ pub(super) struct Target {
     pub(super) port: u16,
     pub(super) leader_epoch: BrokerEpoch,
     pub(super) hello: Hello,
+    pub(super) connector: Connector,
 }
 
 /// The stream from one leader. Dropping it ends the stream.
@@ -318,7 +320,7 @@ async fn connect(
         core: Arc::clone(core),
         session,
     };
-    connection::call(&target.host, target.port, path, body).await
+    connection::call(&target.connector, &target.host, target.port, path, body).await
 }
 
 impl Core {

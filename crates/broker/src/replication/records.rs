@@ -162,7 +162,13 @@ pub(super) async fn request(
         end: range.end.0,
     };
     let requests = stream::iter([Ok(Framed::message(&request))]);
-    let call = connection::call(&target.host, target.port, READ_RECORDS_PATH, requests);
+    let call = connection::call(
+        &target.connector,
+        &target.host,
+        target.port,
+        READ_RECORDS_PATH,
+        requests,
+    );
     let (messages, connection) = in_time(call).await?;
     let remote = RemoteRecords {
         messages,

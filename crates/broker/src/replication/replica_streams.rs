@@ -10,6 +10,7 @@ use std::sync::{Arc, Weak};
 use dohle_model::image::MetadataImage;
 use dohle_model::{BrokerEpoch, IncarnationId, NodeId, Offset, TopicIdPartition};
 use dohle_rpc::replication_transport::TransportError;
+use dohle_tls::Connector;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
@@ -29,6 +30,8 @@ pub struct ReplicatorConfig {
     pub incarnation: IncarnationId,
     /// `inter.broker.listener.name`: the listener at which other brokers are reached.
     pub listener: String,
+    /// Connects to that listener of other brokers.
+    pub connector: Connector,
     /// The runtimes that replication streams run on, handed out round robin; at least one.
     pub runtimes: Vec<Handle>,
 }
@@ -41,6 +44,7 @@ pub(super) struct ReplicaStreams {
     cluster_id: Arc<str>,
     incarnation: IncarnationId,
     listener: String,
+    connector: Connector,
     runtimes: Vec<Handle>,
     next_runtime: AtomicUsize,
     inner: Mutex<Inner>,
@@ -64,6 +68,7 @@ impl ReplicaStreams {
             cluster_id: config.cluster_id.into(),
             incarnation: config.incarnation,
             listener: config.listener,
+            connector: config.connector,
             runtimes: config.runtimes,
             next_runtime: AtomicUsize::new(0),
             inner: Mutex::default(),
@@ -183,6 +188,7 @@ impl ReplicaStreams {
                 broker_epoch,
                 incarnation: self.incarnation,
             },
+            connector: self.connector.clone(),
         })
     }
 }

@@ -128,6 +128,7 @@ impl Cluster {
             cluster_id: "cluster".to_owned(),
             incarnation,
             listener: LISTENER.to_owned(),
+            connector: Default::default(),
             runtimes: vec![runtime.handle().clone()],
         });
         let config = PartitionsConfig {

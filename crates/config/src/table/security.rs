@@ -442,19 +442,21 @@ pub(super) const TABLE: &[ConfigDef] = &[
              <code>org.apache.kafka.common.security.auth.SecurityProviderCreator</code> \
              interface."),
     ConfigDef::new("ssl.allow.dn.changes", Boolean, Value("false"), Low)
+        .honoured()
         .doc("Indicates whether changes to the certificate distinguished name should be allowed \
              during a dynamic reconfiguration of certificates or not."),
     ConfigDef::new("ssl.allow.san.changes", Boolean, Value("false"), Low)
+        .honoured()
         .doc("Indicates whether changes to the certificate subject alternative names should be \
              allowed during a dynamic reconfiguration of certificates or not."),
     ConfigDef::new("ssl.cipher.suites", List, Value(""), Medium)
-        .dynamic(PerBroker)
+        .dynamic(PerBroker).honoured()
         .doc("A list of cipher suites. This is a named combination of authentication, \
              encryption, MAC and key exchange algorithm used to negotiate the security \
              settings for a network connection using TLS or SSL network protocol. By default \
              all the available cipher suites are supported."),
     ConfigDef::new("ssl.client.auth", String, Value("none"), Medium)
-        .check(OneOf(&["required", "requested", "none"])).dynamic(PerBroker)
+        .check(OneOf(&["required", "requested", "none"])).dynamic(PerBroker).honoured()
         .doc("Configures kafka broker to request client authentication. The following settings \
              are common:  <ul> <li><code>ssl.client.auth=required</code> If set to required \
              client authentication is required. <li><code>ssl.client.auth=requested</code> \
@@ -463,7 +465,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
              <li><code>ssl.client.auth=none</code> This means client authentication is not \
              needed.</ul>"),
     ConfigDef::new("ssl.enabled.protocols", List, Value("TLSv1.2,TLSv1.3"), Medium)
-        .dynamic(PerBroker)
+        .dynamic(PerBroker).honoured()
         .doc("The list of protocols enabled for SSL connections. The default is \
              'TLSv1.2,TLSv1.3'. This means that clients and servers will prefer TLSv1.3 if \
              both support it and fallback to TLSv1.2 otherwise (assuming both support at least \
@@ -473,7 +475,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
              version. Also see the config documentation for <code>ssl.protocol</code> to \
              understand how it can impact the TLS version negotiation behavior."),
     ConfigDef::new("ssl.endpoint.identification.algorithm", String, Value("https"), Low)
-        .dynamic(PerBroker)
+        .dynamic(PerBroker).honoured()
         .doc("The endpoint identification algorithm to validate server hostname using server \
              certificate. "),
     ConfigDef::new("ssl.engine.factory.class", Class, Null, Low)
@@ -491,7 +493,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
              Java truststore and thus might be considered a security risk due to not being as \
              mature as the standard one."),
     ConfigDef::new("ssl.key.password", Password, Null, Medium)
-        .dynamic(PerBroker)
+        .dynamic(PerBroker).honoured()
         .doc("The password of the private key in the key store file or the PEM key specified in \
              'ssl.keystore.key'."),
     ConfigDef::new("ssl.keymanager.algorithm", String, Value("SunX509"), Medium)
@@ -499,29 +501,30 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .doc("The algorithm used by key manager factory for SSL connections. Default value is \
              the key manager factory algorithm configured for the Java Virtual Machine."),
     ConfigDef::new("ssl.keystore.certificate.chain", Password, Null, Medium)
-        .dynamic(PerBroker)
+        .dynamic(PerBroker).honoured()
         .doc("Certificate chain in the format specified by 'ssl.keystore.type'. Default SSL \
              engine factory supports only PEM format with a list of X.509 certificates"),
     ConfigDef::new("ssl.keystore.key", Password, Null, Medium)
-        .dynamic(PerBroker)
+        .dynamic(PerBroker).honoured()
         .doc("Private key in the format specified by 'ssl.keystore.type'. Default SSL engine \
              factory supports only PEM format with PKCS#8 keys. If the key is encrypted, key \
              password must be specified using 'ssl.key.password'"),
     ConfigDef::new("ssl.keystore.location", String, Null, Medium)
-        .dynamic(PerBroker)
+        .dynamic(PerBroker).honoured()
         .doc("The location of the key store file. This is optional for client and can be used \
              for two-way authentication for client."),
     ConfigDef::new("ssl.keystore.password", Password, Null, Medium)
-        .dynamic(PerBroker)
+        .dynamic(PerBroker).honoured()
         .doc("The store password for the key store file. This is optional for client and only \
              needed if 'ssl.keystore.location' is configured. Key store password is not \
              supported for PEM format."),
     ConfigDef::new("ssl.keystore.type", String, Value("JKS"), Medium)
-        .dynamic(PerBroker)
+        .dynamic(PerBroker).honoured()
         .doc("The file format of the key store file. This is optional for client. The values \
              currently supported by the default <code>ssl.engine.factory.class</code> are \
              [JKS, PKCS12, PEM]."),
     ConfigDef::new("ssl.principal.mapping.rules", String, Value("DEFAULT"), Low)
+        .honoured()
         .doc("A list of rules for mapping from distinguished name from the client certificate \
              to short name. The rules are evaluated in order and the first rule that matches a \
              principal name is used to map it to a short name. Any later rules in the list are \
@@ -531,7 +534,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
              an extension of KafkaPrincipalBuilder is provided by the \
              <code>principal.builder.class</code> configuration."),
     ConfigDef::new("ssl.protocol", String, Value("TLSv1.3"), Medium)
-        .dynamic(PerBroker)
+        .dynamic(PerBroker).honoured()
         .doc("The SSL protocol used to generate the SSLContext. The default is 'TLSv1.3', which \
              should be fine for most use cases. A typical alternative to the default is \
              'TLSv1.2'. Allowed values for this config are dependent on the JVM. Clients using \
@@ -552,19 +555,19 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .doc("The algorithm used by trust manager factory for SSL connections. Default value is \
              the trust manager factory algorithm configured for the Java Virtual Machine."),
     ConfigDef::new("ssl.truststore.certificates", Password, Null, Medium)
-        .dynamic(PerBroker)
+        .dynamic(PerBroker).honoured()
         .doc("Trusted certificates in the format specified by 'ssl.truststore.type'. Default \
              SSL engine factory supports only PEM format with X.509 certificates."),
     ConfigDef::new("ssl.truststore.location", String, Null, Medium)
-        .dynamic(PerBroker)
+        .dynamic(PerBroker).honoured()
         .doc("The location of the trust store file."),
     ConfigDef::new("ssl.truststore.password", Password, Null, Medium)
-        .dynamic(PerBroker)
+        .dynamic(PerBroker).honoured()
         .doc("The password for the trust store file. If a password is not set, trust store file \
              configured will still be used, but integrity checking is disabled. Trust store \
              password is not supported for PEM format."),
     ConfigDef::new("ssl.truststore.type", String, Value("JKS"), Medium)
-        .dynamic(PerBroker)
+        .dynamic(PerBroker).honoured()
         .doc("The file format of the trust store file. The values currently supported by the \
              default <code>ssl.engine.factory.class</code> are [JKS, PKCS12, PEM]."),
 ];

@@ -47,6 +47,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dohle_model::{DirectoryId, MetadataOffset, NodeId};
+use dohle_tls::Connector;
 use tokio::time::Instant;
 
 pub use quorum::Quorum;
@@ -63,6 +64,8 @@ pub struct QuorumConfig {
     /// All voters with host:port of their CONTROLLER listeners. Host names are resolved anew for
     /// each connection. 1 to 7 voters.
     pub voters: BTreeMap<NodeId, String>,
+    /// Connects to the other voters.
+    pub connector: Connector,
     /// The directory of the log and the snapshots; created when absent. It must contain no other
     /// files.
     pub dir: PathBuf,
@@ -110,6 +113,7 @@ impl QuorumConfig {
         Self {
             node_id,
             voters,
+            connector: Connector::plaintext(),
             dir,
             cluster_id,
             directory_id: DirectoryId::ZERO,

@@ -14,9 +14,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dohle_model::DirectoryId;
+use dohle_rpc::channel::connect_lazy;
 use dohle_rpc::v1;
 use dohle_rpc::v1::raft_client::RaftClient;
 use dohle_storage::Reader;
+use dohle_tls::Connector;
 use futures::{Stream, StreamExt, stream};
 use openraft::OptionalSend;
 use openraft::base::{BoxFuture, BoxStream};
@@ -70,6 +72,7 @@ pub(super) struct Network {
     pub peers: Arc<Peers>,
     /// The index of the newest entry that defines the voters.
     membership_index: Arc<AtomicU64>,
+    connector: Connector,
     channels: Mutex<BTreeMap<u64, (String, Channel)>>,
 }
 
@@ -79,6 +82,7 @@ impl Network {
         me: u64,
         addresses: NodeAddress,
         directory: DirectoryId,
+        connector: Connector,
     ) -> Self {
         Self {
             cluster_id,
@@ -87,6 +91,7 @@ impl Network {
             directory,
             peers: Arc::new(Peers::new()),
             membership_index: Arc::default(),
+            connector,
             channels: Mutex::default(),
         }
     }
@@ -151,7 +156,7 @@ impl Network {
         {
             return Ok(channel.clone());
         }
-        let channel = endpoint(address)?.connect_lazy();
+        let channel = connect_lazy(&endpoint(address)?, &self.connector);
         channels.insert(target, (address.clone(), channel.clone()));
         Ok(channel)
     }

@@ -135,6 +135,7 @@ impl Quorum {
             me,
             addresses.clone(),
             config.directory_id,
+            config.connector.clone(),
         ));
         let raft = Raft::new(
             me,

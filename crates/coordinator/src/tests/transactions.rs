@@ -338,6 +338,7 @@ async fn serve_other() -> (Arc<Other>, u16, Replicas) {
         cluster_id: "cluster".into(),
         incarnation: IncarnationId(Uuid([9; 16])),
         listener: "PLAINTEXT".into(),
+        connector: Default::default(),
         runtimes: vec![tokio::runtime::Handle::current()],
     });
     let server = ReplicationServer::new(Arc::clone(&replicas.partitions), &replicator, handlers);

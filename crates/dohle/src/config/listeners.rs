@@ -8,6 +8,7 @@ use dohle_model::record::{Endpoint, SecurityProtocol};
 
 use super::ConfigFault;
 use super::address::Address;
+use super::sasl::is_sasl;
 use super::values::Reader;
 
 /// A node's listeners.
@@ -26,7 +27,7 @@ pub struct Listeners {
     pub controller_name: String,
     /// Whether `advertised.listeners` was set.
     pub advertised_is_set: bool,
-    /// The security protocols of the listeners that this node binds.
+    /// The security protocols of the listeners of this node, and of the controllers' listener.
     pub protocols: BTreeMap<String, SecurityProtocol>,
 }
 
@@ -77,9 +78,13 @@ impl Listeners {
             check_protocol(values, &protocols, &address.name)?;
         }
         check_protocol(values, &protocols, &controller_name)?;
+        let mut protocols = protocols;
+        protocols.retain(|name, _| {
+            *name == controller_name || listeners.iter().any(|address| address.name == *name)
+        });
         let inter_broker = inter_broker(values, roles, &broker, &protocols)?;
         for name in [&controller_name, &inter_broker] {
-            if protocols.get(name) == Some(&SecurityProtocol::SaslPlaintext) {
+            if protocols.get(name).copied().is_some_and(is_sasl) {
                 return Err(ConfigFault::Security(name.clone()));
             }
         }
@@ -102,8 +107,6 @@ impl Listeners {
                 ),
             ));
         }
-        let mut bound = protocols;
-        bound.retain(|name, _| listeners.iter().any(|address| address.name == *name));
         let broker = if roles.broker { broker } else { Vec::new() };
         let controller = controller.filter(|_| roles.controller);
         Ok(Self {
@@ -113,8 +116,15 @@ impl Listeners {
             inter_broker,
             controller_name,
             advertised_is_set,
-            protocols: bound,
+            protocols,
         })
+    }
+
+    /// Returns the security protocol of a listener.
+    #[must_use]
+    pub fn protocol(&self, name: &str) -> SecurityProtocol {
+        let known = self.protocols.get(name).copied();
+        known.unwrap_or(SecurityProtocol::Plaintext)
     }
 
     /// Returns the addresses that the broker registers, once the ports are known: `port` returns
@@ -133,13 +143,6 @@ impl Listeners {
                 security_protocol: self.protocol(&address.name),
             })
             .collect()
-    }
-
-    /// Returns the security protocol of a listener that this node binds.
-    #[must_use]
-    pub fn protocol(&self, name: &str) -> SecurityProtocol {
-        let protocol = self.protocols.get(name).copied();
-        protocol.unwrap_or(SecurityProtocol::Plaintext)
     }
 }
 
@@ -265,8 +268,7 @@ fn check_protocol(
     name: &str,
 ) -> Result<(), ConfigFault> {
     match protocols.get(name) {
-        Some(SecurityProtocol::Plaintext | SecurityProtocol::SaslPlaintext) => Ok(()),
-        Some(_) => Err(ConfigFault::Security(name.to_owned())),
+        Some(_) => Ok(()),
         None => Err(values.invalid(
             &keys::LISTENER_SECURITY_PROTOCOL_MAP,
             &format!("a list that has the listener {name}, for example {name}:PLAINTEXT"),

@@ -12,7 +12,7 @@ mod sasl;
 mod source;
 mod values;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -24,6 +24,7 @@ use dohle_config::{
 };
 use dohle_log::directory::METADATA_LOG_DIR;
 use dohle_model::NodeId;
+use dohle_tls::TlsSettings;
 
 pub use address::Address;
 pub use listeners::{Listeners, Roles, is_all_interfaces, is_loopback};
@@ -63,12 +64,19 @@ pub enum ConfigFault {
         /// What it must be.
         wanted: String,
     },
+    /// TLS properties of a listener that cannot be used.
+    #[error("listener {listener}: {reason}")]
+    Tls {
+        /// The listener.
+        listener: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// A security protocol that is not supported yet.
     #[error(
-        "the listener {0} is mapped to a protocol that is not supported yet by \
-         listener.security.protocol.map: listeners for clients may be PLAINTEXT or SASL_PLAINTEXT, \
-         those that nodes use among themselves PLAINTEXT (keep their ports inside a network you \
-         trust)"
+        "the listener {0} is mapped to SASL by listener.security.protocol.map, which is not \
+         supported yet between nodes: map it to SSL, or to PLAINTEXT inside a network that you \
+         trust"
     )]
     Security(String),
     /// A JAAS line that is wrong.
@@ -171,6 +179,9 @@ pub struct NodeConfig {
     pub completed: BTreeSet<String>,
     /// The properties that several parts of a node read.
     pub broker: BrokerConfig,
+    /// The TLS properties of this node's listeners, and of the controllers' listener, by name; only
+    /// those with TLS.
+    pub tls: BTreeMap<String, TlsSettings>,
 }
 
 impl NodeConfig {
@@ -208,6 +219,7 @@ impl NodeConfig {
         let rack = reader.get(&keys::BROKER_RACK).map(str::to_owned);
         let authorizer = authorizer::read(&values)?;
         let broker = BrokerConfig::resolve(&values);
+        let tls = tls(&values, &listeners)?;
         Ok(Self {
             node_id,
             roles,
@@ -222,6 +234,7 @@ impl NodeConfig {
             log_dirs,
             metadata_log_dir,
             broker,
+            tls,
             values,
         })
     }
@@ -237,6 +250,24 @@ impl NodeConfig {
     pub fn properties(&self) -> &Arc<Properties> {
         &self.values.fixed
     }
+}
+
+/// Reads the TLS properties of all listeners with TLS.
+fn tls(
+    values: &BrokerValues,
+    listeners: &Listeners,
+) -> Result<BTreeMap<String, TlsSettings>, ConfigFault> {
+    let with_tls = listeners.protocols.iter().filter(|(_, it)| it.is_tls());
+    with_tls
+        .map(|(name, _)| {
+            let settings = TlsSettings::read(&values.listener(name));
+            let settings = settings.map_err(|error| ConfigFault::Tls {
+                listener: name.clone(),
+                reason: error.to_string(),
+            })?;
+            Ok((name.clone(), settings))
+        })
+        .collect()
 }
 
 /// Properties of internal topics and groups that a single node needs.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use dohle_model::record::SecurityProtocol;
+use dohle_tls::ClientAuth;
 use expect_test::{Expect, expect};
 
 use super::*;
@@ -244,28 +246,18 @@ fn listeners_that_cannot_be_right_are_refused_in_words() {
             INSIDE:PLAINTEXT"#]],
     );
     check_fault(
-        &[("listeners", "SSL://:9092,CONTROLLER://:9093")],
-        expect![[r#"
-            the listener SSL is mapped to a protocol that is not
-            supported yet by listener.security.protocol.map: listeners
-            for clients may be PLAINTEXT or SASL_PLAINTEXT, those that
-            nodes use among themselves PLAINTEXT (keep their ports
-            inside a network you trust)"#]],
-    );
-    check_fault(
         &[
             ("listeners", "PLAINTEXT://:9092,CONTROLLER://:9093"),
             (
                 "listener.security.protocol.map",
-                "PLAINTEXT:PLAINTEXT,CONTROLLER:SASL_PLAINTEXT",
+                "PLAINTEXT:PLAINTEXT,CONTROLLER:SASL_SSL",
             ),
         ],
         expect![[r#"
-            the listener CONTROLLER is mapped to a protocol that is not
-            supported yet by listener.security.protocol.map: listeners
-            for clients may be PLAINTEXT or SASL_PLAINTEXT, those that
-            nodes use among themselves PLAINTEXT (keep their ports
-            inside a network you trust)"#]],
+            the listener CONTROLLER is mapped to SASL by
+            listener.security.protocol.map, which is not supported yet
+            between nodes: map it to SSL, or to PLAINTEXT inside a
+            network that you trust"#]],
     );
     check_fault(
         &[("listeners", "PLAINTEXT://0.0.0.0:9092,CONTROLLER://:9093")],
@@ -420,6 +412,44 @@ fn what_nobody_set_is_nobodys_mistake() {
 }
 
 #[test]
+fn a_listener_with_tls_has_its_own_properties_before_those_of_all() {
+    let set = [
+        (
+            "listeners",
+            "SSL://:9092,PLAINTEXT://:9094,CONTROLLER://:9093",
+        ),
+        (
+            "listener.security.protocol.map",
+            "SSL:SSL,PLAINTEXT:PLAINTEXT,CONTROLLER:SSL",
+        ),
+        ("ssl.client.auth", "required"),
+        ("listener.name.ssl.ssl.client.auth", "none"),
+    ];
+    let config = accepted(&set);
+    let auth = |name: &str| config.tls.get(name).map(|tls| tls.client_auth);
+    assert_eq!(auth("SSL"), Some(ClientAuth::None));
+    assert_eq!(auth("CONTROLLER"), Some(ClientAuth::Required));
+    assert_eq!(auth("PLAINTEXT"), None);
+    let protocols = config.listeners.endpoints(|_| None).into_iter();
+    let protocols: Vec<_> = protocols
+        .map(|endpoint| endpoint.security_protocol)
+        .collect();
+    assert_eq!(
+        protocols,
+        [SecurityProtocol::Ssl, SecurityProtocol::Plaintext]
+    );
+
+    let unusable = ("listener.name.ssl.ssl.enabled.protocols", "TLSv1");
+    let changes = [&set[..], &[unusable]].concat();
+    let fault = NodeConfig::new(sources(COMBINED, &changes), "host1").unwrap_err();
+    let fault = fault.to_string();
+    assert!(
+        fault.starts_with("listener SSL: listener.name.ssl.ssl.enabled.protocols is \"TLSv1\""),
+        "{fault}"
+    );
+}
+
+#[test]
 fn a_file_for_zookeeper_says_what_to_do() {
     let mut sources = Sources::default();
     sources.add_environment([("KAFKA_ZOOKEEPER_CONNECT".to_owned(), "zk:2181".to_owned())]);
@@ -449,6 +479,8 @@ fn notices_name_ignored_and_unknown_properties() {
         ("num.io.threads", "8"),
         ("ssl.keystore.location", "/keys"),
         ("listener.name.external.ssl.key.password", "x"),
+        ("ssl.keymanager.algorithm", "PKIX"),
+        ("listener.name.external.ssl.keymanager.algorithm", "PKIX"),
         ("auto.create.topic.enable", "false"),
         ("zookeeper.connect", "zk:2181"),
         ("my.own.plugin", "1"),
@@ -462,8 +494,8 @@ fn notices_name_ignored_and_unknown_properties() {
         of older versions of Kafka and has no effect: Dohle does not
         use ZooKeeper
         these properties of Kafka have no effect in
-        Dohle: listener.name.external.ssl.key.password,
-        num.io.threads, ssl.keystore.location"#]]
+        Dohle: listener.name.external.ssl.keymanager.algorithm,
+        num.io.threads, ssl.keymanager.algorithm"#]]
     .assert_eq(&folded(&notices(&config).join("\n")));
 }
 

@@ -31,16 +31,18 @@ use dohle_coordinator::{
 use dohle_model::image::MetadataImage;
 use dohle_model::record::{BrokerRegistration, Endpoint};
 use dohle_model::{BrokerEpoch, DirectoryId, IncarnationId, NodeId, features};
-use dohle_network::listener::{Bound, Http2Service, Listener, Services, Shared};
+use dohle_network::listener::{Bound, Listener, Services, Shared};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::authorized_replicas::AuthorizedReplicas;
 use super::connections::ConnectionLimits;
+use super::tls::NodeTls;
 use crate::advertised::{ListenerContext, advertised_listener_warnings, shared_addresses};
 use crate::config::{Address, NodeConfig, is_loopback};
 use crate::directories::fresh_id;
-use crate::grpc::Replication;
+use crate::grpc::{NodesOnly, Replication};
 
 /// How long a stopping broker waits until its leaderships have moved to other brokers.
 const CONTROLLED_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -54,6 +56,7 @@ pub(super) struct Start<'a> {
     pub ports: Vec<Bound>,
     pub by_name: &'a BTreeMap<String, u16>,
     pub shared: &'a Arc<Shared>,
+    pub tls: &'a NodeTls,
 }
 
 pub(super) struct Broker {
@@ -84,11 +87,17 @@ impl Drop for Broker {
 impl Broker {
     /// Registers the broker, follows the metadata and serves clients. The broker is not yet
     /// unfenced when this returns.
-    pub(super) async fn start(start: Start<'_>) -> anyhow::Result<Self> {
+    pub(super) async fn start(mut start: Start<'_>) -> anyhow::Result<Self> {
         let config = start.config;
+        let ports = std::mem::take(&mut start.ports);
+        let offline_dirs = std::mem::take(&mut start.offline_dirs);
         let incarnation = IncarnationId(fresh_id());
         let cache = Arc::new(MetadataCache::new());
-        let client = Arc::new(ControllerClient::new(quorum(config))?);
+        let client = Arc::new(ControllerClient::with_connector(
+            quorum(config),
+            &start.tls.connector(&config.listeners.controller_name),
+        )?);
+        let connector = start.tls.connector(&config.listeners.inter_broker);
         let registration = registration(&start, incarnation);
         let advertised = registration.endpoints.iter().map(endpoint_text).collect();
         let log_dirs = start.log_dirs.len();
@@ -109,13 +118,14 @@ impl Broker {
             cluster_id: start.cluster_id.to_owned(),
             incarnation,
             listener: config.listeners.inter_broker.clone(),
+            connector: connector.clone(),
             runtimes: start.shared.threads.handles().to_vec(),
         });
         let partitions = open_partitions(PartitionsConfig {
             node: config.node_id,
             cluster_id: start.cluster_id.to_owned(),
-            log_dirs: start.log_dirs,
-            offline_dirs: start.offline_dirs,
+            log_dirs: std::mem::take(&mut start.log_dirs),
+            offline_dirs,
             properties: Arc::clone(config.properties()),
             controller: link,
             replicator: Arc::clone(&replicator) as _,
@@ -132,13 +142,14 @@ impl Broker {
             Arc::clone(&cache),
             Arc::clone(&client),
         ));
-        let brokers = Arc::new(BrokerClient::new(
+        let brokers = BrokerClient::new(
             config.node_id,
             start.cluster_id.to_owned(),
             incarnation,
             config.listeners.inter_broker.clone(),
             Arc::clone(&cache),
-        ));
+        );
+        let brokers = Arc::new(brokers.with_connector(connector));
         let transactions = transactions::start(
             config.node_id,
             Arc::clone(config.properties()),
@@ -212,8 +223,8 @@ impl Broker {
         let open_files = Arc::clone(partitions.open_files());
         start.shared.keep_descriptors(move || open_files.promised());
         let sasl = Arc::clone(&config.sasl);
-        let kafka = KafkaService::authorized(context, authorizer, sasl, quotas);
-        let listeners = serve(start.ports, start.shared, config, &kafka, replication);
+        let kafka = KafkaService::authorized(context, Arc::clone(&authorizer), sasl, quotas);
+        let listeners = serve(&start, ports, &kafka, &replication, &authorizer);
         let reporting = tokio::spawn(report_failed_dirs(
             Arc::clone(&partitions),
             Arc::clone(&session),
@@ -233,6 +244,11 @@ impl Broker {
             previous_broker_epoch,
             tasks: vec![reporting],
         })
+    }
+
+    /// Returns the images of the metadata.
+    pub(super) fn images(&self) -> watch::Receiver<Arc<MetadataImage>> {
+        self.cache.subscribe()
     }
 
     pub(super) fn advertised(&self) -> Vec<String> {
@@ -362,19 +378,25 @@ async fn first_image(
 
 /// Serves clients on all listeners, and other brokers on the inter-broker listener.
 fn serve(
+    start: &Start<'_>,
     ports: Vec<Bound>,
-    shared: &Arc<Shared>,
-    config: &NodeConfig,
     kafka: &Arc<KafkaService>,
-    replication: Arc<dyn Http2Service>,
+    replication: &Arc<Replication>,
+    authorizer: &Arc<dyn Authorizer>,
 ) -> Vec<Listener> {
+    let inter_broker = &start.config.listeners.inter_broker;
     let serve = |port: Bound| {
-        let is_inter_broker = port.name() == config.listeners.inter_broker;
+        let tls = start.tls.server(port.name());
+        let nodes = (port.name() == inter_broker).then(|| {
+            let authorizer = Arc::clone(authorizer);
+            NodesOnly::new(Arc::clone(replication) as _, tls.clone(), authorizer) as _
+        });
         let services = Services {
             kafka: Some(Arc::clone(kafka) as _),
-            http2: is_inter_broker.then(|| Arc::clone(&replication)),
+            http2: nodes,
+            tls,
         };
-        port.serve(Arc::clone(shared), services)
+        port.serve(Arc::clone(start.shared), services)
     };
     ports.into_iter().map(serve).collect()
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use dohle_auth::AllowAll;
 use dohle_auth::quotas::QuotaWindows;
 use dohle_config::BrokerValues;
 use dohle_config::keys::broker as keys;
@@ -13,8 +14,9 @@ use dohle_model::{DirectoryId, NodeId};
 use dohle_network::listener::{Bound, Listener, Services, Shared};
 use tokio::sync::watch;
 
+use super::tls::NodeTls;
 use crate::config::NodeConfig;
-use crate::grpc::Grpc;
+use crate::grpc::{Grpc, NodesOnly};
 use crate::schema::Definitions;
 
 /// The longest interval between two heartbeats of the active controller.
@@ -32,8 +34,11 @@ impl ControllerRole {
         directory_id: DirectoryId,
         port: Bound,
         shared: &Arc<Shared>,
+        tls: &NodeTls,
     ) -> anyhow::Result<Self> {
+        let connector = tls.connector(&config.listeners.controller_name);
         let mut config = controller_config(config, cluster_id, directory_id);
+        config.connector = connector;
         std::fs::create_dir_all(&config.metadata_dir)
             .with_context(|| format!("make the directory {}", config.metadata_dir.display()))?;
         if let Some(levels) = new_cluster::read_features(&config.metadata_dir)? {
@@ -41,10 +46,12 @@ impl ControllerRole {
         }
         config.new_cluster_users = new_cluster::read_scram(&config.metadata_dir)?;
         let controller = Controller::start(config).await?;
-        let http2: Arc<Grpc> = Arc::new(Grpc::new(controller.routes()));
+        let tls = tls.server(port.name());
+        let grpc = Arc::new(Grpc::new(controller.routes()));
         let services = Services {
             kafka: None,
-            http2: Some(http2),
+            http2: Some(NodesOnly::new(grpc, tls.clone(), Arc::new(AllowAll))),
+            tls,
         };
         let listener = port.serve(Arc::clone(shared), services);
         Ok(Self {

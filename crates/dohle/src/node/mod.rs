@@ -13,6 +13,7 @@ mod broker;
 mod connections;
 mod controller;
 mod fatal_error;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use dohle_config::keys::broker as keys;
 use dohle_model::NodeId;
 use dohle_model::image::MetadataImage;
 use dohle_network::listener::{Bound, Limits, ListenerConfig, NetworkThreads, Shared};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{Address, NodeConfig};
 use crate::directories::{Directories, fresh_id};
@@ -31,6 +33,7 @@ use broker::{Broker, quota_windows};
 use connections::ConnectionLimits;
 use controller::ControllerRole;
 pub use fatal_error::FatalError;
+use tls::NodeTls;
 
 /// How long connections may take to complete their responses when a node stops.
 const CONNECTION_GRACE: Duration = Duration::from_secs(1);
@@ -42,6 +45,8 @@ pub struct Node {
     broker: Option<Broker>,
     controller: Option<ControllerRole>,
     shared: Arc<Shared>,
+    /// Watches the key material.
+    tls_task: Option<AbortOnDropHandle<()>>,
     /// Holds the lock of the metadata directory when that is not a log directory.
     _metadata: Option<dohle_log::directory::LogDirectory>,
 }
@@ -72,6 +77,7 @@ impl Node {
     }
 
     async fn prepare(config: &NodeConfig) -> anyhow::Result<Prepared> {
+        let tls = tokio::task::block_in_place(|| NodeTls::load(config))?;
         let directories = tokio::task::block_in_place(|| Directories::open(config, fresh_id))?;
         for path in &directories.formatted {
             tracing::info!(
@@ -90,12 +96,14 @@ impl Node {
             broker: None,
             controller: None,
             shared: Shared::new(limits, threads),
+            tls_task: None,
             _metadata: None,
         };
         Ok(Prepared {
             node,
             directories: Some(directories),
             ports: Some(ports),
+            tls,
         })
     }
 
@@ -174,6 +182,7 @@ struct Prepared {
     node: Node,
     directories: Option<Directories>,
     ports: Option<Ports>,
+    tls: Arc<NodeTls>,
 }
 
 impl Prepared {
@@ -185,8 +194,15 @@ impl Prepared {
         self.node._metadata = directories.metadata;
         if let Some(port) = ports.controller {
             let id = directories.metadata_id;
-            let started =
-                ControllerRole::start(&config, &directories.cluster_id, id, port, shared).await;
+            let started = ControllerRole::start(
+                &config,
+                &directories.cluster_id,
+                id,
+                port,
+                shared,
+                &self.tls,
+            )
+            .await;
             self.node.controller = Some(started.context("start the controller")?);
         }
         if config.roles.broker {
@@ -199,10 +215,13 @@ impl Prepared {
                 ports: ports.broker,
                 by_name: &ports.by_name,
                 shared,
+                tls: &self.tls,
             };
             let broker = Broker::start(start).await?;
             let broker = self.node.broker.insert(broker);
             warnings.watch(broker);
+            let watching = self.tls.watch(config.properties(), Some(broker.images()));
+            self.node.tls_task = watching.map(AbortOnDropHandle::new);
             let controller = self.node.controller.as_ref();
             // Wait until the broker is unfenced, or an error stops the node first.
             tokio::select! {
@@ -212,6 +231,9 @@ impl Prepared {
                 fault = fatal_error::of_controller(controller) => return Err(fault.into()),
                 fault = fatal_error::of_broker(Some(broker)) => return Err(fault.into()),
             }
+        } else {
+            let watching = self.tls.watch(config.properties(), None);
+            self.node.tls_task = watching.map(AbortOnDropHandle::new);
         }
         Ok(())
     }
@@ -243,6 +265,7 @@ fn limits(config: &NodeConfig) -> Limits {
             defaults.backlog
         },
         shutdown_grace: CONNECTION_GRACE,
+        handshake_max: defaults.handshake_max,
     }
 }
 

@@ -24,6 +24,7 @@
 //! [`FrameTimes`] in the middle of a request, otherwise after `connections.max.idle.ms`. It stays
 //! open longer only while this node owes it a response.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -266,5 +267,8 @@ pub async fn run<S: AsyncRead + AsyncWrite + Unpin + Send>(
         run::End::Refused(reason) => {
             tracing::warn!(%listener, %peer, "closed a connection: {reason}");
         }
+    }
+    if client.security_protocol.is_tls() {
+        poll_fn(|cx| connection.as_mut().poll_close_notify(cx)).await;
     }
 }

@@ -67,6 +67,8 @@ pub(super) struct Outbox {
     written_bytes: u64,
     /// Whether the last write found the socket full.
     was_full: bool,
+    /// Whether the stream may hold bytes that it accepted and has not sent yet, as TLS does.
+    unflushed: bool,
     /// A read of the next window of the first chunk from the disk.
     loading: Option<Load>,
     loaded: Option<Bytes>,
@@ -92,6 +94,7 @@ impl Outbox {
             memory: 0,
             written_bytes: 0,
             was_full: false,
+            unflushed: false,
             loading: None,
             loaded: None,
             memory_pool,
@@ -112,8 +115,9 @@ impl Outbox {
         self.written_bytes
     }
 
+    /// Returns whether everything was written and sent.
     pub fn is_empty(&self) -> bool {
-        self.chunks.is_empty()
+        self.chunks.is_empty() && !self.unflushed
     }
 
     /// Counts a response that is complete, but may have to wait for earlier responses.
@@ -161,10 +165,13 @@ impl Outbox {
             self.was_full = written.is_pending();
             let written = ready!(written)?;
             self.written(written);
+            self.unflushed |= written > 0;
             turn += written;
         }
         // A TCP socket needs no flush, but other streams (TLS) do.
-        Poll::Ready(Ok(ready!(Pin::new(stream).poll_flush(cx))?))
+        ready!(Pin::new(stream).poll_flush(cx))?;
+        self.unflushed = false;
+        Poll::Ready(Ok(()))
     }
 
     /// Makes one write and returns how many bytes it wrote: 0 when the first bytes have to be read

@@ -330,6 +330,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
+    /// Tells the client of a TLS connection that its end is intended, if the socket accepts that
+    /// now. Clients report the end of other connections as an error.
+    pub fn poll_close_notify(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
+        Poll::Ready(())
+    }
+
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) {
         if self.closing.is_none() && self.shutdown.as_mut().poll(cx).is_ready() {
             self.close(End::Quiet);

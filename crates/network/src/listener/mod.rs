@@ -4,7 +4,11 @@
 //! node fails at its start when the address is in use. Sockets are distributed round robin over the
 //! [`NetworkThreads`]. The first bytes of a connection identify its protocol: Kafka frames are
 //! passed to the Kafka service, and HTTP/2's preface to the service for other nodes. A connection
-//! of any other protocol is logged and closed.
+//! of any other protocol is logged and closed. On a listener with TLS, this follows the handshake,
+//! in which other nodes choose HTTP/2 (ALPN).
+//!
+//! Invariant: a peer has [`Limits::handshake_max`] to complete the TLS handshake. Each (listener,
+//! host, cause) of failures is logged once an hour.
 //!
 //! Invariant: neither a peer nor a shortage of file descriptors can end the task that accepts.
 
@@ -12,10 +16,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dohle_auth::quotas::QuotaWindows;
 use dohle_model::record::SecurityProtocol;
+use dohle_protocol::Foreign;
+use dohle_tls::{FailureLog, HandshakeFailure, ServerTls};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -26,14 +32,17 @@ use crate::connection::{self, Client, ConnectionLimits, FrameTimes, RequestMemor
 
 mod accept;
 mod bind;
+mod open;
 mod places;
 mod prefixed;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod threads;
 
 pub use places::{ConnectionCounts, ConnectionQuotas};
 pub use prefixed::Prefixed;
+pub use stream::ListenerStream;
 pub use threads::NetworkThreads;
 
 /// The configuration of a listener.
@@ -96,10 +105,13 @@ pub trait Http2Service: Send + Sync + 'static {
     /// Serves one connection until it ends. Runs on a network thread.
     fn serve(
         &self,
-        stream: Prefixed<TcpStream>,
-        peer: SocketAddr,
+        stream: ListenerStream,
+        client: Client,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
+
+/// The default of [`Limits::handshake_max`]: the time that Kafka's clients wait for a connection.
+pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
 /// Limits of all listeners of a node.
 #[derive(Debug, Clone, PartialEq)]
@@ -125,6 +137,8 @@ pub struct Limits {
     pub receive_buffer_bytes: Option<u32>,
     /// `socket.listen.backlog.size`.
     pub backlog: u32,
+    /// How long a connection may take until its TLS handshake is complete.
+    pub handshake_max: Duration,
     /// How long connections may take to answer requests after a shutdown began.
     pub shutdown_grace: Duration,
 }
@@ -142,6 +156,7 @@ impl Default for Limits {
             send_buffer_bytes: None,
             receive_buffer_bytes: None,
             backlog: 1024,
+            handshake_max: HANDSHAKE_MAX,
             shutdown_grace: Duration::from_secs(1),
         }
     }
@@ -156,6 +171,8 @@ pub struct Shared {
     pub threads: NetworkThreads,
     counts: Arc<ConnectionCounts>,
     memory_pool: Arc<RequestMemoryPool>,
+    failures: FailureLog,
+    started: Instant,
 }
 
 impl Shared {
@@ -169,7 +186,19 @@ impl Shared {
             threads,
             counts,
             memory_pool,
+            failures: FailureLog::default(),
+            started: Instant::now(),
         })
+    }
+
+    /// Logs why a connection failed before it was served, unless that was logged recently.
+    fn log_failure(&self, client: &Client, cause: &HandshakeFailure) {
+        let (listener, peer, now) = (&client.listener, client.peer, self.started.elapsed());
+        if self.failures.is_new(listener, peer.ip(), cause, now) {
+            tracing::warn!(%listener, %peer, "closed a connection: {cause}");
+        } else {
+            tracing::debug!(%listener, %peer, "closed a connection: {cause}");
+        }
     }
 
     /// Refuses clients the descriptors that logs are going to need: as many as `promised` returns
@@ -184,9 +213,11 @@ impl Shared {
     }
 }
 
-/// The services of a listener. A connection whose service is `None` is logged and closed.
+/// How a listener serves connections. A connection whose service is `None` is logged and closed.
 #[derive(Clone, Default)]
 pub struct Services {
+    /// The TLS of the listener; `None` for a listener without TLS.
+    pub tls: Option<Arc<ServerTls>>,
     /// Serves Kafka's protocol.
     pub kafka: Option<Arc<dyn Service>>,
     /// Serves HTTP/2.
@@ -327,50 +358,58 @@ enum Served {
 /// Serves one accepted socket until it ends.
 async fn serve_socket(
     stream: TcpStream,
-    client: Client,
+    mut client: Client,
     place: Place,
     shared: Arc<Shared>,
     services: Services,
     shutdown: CancellationToken,
 ) {
     let admitted = tokio::select! {
-        admitted = admit(stream, &client, place, &shared, &services) => admitted,
+        admitted = admit(stream, &mut client, place, &shared, &services) => admitted,
         () = shutdown.cancelled() => return,
     };
     match admitted {
         None => {}
         Some((stream, Served::Http2(http2, _counted))) => {
-            let served = http2.serve(stream, client.peer);
+            let served = http2.serve(stream, client);
             tokio::select! {
                 () = served => {}
                 () = shutdown.cancelled() => {}
             }
         }
         Some((stream, Served::Kafka(kafka, _counted))) => {
-            limit_unsent(stream.get_ref(), &shared.limits);
+            limit_unsent(stream.socket(), &shared.limits);
             let (limits, memory_pool) = (limits_of(&shared), Arc::clone(&shared.memory_pool));
             let session = kafka.connect(&client);
-            connection::run(stream, client, session, memory_pool, limits, shutdown).await;
+            // One copy of the code for each kind of stream, so that TLS costs other listeners
+            // nothing.
+            match stream {
+                ListenerStream::Plaintext(stream) => {
+                    connection::run(stream, client, session, memory_pool, limits, shutdown).await;
+                }
+                ListenerStream::Tls(stream) => {
+                    connection::run(*stream, client, session, memory_pool, limits, shutdown).await;
+                }
+            }
         }
     }
 }
 
-/// Reads the first bytes of a socket and finds a place for it. Returns `None` when the socket is to
-/// be closed.
+/// Opens a connection and finds a place for it. Returns `None` when the socket is to be closed.
 async fn admit(
     stream: TcpStream,
-    client: &Client,
+    client: &mut Client,
     place: Place,
     shared: &Shared,
     services: &Services,
-) -> Option<(Prefixed<TcpStream>, Served)> {
-    let (listener, peer) = (&client.listener, client.peer);
-    let sniffing = prefixed::sniff(stream, shared.limits.idle_max);
-    let (counted, sniffed) = match place {
-        Place::Client(counted) => (Ok(counted), sniffing.await),
+) -> Option<(ListenerStream, Served)> {
+    let (listener, peer) = (Arc::clone(&client.listener), client.peer);
+    let opening = open::open(stream, client, shared, services.tls.as_deref());
+    let (counted, opened) = match place {
+        Place::Client(counted) => (Ok(counted), opening.await),
         Place::Unknown(lack, mut unknown) => {
-            let sniffed = tokio::select! {
-                sniffed = sniffing => sniffed,
+            let opened = tokio::select! {
+                opened = opening => opened,
                 () = unknown.closed() => {
                     tracing::debug!(
                         %listener, %peer,
@@ -379,12 +418,12 @@ async fn admit(
                     None
                 }
             };
-            (Err(lack), sniffed)
+            (Err(lack), opened)
         }
     };
-    let (stream, foreign) = sniffed?;
+    let (stream, foreign) = opened?;
     match (foreign, &services.kafka, &services.http2) {
-        (Some(dohle_protocol::Foreign::Http2), _, Some(http2)) => {
+        (Some(Foreign::Http2), _, Some(http2)) => {
             // A connection of another node does not take the place of a client.
             drop(counted);
             let Some(counted) = shared.counts.node() else {
@@ -397,8 +436,7 @@ async fn admit(
             Some((stream, Served::Http2(Arc::clone(http2), counted)))
         }
         (Some(foreign), _, _) => {
-            let advice = foreign.advice();
-            tracing::warn!(%listener, %peer, "closed a connection: {advice}");
+            shared.log_failure(client, &HandshakeFailure::new(foreign.advice()));
             None
         }
         (None, Some(kafka), _) => {
@@ -412,11 +450,11 @@ async fn admit(
             Some((stream, Served::Kafka(Arc::clone(kafka), counted)))
         }
         (None, None, _) => {
-            tracing::warn!(
-                %listener, %peer,
-                "closed a connection: this listener does not serve Kafka's client protocol; \
-                 connect to a listener of a broker"
+            let cause = HandshakeFailure::new(
+                "this listener does not serve Kafka's client protocol; connect to a listener of a \
+                 broker",
             );
+            shared.log_failure(client, &cause);
             None
         }
     }

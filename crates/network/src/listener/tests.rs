@@ -1,6 +1,6 @@
 //! Tests of listeners over loopback: which connections are served, what is logged, and the limits.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,6 +15,7 @@ use super::*;
 use crate::connection::{Frame, Malformed, MemoryPermit, Pending, ResponseAction, Session};
 
 mod quotas;
+mod tls;
 
 /// The first bytes of an HTTP/2 connection with prior knowledge, as gRPC begins.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -44,8 +45,8 @@ struct Http2;
 impl Http2Service for Http2 {
     fn serve(
         &self,
-        mut stream: Prefixed<TcpStream>,
-        _: SocketAddr,
+        mut stream: ListenerStream,
+        _: Client,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {
             let mut preface = [0; 24];
@@ -83,6 +84,7 @@ async fn listen_with(shared: Arc<Shared>) -> Listener {
     };
     let bound = Bound::bind(config, &shared.limits).await.unwrap();
     let services = Services {
+        tls: None,
         kafka: Some(Arc::new(Echo)),
         http2: Some(Arc::new(Http2)),
     };

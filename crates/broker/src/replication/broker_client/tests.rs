@@ -44,6 +44,7 @@ async fn serve(handlers: BrokerRequestHandlers, listener: TcpListener) -> Served
         cluster_id: "cluster".into(),
         incarnation: INCARNATION,
         listener: "PLAINTEXT".into(),
+        connector: Default::default(),
         runtimes: vec![tokio::runtime::Handle::current()],
     });
     let partitions = Arc::clone(&replicas.partitions);

@@ -1,0 +1,61 @@
+//! Opens an accepted socket: carries out the TLS handshake of listeners with TLS, and recognises
+//! the protocol by the first bytes.
+
+use dohle_protocol::Foreign;
+use dohle_protocol::foreign::without_tls_advice;
+use dohle_tls::{HandshakeFailure, ServerTls};
+use tokio::net::TcpStream;
+
+use super::stream::ListenerStream;
+use super::{Shared, prefixed};
+use crate::connection::Client;
+
+/// Returns the stream and the protocol that its first bytes belong to (`None` for Kafka's), and
+/// adds to `client` whom its certificate identifies. Returns `None` when the socket is to be
+/// closed: the reason was logged, unless the peer has sent nothing.
+pub(super) async fn open(
+    stream: TcpStream,
+    client: &mut Client,
+    shared: &Shared,
+    tls: Option<&ServerTls>,
+) -> Option<(ListenerStream, Option<Foreign>)> {
+    let idle_max = shared.limits.idle_max;
+    let Some(tls) = tls else {
+        let (stream, foreign) = prefixed::sniff(stream, idle_max).await?;
+        return Some((ListenerStream::Plaintext(stream), foreign));
+    };
+    let handshake_max = shared.limits.handshake_max;
+    let mut began = false;
+    let handshake = async {
+        let (stream, foreign) = prefixed::sniff(stream, handshake_max).await?;
+        began = true;
+        Some(match foreign {
+            Some(Foreign::Tls) => tls.accept(stream).await,
+            other => Err(HandshakeFailure::new(without_tls_advice(other))),
+        })
+    };
+    let accepted = match tokio::time::timeout(handshake_max, handshake).await {
+        Ok(accepted) => accepted?,
+        Err(_) if !began => return None,
+        Err(_) => Err(HandshakeFailure::new(format!(
+            "it did not complete the TLS handshake within {handshake_max:?}"
+        ))),
+    };
+    let accepted = match accepted {
+        Ok(accepted) => accepted,
+        Err(cause) => {
+            shared.log_failure(client, &cause);
+            return None;
+        }
+    };
+    client.certificate_principal = accepted.principal;
+    let is_http2 = accepted.is_http2;
+    let (stream, foreign) = prefixed::sniff(accepted.stream, idle_max).await?;
+    if foreign == Some(Foreign::Http2) && !is_http2 {
+        let cause = "it speaks HTTP/2 and did not choose it in the TLS handshake (ALPN), as other \
+                     nodes do";
+        shared.log_failure(client, &HandshakeFailure::new(cause));
+        return None;
+    }
+    Some((ListenerStream::Tls(Box::new(stream)), foreign))
+}
