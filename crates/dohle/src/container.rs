@@ -137,6 +137,7 @@ fn node(words: &[OsString], hostname: &str) -> anyhow::Result<NodeConfig> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let has_data = |folder: &str| Path::new(folder).join("meta.properties").exists();
     let folder = image::data_folder(&image::mount_points(&mounts), has_data);
+    sources.complete_key_stores(|file| std::fs::read_to_string(file))?;
     sources.complete_for_image(&variables, folder);
     Ok(NodeConfig::new(sources, hostname)?)
 }

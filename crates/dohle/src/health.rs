@@ -16,6 +16,7 @@ use dohle_protocol::messages::{
     RequestHeaderData, ResponseHeaderData,
 };
 use dohle_protocol::{ApiKey, KafkaString};
+use dohle_tls::{BlockingStream, ClientPurpose, ClientTls, TlsSettings};
 
 use crate::config::{Address, NodeConfig, is_all_interfaces};
 
@@ -72,7 +73,7 @@ pub fn check(config: &NodeConfig, ready: bool, limit: Duration) -> Result<String
     let end = Instant::now() + limit;
     let node = config.node_id;
     let (address, is_broker) = listener(config)?;
-    let mut connection = Connection::open(address, end)?;
+    let mut connection = Connection::open(address, config.tls.get(&address.name), end)?;
     if !is_broker {
         // Controllers use gRPC among themselves; without a gRPC client only an accepted connection
         // can be checked.
@@ -147,19 +148,34 @@ fn readiness(node: NodeId, metadata: &MetadataResponseData) -> Result<(), String
 
 /// A blocking connection for a few requests.
 struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     address: String,
     end: Instant,
 }
 
 impl Connection {
-    fn open(address: &Address, end: Instant) -> Result<Self, HealthError> {
-        let here = |error| HealthError::Unreachable {
-            address: address.to_string(),
-            step: "accept connections",
-            error,
+    fn open(
+        address: &Address,
+        tls: Option<&TlsSettings>,
+        end: Instant,
+    ) -> Result<Self, HealthError> {
+        let failed = |step| {
+            move |error| HealthError::Unreachable {
+                address: address.to_string(),
+                step,
+                error,
+            }
         };
-        let stream = connect(address, end).map_err(here)?;
+        let socket = connect(address, end).map_err(failed("accept connections"))?;
+        let stream = match tls {
+            None => Stream::Plaintext(socket),
+            Some(settings) => {
+                let stream = handshake(socket, address, settings, end);
+                Stream::Tls(Box::new(
+                    stream.map_err(failed("complete a TLS handshake"))?,
+                ))
+            }
+        };
         Ok(Self {
             stream,
             address: address.to_string(),
@@ -264,13 +280,73 @@ fn connect(address: &Address, end: Instant) -> io::Result<TcpStream> {
     Err(refused)
 }
 
+/// Carries out the TLS handshake with the own node.
+fn handshake(
+    socket: TcpStream,
+    address: &Address,
+    settings: &TlsSettings,
+    end: Instant,
+) -> io::Result<BlockingStream> {
+    let tls = ClientTls::new(ClientPurpose::Own, settings.clone()).map_err(io::Error::other)?;
+    socket.set_read_timeout(Some(left(end)?))?;
+    socket.set_write_timeout(Some(left(end)?))?;
+    let host = if is_all_interfaces(&address.host) {
+        "localhost"
+    } else {
+        &address.host
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    tls.connect_blocking(host, socket).map_err(io::Error::other)
+}
+
+/// A connection with TLS or without.
+enum Stream {
+    Plaintext(TcpStream),
+    Tls(Box<BlockingStream>),
+}
+
+impl Stream {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plaintext(socket) => socket,
+            Self::Tls(stream) => stream.get_ref(),
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plaintext(socket) => socket.read(buffer),
+            Self::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plaintext(socket) => socket.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plaintext(socket) => socket.flush(),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
 /// Sends a frame and receives one.
-fn exchange(stream: &mut TcpStream, frame: &[u8], end: Instant) -> io::Result<Bytes> {
+fn exchange(stream: &mut Stream, frame: &[u8], end: Instant) -> io::Result<Bytes> {
     let length = i32::try_from(frame.len()).map_err(io::Error::other)?;
     let mut bytes = length.to_be_bytes().to_vec();
     bytes.extend_from_slice(frame);
-    stream.set_write_timeout(Some(left(end)?))?;
+    stream.socket().set_write_timeout(Some(left(end)?))?;
     stream.write_all(&bytes)?;
+    stream.flush()?;
     let mut length = [0; 4];
     receive(stream, &mut length, end)?;
     let length = u32::from_be_bytes(length) as usize;
@@ -289,9 +365,9 @@ fn exchange(stream: &mut TcpStream, frame: &[u8], end: Instant) -> io::Result<By
     Ok(answer.into())
 }
 
-fn receive(stream: &mut TcpStream, mut buffer: &mut [u8], end: Instant) -> io::Result<()> {
+fn receive(stream: &mut Stream, mut buffer: &mut [u8], end: Instant) -> io::Result<()> {
     while !buffer.is_empty() {
-        stream.set_read_timeout(Some(left(end)?))?;
+        stream.socket().set_read_timeout(Some(left(end)?))?;
         match stream.read(buffer) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(count) => buffer = &mut buffer[count..],

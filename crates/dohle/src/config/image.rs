@@ -8,7 +8,7 @@
 use dohle_config::list;
 
 use super::address::parse_address;
-use super::{SINGLE_NODE, Sources};
+use super::{ConfigFault, SINGLE_NODE, Sources};
 
 /// The paths of property files in the three images; the first that exists is used: files mounted
 /// for the image to read come before the file with which its server is started.
@@ -32,6 +32,23 @@ const DATA_FOLDERS: &[(&str, &[&str])] = &[
         &["/var/lib/kafka/data", "/var/lib/kafka"],
     ),
     ("/tmp/kraft-combined-logs", &["/tmp/kraft-combined-logs"]),
+];
+
+/// The folder in which the images of Apache and Confluent expect key stores, and files with their
+/// passwords.
+const SECRETS_FOLDER: &str = "/etc/kafka/secrets";
+/// Properties of these images (`KAFKA_SSL_KEYSTORE_FILENAME`) that name a file in that folder, and
+/// the property that has its path.
+const STORES: &[(&str, &str)] = &[
+    ("ssl.keystore.filename", "ssl.keystore.location"),
+    ("ssl.truststore.filename", "ssl.truststore.location"),
+];
+/// Properties of these images that name a file in that folder, and the property that has its
+/// content.
+const CREDENTIALS: &[(&str, &str)] = &[
+    ("ssl.keystore.credentials", "ssl.keystore.password"),
+    ("ssl.key.credentials", "ssl.key.password"),
+    ("ssl.truststore.credentials", "ssl.truststore.password"),
 ];
 
 /// The default cluster id of Kafka's image.
@@ -100,6 +117,37 @@ impl Sources {
                 self.add_missing(name, value);
             }
         }
+    }
+
+    /// Replaces the names of key stores, and of files with their passwords, by the properties of
+    /// Kafka. `read` returns the content of a file.
+    ///
+    /// # Errors
+    /// When a file with a password cannot be read.
+    pub fn complete_key_stores(
+        &mut self,
+        read: impl Fn(&str) -> std::io::Result<String>,
+    ) -> Result<(), ConfigFault> {
+        for (given, property) in STORES {
+            if let Some(name) = self.properties.remove(*given) {
+                self.add_missing(property, &format!("{SECRETS_FOLDER}/{name}"));
+            }
+        }
+        for (given, property) in CREDENTIALS {
+            let Some(name) = self.properties.remove(*given) else {
+                continue;
+            };
+            let file = format!("{SECRETS_FOLDER}/{name}");
+            let content = read(&file).map_err(|error| ConfigFault::Invalid {
+                name: (*given).to_owned(),
+                value: name,
+                allowed: format!(
+                    "the name of a file in {SECRETS_FOLDER} that can be read ({error})"
+                ),
+            })?;
+            self.add_missing(property, content.trim_end_matches(['\r', '\n']));
+        }
+        Ok(())
     }
 
     /// Derives the listeners from the advertised ones, on all interfaces. Without either, the node

@@ -259,3 +259,48 @@ fn mount_points_are_the_fifth_field() {
         ["/", "/proc", "/bitnami/kafka", "/with space"]
     );
 }
+
+#[test]
+fn key_stores_and_files_with_passwords_are_found_in_their_folder() {
+    let variables = [
+        ("KAFKA_SSL_KEYSTORE_FILENAME", "node.p12"),
+        ("KAFKA_SSL_KEYSTORE_CREDENTIALS", "store"),
+        ("KAFKA_SSL_KEY_CREDENTIALS", "key"),
+        ("KAFKA_SSL_TRUSTSTORE_FILENAME", "ca.p12"),
+        ("KAFKA_SSL_TRUSTSTORE_PASSWORD", "set"),
+        ("KAFKA_SSL_TRUSTSTORE_CREDENTIALS", "trust"),
+    ];
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    let mut sources = Sources::default();
+    sources.add_environment(variables.iter().map(owned));
+    let read = |file: &str| Ok(format!("content of {file}\n"));
+    sources.complete_key_stores(read).unwrap();
+    let folder = "/etc/kafka/secrets";
+    for (name, value) in [
+        ("ssl.keystore.location", format!("{folder}/node.p12")),
+        (
+            "ssl.keystore.password",
+            format!("content of {folder}/store"),
+        ),
+        ("ssl.key.password", format!("content of {folder}/key")),
+        ("ssl.truststore.location", format!("{folder}/ca.p12")),
+        ("ssl.truststore.password", "set".to_owned()),
+    ] {
+        assert_eq!(sources.properties.get(name), Some(&value), "{name}");
+    }
+    assert!(
+        !sources
+            .properties
+            .keys()
+            .any(|name| name.ends_with(".credentials"))
+    );
+
+    let mut sources = Sources::default();
+    sources.add_environment(variables.iter().map(owned));
+    let error = sources.complete_key_stores(|_| Err(std::io::ErrorKind::NotFound.into()));
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.contains("ssl.keystore.credentials is \"store\""),
+        "{error}"
+    );
+}
