@@ -53,6 +53,8 @@ pub(super) async fn handle(
         ..DescribeAclsResource::default()
     };
     DescribeAclsResponseData {
+        // Kafka's message for success.
+        error_message: Some(wire::text("")),
         resources: resources.into_iter().map(resource).collect(),
         ..DescribeAclsResponseData::default()
     }

@@ -40,12 +40,17 @@ pub(super) struct Kafka {
 
 impl Kafka {
     pub(super) fn start(folder: &Path) -> Result<Self> {
+        Self::start_with(folder, &[])
+    }
+
+    /// Starts the node with further properties.
+    pub(super) fn start_with(folder: &Path, more: &[(&str, &str)]) -> Result<Self> {
         let folder = folder.join("kafka");
         std::fs::create_dir_all(&folder)?;
         let port = free_ports(2)?;
         let (broker, controller) = (port, port + 1);
         let data = folder.join("data");
-        let properties = format!(
+        let mut properties = format!(
             "process.roles=broker,controller\nnode.id=1\n\
              controller.quorum.voters=1@127.0.0.1:{controller}\n\
              listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}\n\
@@ -58,6 +63,9 @@ impl Kafka {
              group.initial.rebalance.delay.ms=0\nauto.create.topics.enable=false\n",
             data.display()
         );
+        for (name, value) in more {
+            properties += &format!("{name}={value}\n");
+        }
         let file = folder.join("server.properties");
         std::fs::write(&file, properties)?;
         let file = file.display().to_string();

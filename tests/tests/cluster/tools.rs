@@ -36,7 +36,7 @@ struct Both<'a> {
 }
 
 /// Kafka iterates over hash maps, so lines, and lists in a line, may have any order.
-fn normal(text: &str) -> Vec<String> {
+pub(super) fn normal(text: &str) -> Vec<String> {
     let sort = |line: &str| {
         let mut words: Vec<&str> = line.split([',', ' ', '[', ']', '{', '}']).collect();
         words.sort_unstable();

@@ -75,6 +75,7 @@ async fn the_acls_that_a_filter_selects_are_described_by_resource() {
             DescribeAclsResponseData
         );
         assert_eq!(response.error_code, 0);
+        assert_eq!(response.error_message, Some(KafkaString::from_static("")));
         assert_eq!(
             shown(&response),
             ["orders 3: User:a User:b", "ord 4: User:a"]

@@ -40,7 +40,8 @@ pub fn create(
         let (error_code, error_message) = code_and_message(&created);
         AclCreationResult {
             error_code,
-            error_message,
+            // Kafka's message for success.
+            error_message: error_message.or_else(|| Some(text(""))),
             ..AclCreationResult::default()
         }
     };

@@ -11,6 +11,7 @@ use dohle_tests::cluster::Builder;
 use dohle_tests::ports::free_port;
 use dohle_tls::testing::{TestAuthority, TestIdentity};
 
+mod acls;
 mod sasl;
 mod tls;
 
