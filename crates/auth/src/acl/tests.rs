@@ -443,7 +443,8 @@ proptest! {
             acls.replay(&records);
             compare(&acls, &NaiveModel { acls: &list, allow_everyone_if_no_acl_found });
         }
-        let left: Vec<_> = list.into_keys().map(|id| MetadataRecord::RemoveAccessControlEntry { id }).collect();
+        let remove = |id| MetadataRecord::RemoveAccessControlEntry { id };
+        let left: Vec<_> = list.into_keys().map(remove).collect();
         acls.replay(&left);
         prop_assert!(index_of(&acls).is_empty());
     }
@@ -482,7 +483,8 @@ proptest! {
         }
         let model = NaiveModel { acls: &list, allow_everyone_if_no_acl_found: false };
         let host = IpAddr::from(Ipv4Addr::new(10, 0, 0, 1));
-        for (user, name) in users.iter().flat_map(|user| names.iter().map(move |name| (user, name))) {
+        let with_names = |user| names.iter().map(move |name| (user, name));
+        for (user, name) in users.iter().flat_map(with_names) {
             let ours = followed.asks_from(user, host, Operation::Read, (Topic, name));
             let models = model.is_allowed(user, host, Operation::Read, (Topic, name));
             prop_assert_eq!(ours, models, "{:?} {:?}", user, name);

@@ -9,8 +9,8 @@
 //! bytes and request time. [`MutationBuckets`] has the token buckets of controller mutations, and
 //! [`ConnectionRates`] the limits of connections per second.
 //!
-//! Invariant: memory depends on the quotas that are set and on [`SENSORS_MAX`], not on the number of
-//! names that clients invent; see [`sensors`](self::sensors).
+//! Invariant: memory depends on the quotas that are set and on [`SENSORS_MAX`], not on the number
+//! of names that clients invent; see [`sensors`](self::sensors).
 //!
 //! Source: KIP-13, KIP-55, KIP-124, KIP-219, KIP-546, KIP-599, KIP-612.
 

@@ -82,8 +82,8 @@ impl Rate {
     /// Returns how long nothing may be recorded until the rate is `limit` again; zero when it is
     /// not above.
     ///
-    /// If O is the observed rate over a time of W, it falls to the limit T after a delay of X, where
-    /// O * W / (W + X) = T. Source: `QuotaUtils.throttleTime`.
+    /// If O is the observed rate over a time of W, it falls to the limit T after a delay of X,
+    /// where O * W / (W + X) = T. Source: `QuotaUtils.throttleTime`.
     pub fn throttle_time(&mut self, windows: &QuotaWindows, limit: f64, now: Instant) -> Duration {
         let (rate, measured) = self.measure(windows, now);
         if rate <= limit {

@@ -58,8 +58,8 @@ impl ClientRates {
             .map_or(throttle_time, |max| throttle_time.min(max))
     }
 
-    /// Counts what a client is going to use, unless that exceeds its quota: then nothing is counted,
-    /// and the time is returned after which the client may try again.
+    /// Counts what a client is going to use, unless that exceeds its quota: then nothing is
+    /// counted, and the time is returned after which the client may try again.
     ///
     /// A client that has used nothing in the measured time is not throttled, whatever the value is.
     /// Kafka throttles it too, so that a consumer whose quota does not allow a single batch of

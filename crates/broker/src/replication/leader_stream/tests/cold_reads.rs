@@ -181,7 +181,7 @@ async fn a_partition_that_waits_for_the_disk_holds_up_no_other() {
             "what the read may bring is reserved"
         );
     }
-    assert_eq!(leader.offsets(0), []);
+    assert!(leader.offsets(0).is_empty());
     drop(release);
     leader.receive_all().await;
     assert_eq!(leader.offsets(0), [0, 1, 2, 3, 4, 5]);
@@ -198,13 +198,13 @@ async fn a_subscription_that_ends_while_its_records_are_read_gets_none_of_them()
     leader.make_cold(0);
     let release = leader.block_the_disk().await;
     leader.subscribe(0, 1);
-    assert_eq!(leader.sent_now(), []);
+    assert!(leader.sent_now().is_empty());
     leader.unsubscribe(0);
-    assert_eq!(leader.sent_now(), []);
+    assert!(leader.sent_now().is_empty());
     assert_eq!(leader.stream.cold.running(), 1);
     // The next subscription has the same token, and a read of its own.
     leader.subscribe(0, 2);
-    assert_eq!(leader.sent_now(), []);
+    assert!(leader.sent_now().is_empty());
     assert_eq!(leader.stream.cold.running(), 2);
     drop(release);
     leader.receive_all().await;
@@ -215,7 +215,7 @@ async fn a_subscription_that_ends_while_its_records_are_read_gets_none_of_them()
     leader.make_cold(0);
     let release = leader.block_the_disk().await;
     leader.subscribe(0, 3);
-    assert_eq!(leader.sent_now(), []);
+    assert!(leader.sent_now().is_empty());
     leader.unsubscribe(0);
     drop(release);
     leader.receive_all().await;
@@ -234,7 +234,7 @@ async fn a_stream_waits_for_few_reads_at_a_time_and_makes_all_of_them() {
     let release = leader.block_the_disk().await;
     for partition in 0..partitions {
         leader.subscribe(partition, partition as u64 + 1);
-        assert_eq!(leader.sent_now(), []);
+        assert!(leader.sent_now().is_empty());
         assert!(leader.stream.cold.running() <= 4);
         assert!(leader.credits() >= CREDITS / 2);
     }
