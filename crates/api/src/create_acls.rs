@@ -1,8 +1,7 @@
 //! CreateAcls, versions 1–3: adds ACLs, each with its own outcome (KIP-140, KIP-290; version 3 has
 //! the resource type User, KIP-373). Forwarded to the active controller.
 
-use dohle_model::acl::Operation;
-use dohle_model::{ApiError, ErrorCode};
+use dohle_model::ApiError;
 use dohle_protocol::messages::create_acls_request::CreateAclsRequestData;
 use dohle_protocol::messages::create_acls_response::{AclCreationResult, CreateAclsResponseData};
 
@@ -10,11 +9,7 @@ use super::{Call, wire};
 use crate::context::REQUEST_TIMEOUT;
 
 pub(super) async fn handle(call: Call, request: CreateAclsRequestData) -> CreateAclsResponseData {
-    if let Err(code) = call.authorize_cluster(Operation::Alter) {
-        return refused(&request, &code.into());
-    }
-    if !call.has_acls() {
-        let error = ErrorCode::SecurityDisabled.because("No Authorizer is configured.");
+    if let Err(error) = call.authorize_acl_changes() {
         return refused(&request, &error);
     }
     let deadline = call.request.received + REQUEST_TIMEOUT;

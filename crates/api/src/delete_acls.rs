@@ -1,8 +1,7 @@
 //! DeleteAcls, versions 1–3: removes the ACLs that filters select, and lists them (KIP-140,
 //! KIP-290; version 3 has the resource type User, KIP-373). Forwarded to the active controller.
 
-use dohle_model::acl::Operation;
-use dohle_model::{ApiError, ErrorCode};
+use dohle_model::ApiError;
 use dohle_protocol::messages::delete_acls_request::DeleteAclsRequestData;
 use dohle_protocol::messages::delete_acls_response::{
     DeleteAclsFilterResult, DeleteAclsResponseData,
@@ -12,11 +11,7 @@ use super::{Call, wire};
 use crate::context::REQUEST_TIMEOUT;
 
 pub(super) async fn handle(call: Call, request: DeleteAclsRequestData) -> DeleteAclsResponseData {
-    if let Err(code) = call.authorize_cluster(Operation::Alter) {
-        return refused(&request, &code.into());
-    }
-    if !call.has_acls() {
-        let error = ErrorCode::SecurityDisabled.because("No Authorizer is configured.");
+    if let Err(error) = call.authorize_acl_changes() {
         return refused(&request, &error);
     }
     let deadline = call.request.received + REQUEST_TIMEOUT;

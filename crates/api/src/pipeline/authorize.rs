@@ -7,8 +7,8 @@
 
 use std::collections::HashSet;
 
-use dohle_model::ErrorCode;
 use dohle_model::acl::{Operation, ResourceType};
+use dohle_model::{ApiError, ErrorCode};
 
 use super::request::Call;
 
@@ -63,6 +63,19 @@ impl Call {
     /// CLUSTER_AUTHORIZATION_FAILED.
     pub fn authorize_cluster(&self, operation: Operation) -> Result<(), ErrorCode> {
         self.authorize(operation, ResourceType::Cluster, CLUSTER)
+    }
+
+    /// Requires that the sender may change ACLs, and that an authorizer decides by them.
+    ///
+    /// # Errors
+    /// CLUSTER_AUTHORIZATION_FAILED, or SECURITY_DISABLED with Kafka's message.
+    pub fn authorize_acl_changes(&self) -> Result<(), ApiError> {
+        self.authorize_cluster(Operation::Alter)?;
+        if self.has_acls() {
+            Ok(())
+        } else {
+            Err(ErrorCode::SecurityDisabled.because("No Authorizer is configured."))
+        }
     }
 
     /// Removes the items of a request whose resource the sender may not use, and returns them.
