@@ -25,8 +25,8 @@ pub(super) async fn handle(
     response
 }
 
-/// Removes the topics that the client may not alter, and returns them. The controller refuses a
-/// topic that is named twice, whoever asks.
+/// Removes the topics that the client may not alter, and returns them. The controller rejects a
+/// topic that is named twice, with or without permission.
 fn take_denied(call: &Call, topics: &mut Vec<CreatePartitionsTopic>) -> Vec<CreatePartitionsTopic> {
     let repeated = repeated(topics.iter().map(|topic| topic.name.as_str()));
     let is_denied = |topic: &mut CreatePartitionsTopic| {

@@ -26,8 +26,8 @@ pub(super) async fn handle(
     response
 }
 
-/// Removes the topics that the client may not create, and returns them. The controller refuses a
-/// topic that is named twice, and that of the metadata, whoever asks.
+/// Removes the topics that the client may not create, and returns them. The controller rejects a
+/// topic that is named twice, and that of the metadata, with or without permission.
 fn take_denied(call: &Call, topics: &mut Vec<CreatableTopic>) -> Vec<CreatableTopic> {
     if call.is_visible(Operation::Create, ResourceType::Cluster, CLUSTER) {
         return Vec::new();

@@ -59,10 +59,10 @@ async fn delete(
 }
 
 /// Removes the topics that the client may not delete, and returns their results. The controller
-/// refuses references that are not valid, whoever sends them.
+/// rejects references that are not valid, with or without permission.
 ///
-/// A topic whose id this broker does not know is refused too, since its name, for which permissions
-/// are given, is not known.
+/// A topic id that is missing in this broker's metadata is rejected too: permissions are for names,
+/// and the metadata have no name for it.
 fn take_denied(call: &Call, topics: &mut Vec<DeleteTopicState>) -> Vec<DeletableTopicResult> {
     if call.is_visible(Operation::Delete, ResourceType::Cluster, CLUSTER) {
         return Vec::new();

@@ -1,7 +1,7 @@
 //! DescribeAcls, versions 1–3: the ACLs that a filter selects (KIP-140, KIP-290; version 3 has the
 //! resource type User, KIP-373). Answered from this broker's metadata.
 //!
-//! A filter with a code that this release does not know selects nothing, as in Kafka.
+//! A filter with a code that this release does not define selects nothing, as in Kafka.
 
 use std::collections::BTreeMap;
 

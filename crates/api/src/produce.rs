@@ -53,7 +53,7 @@ pub(super) enum Produced {
     Silent {
         /// The first error, if any.
         error: Option<String>,
-        /// For how long the client is throttled, in milliseconds, which it is not told.
+        /// For how long the client is throttled, in milliseconds; no response reports it.
         throttle_time_ms: i32,
     },
 }

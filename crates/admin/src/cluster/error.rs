@@ -273,7 +273,7 @@ pub enum ClusterError {
         /// The error of the connection.
         why: String,
     },
-    /// An ACL with a code that this release does not know.
+    /// An ACL with a code that this release does not support.
     #[error("The cluster has an ACL whose {0} this release does not know; use a newer release")]
     NewerAcl(String),
     /// A broker that does not support the request.

@@ -210,7 +210,7 @@ impl Broker {
     }
 }
 
-/// Returns what a listener knows of a client with this address.
+/// Returns a client with this address, as a listener describes it to its service.
 pub(super) fn peer(address: Ipv4Addr) -> Client {
     Client {
         listener: "PLAINTEXT".into(),

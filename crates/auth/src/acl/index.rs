@@ -32,7 +32,7 @@ pub(super) struct AclIndex {
     prefixed: [OrdMap<Arc<str>, Pattern>; ResourceType::ALL.len()],
     /// The users that ACLs name, `*` included.
     users: OrdMap<Arc<str>, User>,
-    /// What the ACLs of one pattern say about one user at one host.
+    /// The operations that the ACLs of one pattern allow and deny one user at one host.
     grants: OrdMap<(PatternId, UserId, Host), Grants>,
     /// The patterns of `grants` that name a user.
     named: OrdMap<(UserId, ResourceType, PatternId), NamedPattern>,
@@ -134,7 +134,7 @@ impl Grants {
     }
 }
 
-/// What the ACLs say about an operation.
+/// The decision of the ACLs about an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// An ACL allows it, and none denies it.
@@ -277,7 +277,7 @@ impl AclIndex {
         }
     }
 
-    /// Returns what the ACLs say about an operation of a user on a resource.
+    /// Returns the decision of the ACLs about an operation of a user on a resource.
     pub(super) fn decide(
         &self,
         user: &str,

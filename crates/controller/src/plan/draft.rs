@@ -145,7 +145,7 @@ impl Draft {
     ///
     /// # Errors
     /// THROTTLING_QUOTA_EXCEEDED when the client has used its quota, unless its version of the
-    /// request does not know this error.
+    /// request does not have this error.
     pub fn charge_partitions(&mut self, partitions: usize) -> Result<(), ApiError> {
         let charged = self.mutation_quota.charge(partitions);
         charged.map_err(|Exceeded(_)| {

@@ -15,7 +15,7 @@ pub enum Wanted<T> {
     Any,
     /// One value.
     One(T),
-    /// A value that this release does not know. No ACL has it.
+    /// A value that this release does not define. No ACL has it.
     Unknown,
 }
 
@@ -56,7 +56,7 @@ pub enum PatternFilter {
     Match,
     /// Patterns of one type with the filter's name.
     One(PatternType),
-    /// A type that this release does not know. No ACL has it.
+    /// A type that this release does not define. No ACL has it.
     Unknown,
 }
 

@@ -47,7 +47,7 @@ pub enum ClientError {
     /// The server reports an error.
     #[error("the server reports: {0}")]
     Server(String),
-    /// The server does not know the user's credential.
+    /// The server has no credential of the user.
     #[error("the server's signature is wrong: it does not know the user's credential")]
     Signature,
     /// A message after the end of the exchange.

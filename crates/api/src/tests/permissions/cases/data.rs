@@ -233,7 +233,7 @@ fn fetch(topic_id: KafkaUuid) -> Vec<Case> {
             |r: m::FetchResponseData| codes(&r), [wire::NONE, TOPIC_DENIED]),
         case!(Fetch 12, request("missing", KafkaUuid::ZERO, -1),
             |r: m::FetchResponseData| codes(&r), [wire::NONE, TOPIC_DENIED]),
-        // A consumer that says that it is broker 2 (CVE-2018-1288).
+        // A consumer that sends the replica id of broker 2 (CVE-2018-1288).
         case!(Fetch 12, request("t", KafkaUuid::ZERO, 2),
             |r: m::FetchResponseData| codes(&r), [wire::NONE, TOPIC_DENIED])
         .denying(
