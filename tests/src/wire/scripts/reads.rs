@@ -105,6 +105,9 @@ fn log_start() -> Vec<Step> {
 pub(super) fn list_offsets() -> Script {
     let topics = [("t", 1)];
     let mut sequences = each("offsets", 1..=11, &topics, |_| offsets());
+    sequences.extend(each("the highest timestamp", 1..=11, &topics, |_| {
+        highest_timestamp()
+    }));
     let empty = json!({"ReplicaId": -1, "Topics": []});
     sequences.extend(around(1..=11, &empty));
     Script {
@@ -114,12 +117,37 @@ pub(super) fn list_offsets() -> Script {
     }
 }
 
+fn at(isolation: i8, timestamp: i64) -> Value {
+    let partition = json!({"PartitionIndex": 0, "Timestamp": timestamp});
+    json!({"ReplicaId": -1, "IsolationLevel": isolation, "TimeoutMs": 1000,
+        "Topics": [{"Name": "t%", "Partitions": [partition]}]})
+}
+
+/// One marker only: it has the server's time, and two of them may have the same.
+fn highest_timestamp() -> Vec<Step> {
+    let mut steps = vec![
+        write_plain(&["p0", "p1"]),
+        case("of records", at(COMMITTED, -3)),
+        init(),
+        add(&[0]),
+        write(0, &["c2", "c3"]),
+        case("of records, a transaction is open", at(COMMITTED, -3)),
+    ];
+    steps.extend(end(true));
+    steps.extend([
+        case("of a marker", at(COMMITTED, -3)),
+        add(&[0]),
+        write(2, &["o5", "o6"]),
+        case("of a marker before a transaction", at(COMMITTED, -3)),
+        case(
+            "of a marker before a transaction, uncommitted too",
+            at(UNCOMMITTED, -3),
+        ),
+    ]);
+    steps
+}
+
 fn offsets() -> Vec<Step> {
-    let at = |isolation: i8, timestamp: i64| {
-        let partition = json!({"PartitionIndex": 0, "Timestamp": timestamp});
-        json!({"ReplicaId": -1, "IsolationLevel": isolation, "TimeoutMs": 1000,
-            "Topics": [{"Name": "t%", "Partitions": [partition]}]})
-    };
     let epoch = |epoch: i32| {
         let mut request = at(COMMITTED, -1);
         request["Topics"][0]["Partitions"][0]["CurrentLeaderEpoch"] = json!(epoch);
@@ -135,11 +163,6 @@ fn offsets() -> Vec<Step> {
         case("the highest level", at(i8::MAX, -1)),
         case("the lowest level", at(i8::MIN, -1)),
         case("the start", at(COMMITTED, -2)),
-        case("the record with the highest timestamp", at(COMMITTED, -3)),
-        case(
-            "the record with the highest timestamp, uncommitted too",
-            at(UNCOMMITTED, -3),
-        ),
         case("the local start", at(COMMITTED, -4)),
         case("the end of what is tiered", at(COMMITTED, -5)),
         case("the start of what waits to be tiered", at(COMMITTED, -6)),
