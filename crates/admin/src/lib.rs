@@ -13,8 +13,8 @@ mod fetch;
 mod progress;
 
 pub use self::cluster::{
-    Address, Call, Cluster, ClusterError, Connection, DescribeTopicPartitions, Node, Refusal,
-    Target, TopicPartitions, check, is_retriable, load_properties,
+    BrokerAddress, Call, Cluster, ClusterError, Connection, DescribeTopicPartitions, Node,
+    Recipient, Refusal, TopicPartitions, check, is_retriable, load_properties,
 };
 pub use self::fetch::*;
 pub use self::progress::{ItemCount, Over, ProgressReporter, Silent};

@@ -36,7 +36,7 @@ use super::{Call, Ordered, Respond, resolve, verification, wire};
 use crate::context::Context;
 use crate::verification::TxnBatches;
 use dohle_broker::partition::{
-    Acks, AppendError, Appended, CommitError, Partition, RecordError, RoleError,
+    Acks, AppendError, Appended, CommitError, Partition, RejectedRecord, RoleError,
 };
 use dohle_network::connection::ResponseAction;
 
@@ -89,7 +89,7 @@ impl Respond for Produced {
 /// A failure to produce to one partition.
 struct Failure {
     error: ApiError,
-    records: Vec<RecordError>,
+    records: Vec<RejectedRecord>,
     /// Set when the partition has validated the records.
     log_start_offset: Option<Offset>,
 }
@@ -568,7 +568,7 @@ impl<'a> Response<'a> {
     }
 }
 
-fn record_error(error: &RecordError) -> BatchIndexAndErrorMessage {
+fn record_error(error: &RejectedRecord) -> BatchIndexAndErrorMessage {
     BatchIndexAndErrorMessage {
         batch_index: i32::try_from(error.index).unwrap_or(i32::MAX),
         batch_index_error_message: Some(wire::text(&error.message)),

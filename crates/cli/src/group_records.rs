@@ -6,7 +6,7 @@
 use bytes::{Buf, Bytes};
 use dohle_groups::records::{
     ClassicGroupValue, ClassicMemberValue, ConsumerCurrentValue, ConsumerMemberValue, OffsetValue,
-    Record, RecordError, TopicPartitions, decode,
+    Record, RecordFormatError, TopicPartitions, decode,
 };
 use kacrab_protocol::generated::{
     ConsumerProtocolAssignmentData, ConsumerProtocolSubscriptionData,
@@ -36,7 +36,7 @@ pub(crate) fn show(
     key: &[u8],
     value: Option<&[u8]>,
     embedded: Embedded,
-) -> Result<Option<Shown>, RecordError> {
+) -> Result<Option<Shown>, RecordFormatError> {
     let Some(record) = decode(key, value)? else {
         return Ok(None);
     };

@@ -5,7 +5,7 @@
 
 use dohle_model::{ProducerId, Timestamp};
 use dohle_transactions::{
-    RecordError, TransactionMetadata, TransactionState, TransactionVersion, decode_record,
+    RecordFormatError, TransactionMetadata, TransactionState, TransactionVersion, decode_record,
 };
 
 use crate::group_records::{Shown, first};
@@ -15,7 +15,7 @@ use crate::ordered_json::{Json, object};
 ///
 /// # Errors
 /// When its bytes do not have the form of its type.
-pub(crate) fn show(key: &[u8], value: Option<&[u8]>) -> Result<Option<Shown>, RecordError> {
+pub(crate) fn show(key: &[u8], value: Option<&[u8]>) -> Result<Option<Shown>, RecordFormatError> {
     let Some(record) = decode_record(key, value)? else {
         return Ok(None);
     };

@@ -11,11 +11,11 @@ use dohle_model::record::MetadataRecord;
 use dohle_model::{DirectoryId, NodeId, features};
 use dohle_tls::Connector;
 
-use crate::plan::{ConfigSchema, Settings};
+use crate::plan::{ConfigSchema, PlanSettings};
 
 /// The address at which a voter listens for brokers and voters.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Voter {
+pub struct VoterAddress {
     /// The name of its controller listener, for example `CONTROLLER`.
     pub listener: String,
     /// Its host, as in `controller.quorum.voters`.
@@ -38,7 +38,7 @@ pub struct ControllerConfig {
     /// The `directory.id` of the metadata directory, which DescribeQuorum returns.
     pub directory_id: DirectoryId,
     /// All voters: `controller.quorum.voters`.
-    pub voters: BTreeMap<NodeId, Voter>,
+    pub voters: BTreeMap<NodeId, VoterAddress>,
     /// Connects to the other voters.
     pub connector: Connector,
     /// The directory of the metadata log and its snapshots; created when absent.
@@ -104,7 +104,7 @@ impl ControllerConfig {
     pub fn new(
         node_id: NodeId,
         cluster_id: String,
-        voters: BTreeMap<NodeId, Voter>,
+        voters: BTreeMap<NodeId, VoterAddress>,
         metadata_dir: PathBuf,
         configs: Arc<dyn ConfigSchema>,
     ) -> Self {
@@ -140,8 +140,8 @@ impl ControllerConfig {
         }
     }
 
-    pub(crate) fn settings(&self) -> Settings {
-        Settings {
+    pub(crate) fn settings(&self) -> PlanSettings {
+        PlanSettings {
             controller: self.node_id,
             new_cluster_features: self.new_cluster_features.clone(),
             new_cluster_users: self.new_cluster_users.clone(),

@@ -15,7 +15,7 @@ use tonic::service::Routes;
 
 use crate::actor::{Activity, Actor, ActorConfig, Message, QUEUE};
 use crate::config::{ControllerConfig, ReserveBytes};
-use crate::feed::Feed;
+use crate::feed::CommittedBatches;
 use crate::raft::{Quorum, QuorumConfig, QuorumError, TransferError};
 use crate::service::ControllerService;
 use crate::state_machine::{FeedSize, MetadataMachine, PublishedImage};
@@ -54,7 +54,7 @@ impl Controller {
     pub async fn start(config: ControllerConfig) -> Result<Self, QuorumError> {
         let (published_tx, published) = watch::channel(PublishedImage::default());
         let (machine_fatal_tx, machine_fatal) = watch::channel(None);
-        let feed = Arc::new(Mutex::new(Feed::new(config.feed_bytes_min)));
+        let feed = Arc::new(Mutex::new(CommittedBatches::new(config.feed_bytes_min)));
         let machine = MetadataMachine::new(
             published_tx,
             Arc::clone(&feed),

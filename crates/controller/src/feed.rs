@@ -19,7 +19,7 @@ const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
 /// A ring of recent committed batches; see the module.
 #[derive(Debug)]
-pub(crate) struct Feed {
+pub(crate) struct CommittedBatches {
     entries: VecDeque<Entry>,
     /// The offset of the last batch, whether or not it is still in the ring.
     end: MetadataOffset,
@@ -45,7 +45,7 @@ pub(crate) enum Next {
     Ahead,
 }
 
-impl Feed {
+impl CommittedBatches {
     pub fn new(bytes_max: usize) -> Self {
         let (entries, end) = (VecDeque::new(), MetadataOffset(0));
         Self {
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_follower_goes_on_from_where_it_is() {
-        let mut feed = Feed::new(100);
+        let mut feed = CommittedBatches::new(100);
         feed.push(batch(2), MetadataOffset(0), 10);
         feed.push(batch(5), MetadataOffset(2), 10);
         assert_eq!(offsets(feed.next(MetadataOffset(0))), Some(vec![2, 5]));
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn what_was_dropped_needs_a_snapshot() {
-        let mut feed = Feed::new(15);
+        let mut feed = CommittedBatches::new(15);
         feed.push(batch(1), MetadataOffset(0), 10);
         feed.push(batch(2), MetadataOffset(1), 10);
         assert!(matches!(feed.next(MetadataOffset(0)), Next::NeedsSnapshot));
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_message_holds_a_bounded_number_of_bytes() {
-        let mut feed = Feed::new(usize::MAX);
+        let mut feed = CommittedBatches::new(usize::MAX);
         let half = MESSAGE_BYTES_MAX / 2;
         for (offset, len) in [(1, half), (2, half), (3, 1), (4, 3 * half), (5, 1)] {
             feed.push(batch(offset), MetadataOffset(offset - 1), len);
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_feed_that_is_resized_keeps_the_newest() {
-        let mut feed = Feed::new(100);
+        let mut feed = CommittedBatches::new(100);
         feed.push(batch(1), MetadataOffset(0), 40);
         feed.push(batch(2), MetadataOffset(1), 40);
         feed.resize(50);
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_batch_larger_than_the_ring_is_not_kept() {
-        let mut feed = Feed::new(5);
+        let mut feed = CommittedBatches::new(5);
         feed.push(batch(1), MetadataOffset(0), 10);
         assert!(matches!(feed.next(MetadataOffset(0)), Next::NeedsSnapshot));
         assert_eq!(offsets(feed.next(MetadataOffset(1))), Some(vec![]));
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "the empty feed counts 7 bytes")]
     fn bytes_of_the_feed_that_no_batch_has_are_noticed() {
-        let mut feed = Feed::new(10);
+        let mut feed = CommittedBatches::new(10);
         feed.bytes = 7;
         feed.resize(5);
     }

@@ -20,5 +20,5 @@ pub mod raft;
 mod service;
 mod state_machine;
 
-pub use config::{ControllerConfig, ReserveBytes, Voter};
+pub use config::{ControllerConfig, ReserveBytes, VoterAddress};
 pub use controller::Controller;

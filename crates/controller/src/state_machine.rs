@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use prost::Message;
 use tokio::sync::watch;
 
-use crate::feed::Feed;
+use crate::feed::CommittedBatches;
 use crate::plan::Indexes;
 use crate::raft::{ApplyOutcome, RestoreError, SnapshotWriter, StateMachine};
 
@@ -52,7 +52,7 @@ pub(crate) struct MetadataMachine {
     image: MetadataImage,
     indexes: Indexes,
     published: watch::Sender<PublishedImage>,
-    feed: Arc<Mutex<Feed>>,
+    feed: Arc<Mutex<CommittedBatches>>,
     feed_size: FeedSize,
     fatal: watch::Sender<Option<Arc<str>>>,
 }
@@ -60,7 +60,7 @@ pub(crate) struct MetadataMachine {
 impl MetadataMachine {
     pub fn new(
         published: watch::Sender<PublishedImage>,
-        feed: Arc<Mutex<Feed>>,
+        feed: Arc<Mutex<CommittedBatches>>,
         feed_size: FeedSize,
         fatal: watch::Sender<Option<Arc<str>>>,
     ) -> Self {
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn a_batch_that_was_planned_on_another_image_changes_nothing() {
         let (published_tx, published) = watch::channel(PublishedImage::default());
-        let feed = Arc::new(Mutex::new(Feed::new(1_000)));
+        let feed = Arc::new(Mutex::new(CommittedBatches::new(1_000)));
         let (fatal_tx, fatal) = watch::channel(None);
         let size = FeedSize {
             bytes_min: 1_000,

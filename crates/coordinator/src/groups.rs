@@ -9,7 +9,7 @@ use dohle_model::image::MetadataImage;
 use dohle_model::record::ConfigResource;
 use dohle_model::{NodeId, TopicName};
 
-use super::{Coordinator, CoordinatorConfig, InternalTopic, Settings, TopicSettings};
+use super::{Coordinator, CoordinatorConfig, CoordinatorSettings, InternalTopic, TopicSettings};
 use dohle_broker::metadata::MetadataCache;
 use dohle_broker::partitions::{MarkerReplay, Partitions};
 
@@ -60,10 +60,14 @@ fn topic_settings(values: &BrokerValues) -> TopicSettings {
     }
 }
 
-fn settings(properties: &Arc<Properties>, image: &MetadataImage, node: NodeId) -> Settings<Shard> {
+fn settings(
+    properties: &Arc<Properties>,
+    image: &MetadataImage,
+    node: NodeId,
+) -> CoordinatorSettings<Shard> {
     let configs = ConfigSnapshot::new(Arc::clone(properties), image, node);
     let values = configs.broker();
-    Settings {
+    CoordinatorSettings {
         machine: Arc::new(group_config(values, image)),
         commit_timeout: values.read(&keys::OFFSETS_COMMIT_TIMEOUT_MS),
         load_buffer: values.read(&keys::OFFSETS_LOAD_BUFFER_SIZE),

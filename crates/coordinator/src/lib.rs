@@ -58,7 +58,7 @@ pub use internal_topics::{InternalTopic, InternalTopics, TopicSettings};
 pub use pending::PendingReply;
 pub use producer_ids::{ProducerIdSource, ProducerIds};
 pub use routing::partition_of;
-pub use settings::{CoordinatorConfig, Settings};
+pub use settings::{CoordinatorConfig, CoordinatorSettings};
 pub use step::TransactionWrite;
 
 use dohle_broker::blocking::WorkOwner;
@@ -88,7 +88,7 @@ pub struct Coordinator<M: Machine> {
     /// Runs loads, timers and continuations after commits, apart from the threads of connections.
     runtime: Handle,
     started: Instant,
-    settings: RwLock<Arc<Settings<M>>>,
+    settings: RwLock<Arc<CoordinatorSettings<M>>>,
     shards: RwLock<BTreeMap<PartitionIndex, Arc<ShardRuntime<M>>>>,
     next_token: AtomicU64,
     wakeup: Arc<TimerWakeup>,
@@ -398,7 +398,7 @@ impl<M: Machine> Coordinator<M> {
         }
     }
 
-    fn settings(&self) -> Arc<Settings<M>> {
+    fn settings(&self) -> Arc<CoordinatorSettings<M>> {
         Arc::clone(&self.settings.read())
     }
 

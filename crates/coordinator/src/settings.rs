@@ -13,7 +13,7 @@ use dohle_model::record::ConfigResource;
 use super::internal_topics::InternalTopic;
 
 /// Resolves the settings from the metadata.
-type Resolve<M> = Box<dyn Fn(&MetadataImage) -> Settings<M> + Send + Sync>;
+type Resolve<M> = Box<dyn Fn(&MetadataImage) -> CoordinatorSettings<M> + Send + Sync>;
 
 /// The parameters of a coordinator.
 pub struct CoordinatorConfig<M: Machine> {
@@ -31,7 +31,7 @@ impl<M: Machine> CoordinatorConfig<M> {
     pub fn new(
         node: NodeId,
         topic: &'static InternalTopic,
-        resolve: impl Fn(&MetadataImage) -> Settings<M> + Send + Sync + 'static,
+        resolve: impl Fn(&MetadataImage) -> CoordinatorSettings<M> + Send + Sync + 'static,
     ) -> Self {
         Self {
             node,
@@ -41,7 +41,7 @@ impl<M: Machine> CoordinatorConfig<M> {
     }
 
     /// Resolves the settings from these metadata.
-    pub(super) fn resolve(&self, image: &MetadataImage) -> Settings<M> {
+    pub(super) fn resolve(&self, image: &MetadataImage) -> CoordinatorSettings<M> {
         (self.resolve)(image)
     }
 
@@ -67,7 +67,7 @@ impl<M: Machine> fmt::Debug for CoordinatorConfig<M> {
 
 /// A coordinator's settings: one snapshot of the configuration.
 #[derive(Debug, Clone)]
-pub struct Settings<M: Machine> {
+pub struct CoordinatorSettings<M: Machine> {
     /// The configuration of the machine.
     pub machine: Arc<M::Config>,
     /// How long a request waits for the commit of its records.

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::batches::batches;
 use super::replay::{CommitPoint, append_and_replay};
-use super::settings::Settings;
+use super::settings::CoordinatorSettings;
 use super::shard::{ShardRuntime, State};
 use super::within;
 use dohle_broker::partition::{Acks, AppendError, AppendOrigin, CommitError, TxnMarker};
@@ -27,7 +27,7 @@ pub(super) struct StepContext<M: Machine> {
     pub(super) now: Duration,
     pub(super) wall: Timestamp,
     pub(super) image: Arc<MetadataImage>,
-    pub(super) settings: Arc<Settings<M>>,
+    pub(super) settings: Arc<CoordinatorSettings<M>>,
     /// Results of computations, for a request that is planned again with further results.
     pub(super) lookups: Option<M::Lookups>,
 }

@@ -18,7 +18,7 @@ use dohle_protocol::messages::{
 use dohle_protocol::{ApiKey, KafkaString};
 use dohle_tls::{BlockingStream, ClientPurpose, ClientTls, TlsSettings};
 
-use crate::config::{Address, NodeConfig, is_all_interfaces};
+use crate::config::{ListenerAddress, NodeConfig, is_all_interfaces};
 
 /// The maximum length of an answer in bytes: metadata of about a million partitions.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
@@ -90,10 +90,10 @@ pub fn check(config: &NodeConfig, ready: bool, limit: Duration) -> Result<String
 
 /// Returns the address to check: the inter-broker listener before others, and the controller's only
 /// when the node has no other.
-fn listener(config: &NodeConfig) -> Result<(&Address, bool), HealthError> {
+fn listener(config: &NodeConfig) -> Result<(&ListenerAddress, bool), HealthError> {
     let listeners = &config.listeners;
-    let fixed = |address: &&Address| address.port != 0;
-    let inter_broker = |address: &&Address| address.name == listeners.inter_broker;
+    let fixed = |address: &&ListenerAddress| address.port != 0;
+    let inter_broker = |address: &&ListenerAddress| address.name == listeners.inter_broker;
     let mut brokers = listeners.broker.iter().filter(fixed);
     let broker = brokers
         .clone()
@@ -155,7 +155,7 @@ struct Connection {
 
 impl Connection {
     fn open(
-        address: &Address,
+        address: &ListenerAddress,
         tls: Option<&TlsSettings>,
         end: Instant,
     ) -> Result<Self, HealthError> {
@@ -258,7 +258,7 @@ impl Connection {
 }
 
 /// Connects to a listener of this machine.
-fn connect(address: &Address, end: Instant) -> io::Result<TcpStream> {
+fn connect(address: &ListenerAddress, end: Instant) -> io::Result<TcpStream> {
     let addresses: Vec<_> = if is_all_interfaces(&address.host) {
         let local = [
             IpAddr::from([127, 0, 0, 1]),
@@ -283,7 +283,7 @@ fn connect(address: &Address, end: Instant) -> io::Result<TcpStream> {
 /// Carries out the TLS handshake with the own node.
 fn handshake(
     socket: TcpStream,
-    address: &Address,
+    address: &ListenerAddress,
     settings: &TlsSettings,
     end: Instant,
 ) -> io::Result<BlockingStream> {

@@ -12,7 +12,7 @@ use crate::Step;
 use crate::config::GroupConfig;
 use crate::ids::GroupId;
 use crate::modern::consumer::Matches;
-use crate::records::{self, Record, RecordError};
+use crate::records::{self, Record, RecordFormatError};
 use crate::shard::Shard;
 use crate::step::OnCommit;
 use crate::timers::{Timer, Timers};
@@ -128,17 +128,17 @@ impl Machine for Shard {
 
 impl LogRecord for Record {
     type Subject = GroupId;
-    type Error = RecordError;
+    type Error = RecordFormatError;
 
     fn subject(&self) -> &GroupId {
         self.group_id()
     }
 
-    fn encode(&self) -> Result<(Bytes, Option<Bytes>), RecordError> {
+    fn encode(&self) -> Result<(Bytes, Option<Bytes>), RecordFormatError> {
         Self::encode(self)
     }
 
-    fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Self>, RecordError> {
+    fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Self>, RecordFormatError> {
         records::decode(key, value)
     }
 }

@@ -10,7 +10,7 @@ use dohle_model::TopicId;
 
 /// The reason why a record could not be encoded or decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RecordError {
+pub enum RecordFormatError {
     /// The bytes end before the last field.
     #[error("ends before its last field")]
     Truncated,
@@ -47,13 +47,13 @@ pub enum RecordError {
 
 /// Reads the fields of one version of a record, in their order.
 #[derive(Debug)]
-pub struct Reader<'a> {
+pub struct FieldReader<'a> {
     rest: &'a [u8],
     /// Whether lengths are compact and tagged fields follow each struct.
     flexible: bool,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> FieldReader<'a> {
     /// Creates a reader of a key or a value that begins with its type or version. The encoding is
     /// not flexible at first.
     #[must_use]
@@ -69,16 +69,16 @@ impl<'a> Reader<'a> {
         self.flexible = flexible;
     }
 
-    fn take(&mut self, length: usize) -> Result<&'a [u8], RecordError> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8], RecordFormatError> {
         let split = self.rest.split_at_checked(length);
-        let (taken, rest) = split.ok_or(RecordError::Truncated)?;
+        let (taken, rest) = split.ok_or(RecordFormatError::Truncated)?;
         self.rest = rest;
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], RecordError> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], RecordFormatError> {
         let split = self.rest.split_first_chunk::<N>();
-        let (taken, rest) = split.ok_or(RecordError::Truncated)?;
+        let (taken, rest) = split.ok_or(RecordFormatError::Truncated)?;
         self.rest = rest;
         Ok(*taken)
     }
@@ -87,7 +87,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When the bytes are not such a field.
-    pub fn i8(&mut self) -> Result<i8, RecordError> {
+    pub fn i8(&mut self) -> Result<i8, RecordFormatError> {
         self.array().map(i8::from_be_bytes)
     }
 
@@ -95,7 +95,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When the bytes are not such a field.
-    pub fn i16(&mut self) -> Result<i16, RecordError> {
+    pub fn i16(&mut self) -> Result<i16, RecordFormatError> {
         self.array().map(i16::from_be_bytes)
     }
 
@@ -103,7 +103,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When the bytes are not such a field.
-    pub fn i32(&mut self) -> Result<i32, RecordError> {
+    pub fn i32(&mut self) -> Result<i32, RecordFormatError> {
         self.array().map(i32::from_be_bytes)
     }
 
@@ -111,7 +111,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When the bytes are not such a field.
-    pub fn i64(&mut self) -> Result<i64, RecordError> {
+    pub fn i64(&mut self) -> Result<i64, RecordFormatError> {
         self.array().map(i64::from_be_bytes)
     }
 
@@ -119,11 +119,11 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When the bytes are not such a field.
-    pub fn topic_id(&mut self) -> Result<TopicId, RecordError> {
+    pub fn topic_id(&mut self) -> Result<TopicId, RecordFormatError> {
         self.array().map(TopicId::from_bytes)
     }
 
-    fn unsigned_varint(&mut self) -> Result<u32, RecordError> {
+    fn unsigned_varint(&mut self) -> Result<u32, RecordFormatError> {
         let mut value = 0_u32;
         for shift in [0, 7, 14, 21, 28] {
             let [byte] = self.array()?;
@@ -132,12 +132,12 @@ impl<'a> Reader<'a> {
                 return Ok(value);
             }
         }
-        Err(RecordError::Varint)
+        Err(RecordFormatError::Varint)
     }
 
     /// Reads a length or count; `None` is null. `wide` selects the width outside flexible versions:
     /// 4 bytes, or 2.
-    fn length(&mut self, wide: bool) -> Result<Option<usize>, RecordError> {
+    fn length(&mut self, wide: bool) -> Result<Option<usize>, RecordFormatError> {
         let length = if self.flexible {
             i64::from(self.unsigned_varint()?) - 1
         } else if wide {
@@ -149,7 +149,7 @@ impl<'a> Reader<'a> {
             -1 => Ok(None),
             length => usize::try_from(length)
                 .map(Some)
-                .map_err(|_| RecordError::Length(length)),
+                .map_err(|_| RecordFormatError::Length(length)),
         }
     }
 
@@ -157,12 +157,12 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When the bytes are not such a field.
-    pub fn nullable_text(&mut self) -> Result<Option<&'a str>, RecordError> {
+    pub fn nullable_text(&mut self) -> Result<Option<&'a str>, RecordFormatError> {
         let Some(length) = self.length(false)? else {
             return Ok(None);
         };
         let bytes = self.take(length)?;
-        let text = std::str::from_utf8(bytes).map_err(|_| RecordError::Utf8)?;
+        let text = std::str::from_utf8(bytes).map_err(|_| RecordFormatError::Utf8)?;
         Ok(Some(text))
     }
 
@@ -170,16 +170,16 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When the bytes are not such a field.
-    pub fn text(&mut self) -> Result<&'a str, RecordError> {
-        self.nullable_text()?.ok_or(RecordError::Null)
+    pub fn text(&mut self) -> Result<&'a str, RecordFormatError> {
+        self.nullable_text()?.ok_or(RecordFormatError::Null)
     }
 
     /// Reads bytes with their length.
     ///
     /// # Errors
     /// When the bytes are not such a field.
-    pub fn bytes(&mut self) -> Result<Bytes, RecordError> {
-        let length = self.length(true)?.ok_or(RecordError::Null)?;
+    pub fn bytes(&mut self) -> Result<Bytes, RecordFormatError> {
+        let length = self.length(true)?.ok_or(RecordFormatError::Null)?;
         self.take(length).map(Bytes::copy_from_slice)
     }
 
@@ -190,13 +190,13 @@ impl<'a> Reader<'a> {
     pub fn nullable_items<T>(
         &mut self,
         item_min: usize,
-        mut item: impl FnMut(&mut Self) -> Result<T, RecordError>,
-    ) -> Result<Option<Vec<T>>, RecordError> {
+        mut item: impl FnMut(&mut Self) -> Result<T, RecordFormatError>,
+    ) -> Result<Option<Vec<T>>, RecordFormatError> {
         let Some(count) = self.length(true)? else {
             return Ok(None);
         };
         if count > self.rest.len() / item_min {
-            return Err(RecordError::Truncated);
+            return Err(RecordFormatError::Truncated);
         }
         let mut items = Vec::with_capacity(count);
         for _ in 0..count {
@@ -212,10 +212,10 @@ impl<'a> Reader<'a> {
     pub fn items<T>(
         &mut self,
         item_min: usize,
-        item: impl FnMut(&mut Self) -> Result<T, RecordError>,
-    ) -> Result<Vec<T>, RecordError> {
+        item: impl FnMut(&mut Self) -> Result<T, RecordFormatError>,
+    ) -> Result<Vec<T>, RecordFormatError> {
         self.nullable_items(item_min, item)?
-            .ok_or(RecordError::Null)
+            .ok_or(RecordFormatError::Null)
     }
 
     /// Reads the tagged fields at the end of a struct. Skips those for which `field` returns
@@ -225,15 +225,15 @@ impl<'a> Reader<'a> {
     /// When the bytes are not such a field.
     pub fn tagged(
         &mut self,
-        mut field: impl FnMut(u32, &mut Self) -> Result<(), RecordError>,
-    ) -> Result<(), RecordError> {
+        mut field: impl FnMut(u32, &mut Self) -> Result<(), RecordFormatError>,
+    ) -> Result<(), RecordFormatError> {
         if !self.flexible {
             return Ok(());
         }
         for _ in 0..self.unsigned_varint()? {
             let tag = self.unsigned_varint()?;
             let size = self.unsigned_varint()?;
-            let size = usize::try_from(size).map_err(|_| RecordError::Truncated)?;
+            let size = usize::try_from(size).map_err(|_| RecordFormatError::Truncated)?;
             let mut value = Self {
                 rest: self.take(size)?,
                 flexible: true,
@@ -247,7 +247,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When the bytes are not such a field.
-    pub fn no_tagged(&mut self) -> Result<(), RecordError> {
+    pub fn no_tagged(&mut self) -> Result<(), RecordFormatError> {
         self.tagged(|_, _| Ok(()))
     }
 }
@@ -317,8 +317,8 @@ impl Writer {
         self.buffer.put_u8(value as u8);
     }
 
-    fn length(&mut self, length: usize, wide: bool) -> Result<(), RecordError> {
-        let too_long = |_| RecordError::TooLong { length };
+    fn length(&mut self, length: usize, wide: bool) -> Result<(), RecordFormatError> {
+        let too_long = |_| RecordFormatError::TooLong { length };
         if self.flexible {
             let length = i32::try_from(length).map_err(too_long)?;
             self.unsigned_varint(length.unsigned_abs() + 1);
@@ -335,8 +335,8 @@ impl Writer {
     /// Writes a text.
     ///
     /// # Errors
-    /// [`RecordError::TooLong`].
-    pub fn text(&mut self, text: &str) -> Result<(), RecordError> {
+    /// [`RecordFormatError::TooLong`].
+    pub fn text(&mut self, text: &str) -> Result<(), RecordFormatError> {
         self.length(text.len(), false)?;
         self.buffer.put_slice(text.as_bytes());
         Ok(())
@@ -345,8 +345,8 @@ impl Writer {
     /// Writes a text, or null.
     ///
     /// # Errors
-    /// [`RecordError::TooLong`].
-    pub fn nullable_text(&mut self, text: Option<&str>) -> Result<(), RecordError> {
+    /// [`RecordFormatError::TooLong`].
+    pub fn nullable_text(&mut self, text: Option<&str>) -> Result<(), RecordFormatError> {
         match text {
             Some(text) => self.text(text)?,
             None if self.flexible => self.unsigned_varint(0),
@@ -358,8 +358,8 @@ impl Writer {
     /// Writes bytes with their length.
     ///
     /// # Errors
-    /// [`RecordError::TooLong`].
-    pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), RecordError> {
+    /// [`RecordFormatError::TooLong`].
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), RecordFormatError> {
         self.length(bytes.len(), true)?;
         self.buffer.put_slice(bytes);
         Ok(())
@@ -372,8 +372,8 @@ impl Writer {
     pub fn items<T>(
         &mut self,
         items: &[T],
-        mut item: impl FnMut(&mut Self, &T) -> Result<(), RecordError>,
-    ) -> Result<(), RecordError> {
+        mut item: impl FnMut(&mut Self, &T) -> Result<(), RecordFormatError>,
+    ) -> Result<(), RecordFormatError> {
         self.length(items.len(), true)?;
         items.iter().try_for_each(|each| item(self, each))
     }
@@ -394,8 +394,8 @@ impl Writer {
     /// When the field cannot be written.
     pub fn tagged(
         &mut self,
-        field: Option<impl FnOnce(&mut Self) -> Result<(), RecordError>>,
-    ) -> Result<(), RecordError> {
+        field: Option<impl FnOnce(&mut Self) -> Result<(), RecordFormatError>>,
+    ) -> Result<(), RecordFormatError> {
         let Some(field) = field else {
             self.no_tagged();
             return Ok(());
@@ -416,8 +416,8 @@ impl Writer {
     pub fn tagged_field(
         &mut self,
         tag: u32,
-        field: impl FnOnce(&mut Self) -> Result<(), RecordError>,
-    ) -> Result<(), RecordError> {
+        field: impl FnOnce(&mut Self) -> Result<(), RecordFormatError>,
+    ) -> Result<(), RecordFormatError> {
         let mut value = Self {
             buffer: BytesMut::new(),
             flexible: true,
@@ -425,7 +425,7 @@ impl Writer {
         field(&mut value)?;
         self.unsigned_varint(tag);
         let size = value.buffer.len();
-        let size = u32::try_from(size).map_err(|_| RecordError::TooLong { length: size })?;
+        let size = u32::try_from(size).map_err(|_| RecordFormatError::TooLong { length: size })?;
         self.unsigned_varint(size);
         self.buffer.put_slice(&value.buffer);
         Ok(())

@@ -353,12 +353,12 @@ pub trait Entropy: fmt::Debug + Send + Sync {
 
 /// Reads a file, from a position on, through `std::io::Read`.
 #[derive(Debug)]
-pub struct Reader<'a> {
+pub struct FileReader<'a> {
     file: &'a dyn File,
     position: u64,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> FileReader<'a> {
     /// Creates a reader whose first byte is the one at `position`.
     #[must_use]
     pub fn new(file: &'a dyn File, position: u64) -> Self {
@@ -366,7 +366,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-impl io::Read for Reader<'_> {
+impl io::Read for FileReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let len = self.file.read_at(buffer, self.position)?;
         self.position += len as u64;

@@ -53,14 +53,14 @@ pub type Image = BTreeMap<PathBuf, Option<Vec<u8>>>;
 
 /// The events that are passed to the hook of [`Power::new`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
+pub enum PowerEvent {
     /// An operation is about to run.
     Operation,
     /// The power fails now.
     Cut,
 }
 
-type Hook = Box<dyn FnMut(Event) + Send>;
+type Hook = Box<dyn FnMut(PowerEvent) + Send>;
 
 struct Room {
     random: Random,
@@ -87,7 +87,7 @@ impl Power {
     /// Creates a supply that fails before operation number `cut_at`; the first operation has number
     /// 1. `hook` is called before each operation, and once at the moment of the failure.
     #[must_use]
-    pub fn new(seed: u64, cut_at: u64, hook: impl FnMut(Event) + Send + 'static) -> Self {
+    pub fn new(seed: u64, cut_at: u64, hook: impl FnMut(PowerEvent) + Send + 'static) -> Self {
         let room = Room {
             random: Random(seed),
             operations: 0,
@@ -144,9 +144,9 @@ impl Power {
             is_cut_now
         };
         (self.hook.lock())(if is_cut_now {
-            Event::Cut
+            PowerEvent::Cut
         } else {
-            Event::Operation
+            PowerEvent::Operation
         });
     }
 }

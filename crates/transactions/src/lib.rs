@@ -40,7 +40,7 @@ pub use ids::{ProducerIdAndEpoch, TransactionalId};
 pub use markers::{BrokerMarkers, Marker, MarkerOutcome};
 pub use metadata::TransactionMetadata;
 pub use partition_set::PartitionSet;
-pub use records::{RecordError, TransactionRecord, ValueVersion, decode as decode_record};
+pub use records::{RecordFormatError, TransactionRecord, ValueVersion, decode as decode_record};
 pub use requests::{
     AbortTimedOut, AddPartitions, CompleteEnded, Describe, DescribedTransaction, EndTxn,
     InitProducerId, List, ListedTransaction, MarkersAnswered, MarkersToSend, Outgoing,

@@ -9,7 +9,7 @@ use dohle_model::{ErrorCode, Offset};
 
 use crate::config::TransactionConfig;
 use crate::ids::{ProducerIdAndEpoch, TransactionalId};
-use crate::records::{self, RecordError, TransactionRecord};
+use crate::records::{self, RecordFormatError, TransactionRecord};
 use crate::requests::{
     AbortTimedOut, AddPartitions, CompleteEnded, Describe, DescribedTransaction, EndTxn,
     InitProducerId, List, ListedTransaction, MarkersAnswered, MarkersToSend, Outgoing,
@@ -61,17 +61,17 @@ impl Machine for TransactionMachine {
 
 impl LogRecord for TransactionRecord {
     type Subject = TransactionalId;
-    type Error = RecordError;
+    type Error = RecordFormatError;
 
     fn subject(&self) -> &TransactionalId {
         &self.transactional_id
     }
 
-    fn encode(&self) -> Result<(Bytes, Option<Bytes>), RecordError> {
+    fn encode(&self) -> Result<(Bytes, Option<Bytes>), RecordFormatError> {
         records::encode(self)
     }
 
-    fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Self>, RecordError> {
+    fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Self>, RecordFormatError> {
         records::decode(key, value)
     }
 }

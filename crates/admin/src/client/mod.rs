@@ -14,7 +14,7 @@ use kacrab_protocol::generated::ErrorCode;
 pub use self::properties::{Properties, key_values};
 pub use self::topic::{Existing, find, message_bytes_max};
 
-use crate::cluster::{self, Address, Cluster, Connection};
+use crate::cluster::{self, BrokerAddress, Cluster, Connection};
 
 /// Connects with these properties. Programs that make a producer or a consumer connect first,
 /// because this explains why no broker can be reached.
@@ -52,11 +52,11 @@ pub async fn producer(properties: &Properties) -> anyhow::Result<Producer> {
     connection.broker_queue_capacity = REQUESTS_MAX;
     let bootstrap = properties.get("bootstrap.servers").unwrap_or_default();
     let mut endpoints = Vec::new();
-    for (address, id) in Address::list(bootstrap)?.into_iter().zip(0..) {
+    for (address, id) in BrokerAddress::list(bootstrap)?.into_iter().zip(0..) {
         let found = tokio::net::lookup_host((address.host.as_str(), address.port)).await;
         // A name that cannot be resolved is not an error here: another address has answered before.
         if let Some(resolved) = found.ok().and_then(|mut found| found.next()) {
-            let Address { host, port } = address;
+            let BrokerAddress { host, port } = address;
             endpoints.push(BrokerEndpoint::from_resolved(id, host, port, resolved));
         }
     }

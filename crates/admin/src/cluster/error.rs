@@ -13,20 +13,20 @@ use super::Cluster;
 
 /// A host and a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address {
+pub struct BrokerAddress {
     /// A name or an IP address, without brackets.
     pub host: String,
     /// The port.
     pub port: u16,
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for BrokerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         HostPort(&self.host, self.port).fmt(f)
     }
 }
 
-impl Address {
+impl BrokerAddress {
     /// Reads `host1:port1,host2:port2`; a listener's name before a host is ignored.
     ///
     /// # Errors
@@ -197,7 +197,7 @@ pub enum ClusterError {
     #[error("{}", nobody(tried))]
     Nobody {
         /// All the addresses, each with the reason.
-        tried: Vec<(Address, String)>,
+        tried: Vec<(BrokerAddress, String)>,
     },
     /// A broker cannot be reached at the address that it advertises.
     #[error(
@@ -210,9 +210,9 @@ pub enum ClusterError {
         /// The id of the broker.
         id: i32,
         /// The address that it advertises.
-        advertised: Address,
+        advertised: BrokerAddress,
         /// The address of the cluster that listed it.
-        bootstrap: Address,
+        bootstrap: BrokerAddress,
         /// What went wrong.
         why: String,
     },
@@ -226,9 +226,9 @@ pub enum ClusterError {
         /// The id of the broker.
         id: i32,
         /// Its address.
-        advertised: Address,
+        advertised: BrokerAddress,
         /// The address of the cluster that listed it.
-        bootstrap: Address,
+        bootstrap: BrokerAddress,
         /// What went wrong.
         why: String,
     },
@@ -248,7 +248,7 @@ pub enum ClusterError {
     )]
     Timeout {
         /// The broker.
-        address: Address,
+        address: BrokerAddress,
         /// The request.
         api: ApiKey,
         /// `request.timeout.ms`.
@@ -259,7 +259,7 @@ pub enum ClusterError {
         "{0} did not answer. Controllers of Apache Kafka answer --bootstrap-controller; those of \
          Dohle do not speak Kafka's protocol: give a broker, with --bootstrap-server"
     )]
-    SilentController(Address),
+    SilentController(BrokerAddress),
     /// A broker closed the connection.
     #[error(
         "{address} closed the connection instead of answering {api:?} ({why}). Is it the listener \
@@ -267,7 +267,7 @@ pub enum ClusterError {
     )]
     Closed {
         /// The broker.
-        address: Address,
+        address: BrokerAddress,
         /// The request.
         api: ApiKey,
         /// The error of the connection.
@@ -280,7 +280,7 @@ pub enum ClusterError {
     #[error("The broker at {address} does not support {api:?}")]
     Unsupported {
         /// The broker.
-        address: Address,
+        address: BrokerAddress,
         /// The request.
         api: ApiKey,
     },
@@ -299,13 +299,13 @@ pub enum ClusterError {
     #[error("{address}: {why}")]
     Wire {
         /// The broker.
-        address: Address,
+        address: BrokerAddress,
         /// What happened.
         why: String,
     },
 }
 
-fn nobody(tried: &[(Address, String)]) -> String {
+fn nobody(tried: &[(BrokerAddress, String)]) -> String {
     let all: Vec<String> = tried
         .iter()
         .map(|(address, why)| format!("{address} ({why})"))
@@ -327,8 +327,8 @@ impl ClusterError {
     /// is another machine.
     pub(super) fn unreached(
         id: i32,
-        advertised: Address,
-        bootstrap: Address,
+        advertised: BrokerAddress,
+        bootstrap: BrokerAddress,
         error: &std::io::Error,
     ) -> Self {
         let why = reason(error);
@@ -380,7 +380,7 @@ impl ClusterError {
     pub(super) fn from_wire(
         error: WireError,
         api: ApiKey,
-        address: &Address,
+        address: &BrokerAddress,
         cluster: &Cluster,
     ) -> Self {
         let address = address.clone();
@@ -415,7 +415,7 @@ mod tests {
 
     #[test]
     fn addresses_are_read_as_clients_write_them() {
-        let list = Address::list("a:1, [::1]:2,PLAINTEXT://b:3,").unwrap();
+        let list = BrokerAddress::list("a:1, [::1]:2,PLAINTEXT://b:3,").unwrap();
         let texts: Vec<String> = list.iter().map(ToString::to_string).collect();
         assert_eq!(texts, ["a:1", "[::1]:2", "b:3"]);
         for (text, part) in [
@@ -424,7 +424,7 @@ mod tests {
             (":9092", "a host is missing"),
             ("", "no address"),
         ] {
-            let error = Address::list(text).unwrap_err().to_string();
+            let error = BrokerAddress::list(text).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
         }
     }
@@ -455,7 +455,7 @@ mod tests {
 
     #[test]
     fn a_broker_that_stopped_is_not_blamed_on_its_listeners() {
-        let address = |port: u16| Address {
+        let address = |port: u16| BrokerAddress {
             host: "localhost".to_owned(),
             port,
         };
@@ -473,7 +473,7 @@ mod tests {
 
     #[test]
     fn a_broker_that_advertises_its_own_machine_to_another_is_told_so() {
-        let address = |host: &str| Address {
+        let address = |host: &str| BrokerAddress {
             host: host.to_owned(),
             port: 9092,
         };
@@ -495,7 +495,7 @@ mod tests {
 
     #[test]
     fn an_advertised_name_that_does_not_work_is_told_with_the_way_out() {
-        let address = |host: &str| Address {
+        let address = |host: &str| BrokerAddress {
             host: host.to_owned(),
             port: 9092,
         };

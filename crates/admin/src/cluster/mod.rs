@@ -24,7 +24,7 @@ use kacrab_protocol::generated::{
 
 pub use self::calls::{Call, DescribeTopicPartitions, TopicPartitions};
 pub use self::connection::{Connection, load_properties};
-pub use self::error::{Address, ClusterError, Refusal, check};
+pub use self::error::{BrokerAddress, ClusterError, Refusal, check};
 
 /// How long a tool waits for the first broker that accepts a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -53,7 +53,7 @@ pub struct Node {
 
 /// The recipient of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target<'a> {
+pub enum Recipient<'a> {
     /// Any broker; it forwards the request to the controller if necessary.
     Any,
     /// The broker of this id.
@@ -66,7 +66,7 @@ pub enum Target<'a> {
 #[derive(Debug)]
 pub struct Cluster {
     wire: WireClient,
-    bootstrap: Vec<Address>,
+    bootstrap: Vec<BrokerAddress>,
     /// The index in `bootstrap` of the address that answered.
     answering: usize,
     controllers: bool,
@@ -89,7 +89,7 @@ impl Cluster {
         let wire_config = config
             .to_connection_config()
             .map_err(ClusterError::config)?;
-        let bootstrap = Address::list(&connection.bootstrap)?;
+        let bootstrap = BrokerAddress::list(&connection.bootstrap)?;
         let mut endpoints = Vec::new();
         for (address, id) in bootstrap.iter().zip(bootstrap_ids()) {
             // An address that cannot be resolved is reported later, if no other address answers.
@@ -116,7 +116,7 @@ impl Cluster {
 
     /// Returns the bootstrap address that answered.
     #[must_use]
-    pub fn bootstrap(&self) -> &Address {
+    pub fn bootstrap(&self) -> &BrokerAddress {
         &self.bootstrap[self.answering]
     }
 
@@ -158,13 +158,13 @@ impl Cluster {
     /// When no broker answers, or the cluster refuses.
     pub async fn call_once<Request: Call>(
         &self,
-        target: Target<'_>,
+        target: Recipient<'_>,
         request: &Request,
     ) -> Result<Request::Response, ClusterError> {
         let answer = match target {
-            Target::Any => self.ask(request).await?,
-            Target::Broker(id) => self.ask_broker(id, request).await?,
-            Target::Coordinator(group) => {
+            Recipient::Any => self.ask(request).await?,
+            Recipient::Broker(id) => self.ask_broker(id, request).await?,
+            Recipient::Coordinator(group) => {
                 let coordinator = self.coordinator(group).await?;
                 self.ask_broker(coordinator.id, request).await?
             }
@@ -180,7 +180,7 @@ impl Cluster {
     /// The last error.
     pub async fn call<Request: Call>(
         &self,
-        target: Target<'_>,
+        target: Recipient<'_>,
         request: &Request,
     ) -> Result<Request::Response, ClusterError> {
         self.retry(async || self.call_once(target, request).await)
@@ -190,7 +190,7 @@ impl Cluster {
     async fn send<Request: Call>(
         &self,
         id: i32,
-        address: &Address,
+        address: &BrokerAddress,
         request: &Request,
     ) -> Result<Request::Response, ClusterError> {
         let newest = client_api_info(Request::KEY).max_version;
@@ -222,9 +222,9 @@ impl Cluster {
     }
 
     /// Checks that a broker can be reached at its advertised address.
-    async fn reach(&self, id: i32) -> Result<Address, ClusterError> {
+    async fn reach(&self, id: i32) -> Result<BrokerAddress, ClusterError> {
         let node = self.node(id).await?;
-        let address = Address {
+        let address = BrokerAddress {
             host: node.host,
             port: u16::try_from(node.port).unwrap_or(0),
         };
@@ -415,7 +415,7 @@ fn bootstrap_ids() -> impl Iterator<Item = i32> {
 
 /// Finds the first address that accepts connections; waits for a broker that is starting.
 async fn find_answering(
-    bootstrap: &[Address],
+    bootstrap: &[BrokerAddress],
     setup_timeout: Duration,
 ) -> Result<usize, ClusterError> {
     let began = Instant::now();

@@ -12,7 +12,7 @@ use kacrab_protocol::generated::{
     CreateAclsRequestData, DeleteAclsRequestData, DescribeAclsRequestData,
 };
 
-use crate::cluster::{Cluster, ClusterError, Target, check};
+use crate::cluster::{Cluster, ClusterError, Recipient, check};
 
 /// Returns the ACLs that a filter selects.
 ///
@@ -32,7 +32,7 @@ pub async fn describe_acls(
         permission_type: filter.permission.code(|permission| *permission as i8),
         ..DescribeAclsRequestData::default()
     };
-    let answer = cluster.call_once(Target::Any, &request).await?;
+    let answer = cluster.call_once(Recipient::Any, &request).await?;
     let entries = answer.resources.iter().flat_map(|resource| {
         let acls = resource.acls.iter();
         acls.map(move |acl| described(resource, acl))
@@ -59,7 +59,7 @@ pub async fn create_acls(cluster: &Cluster, acls: &[AclEntry]) -> Result<(), Clu
         creations: acls.iter().map(creation).collect(),
         ..CreateAclsRequestData::default()
     };
-    cluster.call_once(Target::Any, &request).await?;
+    cluster.call_once(Recipient::Any, &request).await?;
     Ok(())
 }
 
@@ -85,7 +85,7 @@ pub async fn delete_acls(
         filters: filters.iter().map(wanted).collect(),
         ..DeleteAclsRequestData::default()
     };
-    let answer = cluster.call_once(Target::Any, &request).await?;
+    let answer = cluster.call_once(Recipient::Any, &request).await?;
     let results = answer.filter_results.iter();
     results
         .flat_map(|result| result.matching_acls.iter().map(deleted))

@@ -4,7 +4,7 @@ use kacrab_protocol::generated::{
     DescribeLogDirsRequestData, DescribeLogDirsResponseData, UnregisterBrokerRequestData,
 };
 
-use crate::cluster::{Cluster, ClusterError, Target};
+use crate::cluster::{Cluster, ClusterError, Recipient};
 
 /// Removes the registration of a broker that is gone for good.
 ///
@@ -15,7 +15,7 @@ pub async fn unregister_broker(cluster: &Cluster, broker_id: i32) -> Result<(), 
         broker_id,
         ..UnregisterBrokerRequestData::default()
     };
-    cluster.call_once(Target::Any, &request).await?;
+    cluster.call_once(Recipient::Any, &request).await?;
     Ok(())
 }
 
@@ -31,5 +31,7 @@ pub async fn describe_log_dirs(
         topics: None,
         ..DescribeLogDirsRequestData::default()
     };
-    cluster.call_once(Target::Broker(broker_id), &request).await
+    cluster
+        .call_once(Recipient::Broker(broker_id), &request)
+        .await
 }

@@ -11,7 +11,7 @@ use kacrab_protocol::generated::{
 };
 use serde::Serialize;
 
-use crate::cluster::{Cluster, ClusterError, Target, check};
+use crate::cluster::{Cluster, ClusterError, Recipient, check};
 
 /// Something that has a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,10 +37,10 @@ impl Resource {
     /// Returns the recipient of a request about the resource. Only the broker itself returns its
     /// own properties.
     #[must_use]
-    pub fn target(&self) -> Target<'static> {
+    pub fn target(&self) -> Recipient<'static> {
         match (self.kind, self.name.parse()) {
-            (Self::BROKER | Self::BROKER_LOGGER, Ok(id)) => Target::Broker(id),
-            _ => Target::Any,
+            (Self::BROKER | Self::BROKER_LOGGER, Ok(id)) => Recipient::Broker(id),
+            _ => Recipient::Any,
         }
     }
 
@@ -159,7 +159,7 @@ pub async fn describe_configs(
         include_documentation: false,
         ..DescribeConfigsRequestData::default()
     };
-    let target = resources.first().map_or(Target::Any, Resource::target);
+    let target = resources.first().map_or(Recipient::Any, Resource::target);
     let answer = cluster.call_once(target, &request).await?;
     Ok(answer.results.iter().map(described).collect())
 }
@@ -238,7 +238,7 @@ pub async fn list_config_resources(
         resource_types: vec![kind],
         ..ListConfigResourcesRequestData::default()
     };
-    let answer = cluster.call_once(Target::Any, &request).await?;
+    let answer = cluster.call_once(Recipient::Any, &request).await?;
     let of_kind = answer
         .config_resources
         .iter()

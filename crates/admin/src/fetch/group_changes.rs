@@ -9,7 +9,7 @@ use kacrab_protocol::generated::{
 };
 
 use super::{PartitionId, by_topic};
-use crate::cluster::{Cluster, ClusterError, Target};
+use crate::cluster::{Cluster, ClusterError, Recipient};
 
 /// Deletes a group, with its offsets.
 ///
@@ -20,7 +20,9 @@ pub async fn delete_group(cluster: &Cluster, group: &str) -> Result<(), ClusterE
         groups_names: vec![group.to_owned().into()],
         ..DeleteGroupsRequestData::default()
     };
-    cluster.call(Target::Coordinator(group), &request).await?;
+    cluster
+        .call(Recipient::Coordinator(group), &request)
+        .await?;
     Ok(())
 }
 
@@ -57,7 +59,9 @@ pub async fn commit_offsets(
         ),
         ..OffsetCommitRequestData::default()
     };
-    cluster.call(Target::Coordinator(group), &request).await?;
+    cluster
+        .call(Recipient::Coordinator(group), &request)
+        .await?;
     Ok(())
 }
 
@@ -88,7 +92,7 @@ pub async fn delete_offsets(
         ),
         ..OffsetDeleteRequestData::default()
     };
-    let answer = cluster.call(Target::Coordinator(group), &request).await;
+    let answer = cluster.call(Recipient::Coordinator(group), &request).await;
     let answer = match answer {
         Ok(answer) => answer,
         Err(ClusterError::Refused(refusal)) => {

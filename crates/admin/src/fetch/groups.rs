@@ -9,7 +9,7 @@ use kacrab_protocol::generated::{
 };
 
 use super::PartitionId;
-use crate::cluster::{Cluster, ClusterError, Node, Target, check};
+use crate::cluster::{Cluster, ClusterError, Node, Recipient, check};
 use crate::progress::ProgressReporter;
 
 /// A group in a list.
@@ -99,7 +99,7 @@ pub async fn list_groups(
     };
     let mut found = BTreeMap::new();
     for node in progress.over("brokers asked for groups", cluster.nodes().await?) {
-        let answer = cluster.call(Target::Broker(node.id), &request).await?;
+        let answer = cluster.call(Recipient::Broker(node.id), &request).await?;
         for group in answer.groups {
             let listed = ListedGroup {
                 group: group.group_id.to_string(),
@@ -266,7 +266,9 @@ pub async fn committed(
         }],
         ..OffsetFetchRequestData::default()
     };
-    let answer = cluster.call(Target::Coordinator(group), &request).await?;
+    let answer = cluster
+        .call(Recipient::Coordinator(group), &request)
+        .await?;
     let mut found = BTreeMap::new();
     for topic in answer.groups.iter().flat_map(|group| &group.topics) {
         let committed = topic.partitions.iter();

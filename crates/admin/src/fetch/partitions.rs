@@ -12,7 +12,7 @@ use kacrab_protocol::generated::{
 
 use super::batches::result;
 use super::{ByPartition, PartitionId, ask_leaders, by_topic};
-use crate::cluster::{Cluster, ClusterError, Refusal, Target, check};
+use crate::cluster::{Cluster, ClusterError, Recipient, Refusal, check};
 use crate::progress::{ItemCount, ProgressReporter};
 
 /// Elects leaders of the given partitions, or of all partitions when `None` is given; `election` is
@@ -40,7 +40,7 @@ pub async fn elect_leaders(
         timeout_ms: cluster.request_timeout_ms(),
         ..ElectLeadersRequestData::default()
     };
-    let answer = cluster.call(Target::Any, &request).await?;
+    let answer = cluster.call(Recipient::Any, &request).await?;
     let mut results = BTreeMap::new();
     for topic in &answer.replica_election_results {
         for partition in &topic.partition_result {
@@ -128,7 +128,7 @@ pub async fn alter_reassignments(
         }),
         ..AlterPartitionReassignmentsRequestData::default()
     };
-    let answer = cluster.call(Target::Any, &request).await?;
+    let answer = cluster.call(Recipient::Any, &request).await?;
     let mut errors = Vec::new();
     for topic in &answer.responses {
         for partition in &topic.partitions {

@@ -7,7 +7,7 @@ use kacrab_protocol::generated::{
 };
 use serde::Serialize;
 
-use crate::cluster::{Address, Cluster, ClusterError, Target};
+use crate::cluster::{BrokerAddress, Cluster, ClusterError, Recipient};
 
 /// The quorum, as its leader describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -59,7 +59,7 @@ pub async fn remove_voter(
         voter_directory_id,
         ..RemoveRaftVoterRequestData::default()
     };
-    cluster.call_once(Target::Any, &request).await?;
+    cluster.call_once(Recipient::Any, &request).await?;
     Ok(())
 }
 
@@ -76,7 +76,7 @@ pub async fn describe_quorum(cluster: &Cluster) -> Result<Quorum, ClusterError> 
         }],
         ..DescribeQuorumRequestData::default()
     };
-    let answer = cluster.call(Target::Any, &request).await?;
+    let answer = cluster.call(Recipient::Any, &request).await?;
     let cluster_id = cluster.describe(false).await?.cluster_id.to_string();
     let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
     let partition = partitions.next().cloned().unwrap_or_default();
@@ -100,7 +100,7 @@ fn replica(state: &response::ReplicaState, nodes: &[response::Node]) -> QuorumRe
     let node = nodes.iter().find(|node| node.node_id == state.replica_id);
     let listeners = node.map_or(&[][..], |node| &node.listeners);
     let endpoints = listeners.iter().map(|listener| {
-        let address = Address {
+        let address = BrokerAddress {
             host: listener.host.to_string(),
             port: listener.port,
         };

@@ -16,7 +16,7 @@ use kacrab_protocol::generated::{
 };
 use ring::rand::{SecureRandom, SystemRandom};
 
-use crate::cluster::{Cluster, ClusterError, Target, check};
+use crate::cluster::{Cluster, ClusterError, Recipient, check};
 
 /// The quotas of one entity, or of a combination of entities.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,7 +54,7 @@ pub async fn describe_quotas(
         strict: true,
         ..DescribeClientQuotasRequestData::default()
     };
-    let answer = match cluster.call_once(Target::Any, &request).await {
+    let answer = match cluster.call_once(Recipient::Any, &request).await {
         // A cluster without this request has no quotas.
         Err(ClusterError::Unsupported { .. }) => return Ok(Vec::new()),
         answer => answer?,
@@ -106,7 +106,7 @@ pub async fn alter_quotas(
         }],
         ..AlterClientQuotasRequestData::default()
     };
-    cluster.call_once(Target::Any, &request).await?;
+    cluster.call_once(Recipient::Any, &request).await?;
     Ok(())
 }
 
@@ -130,7 +130,7 @@ pub async fn scram_credentials(
         users: (!users.is_empty()).then(|| names.collect()),
         ..DescribeUserScramCredentialsRequestData::default()
     };
-    let answer = match cluster.call_once(Target::Any, &request).await {
+    let answer = match cluster.call_once(Recipient::Any, &request).await {
         // A cluster without this request has no such credentials.
         Err(ClusterError::Unsupported { .. }) => return Ok(Vec::new()),
         answer => answer?,
@@ -203,7 +203,7 @@ pub async fn alter_scram_credential(
                 });
         }
     }
-    let answer = cluster.call_once(Target::Any, &request).await?;
+    let answer = cluster.call_once(Recipient::Any, &request).await?;
     for result in &answer.results {
         check(result.error_code, result.error_message.as_ref())?;
     }

@@ -15,7 +15,7 @@ use regex::Regex;
 
 use super::PartitionId;
 use super::batches::{by_topic, metadata_of};
-use crate::cluster::{Cluster, ClusterError, DescribeTopicPartitions, Target, check};
+use crate::cluster::{Cluster, ClusterError, DescribeTopicPartitions, Recipient, check};
 use crate::progress::ProgressReporter;
 
 /// A topic in a list.
@@ -104,7 +104,7 @@ pub async fn list_topics(cluster: &Cluster) -> Result<Vec<TopicName>, ClusterErr
         topics: None,
         ..MetadataRequestData::default()
     };
-    let answer = cluster.call_once(Target::Any, &request).await?;
+    let answer = cluster.call_once(Recipient::Any, &request).await?;
     let mut topics: Vec<TopicName> = answer
         .topics
         .iter()
@@ -300,7 +300,7 @@ pub async fn create_topic(cluster: &Cluster, topic: NewTopic) -> Result<(), Clus
         timeout_ms: cluster.request_timeout_ms(),
         ..CreateTopicsRequestData::default()
     };
-    cluster.call(Target::Any, &request).await?;
+    cluster.call(Recipient::Any, &request).await?;
     Ok(())
 }
 
@@ -331,7 +331,7 @@ pub async fn add_partitions(
         timeout_ms: cluster.request_timeout_ms(),
         ..CreatePartitionsRequestData::default()
     };
-    cluster.call_once(Target::Any, &request).await?;
+    cluster.call_once(Recipient::Any, &request).await?;
     Ok(())
 }
 
@@ -352,7 +352,7 @@ pub async fn delete_topics(
         timeout_ms: cluster.request_timeout_ms(),
         ..DeleteTopicsRequestData::default()
     };
-    cluster.call_once(Target::Any, &request).await?;
+    cluster.call_once(Recipient::Any, &request).await?;
     Ok(())
 }
 
@@ -397,7 +397,7 @@ pub async fn reassignments(
         topics,
         ..ListPartitionReassignmentsRequestData::default()
     };
-    let answer = cluster.call(Target::Any, &request).await?;
+    let answer = cluster.call(Recipient::Any, &request).await?;
     let mut found = BTreeMap::new();
     for topic in answer.topics {
         for partition in topic.partitions {

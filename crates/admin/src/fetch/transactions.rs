@@ -11,7 +11,7 @@ use kacrab_protocol::generated::{
 
 use super::batches::result;
 use super::{ByPartition, PartitionId, ask_leaders, by_topic, leaders};
-use crate::cluster::{Cluster, ClusterError, Target, check};
+use crate::cluster::{Cluster, ClusterError, Recipient, check};
 use crate::progress::ProgressReporter;
 
 /// Selects the transactions of a list.
@@ -110,7 +110,7 @@ pub async fn list_transactions(
     };
     let mut found = Vec::new();
     for node in progress.over("brokers asked for transactions", cluster.nodes().await?) {
-        let answer = cluster.call(Target::Broker(node.id), &request).await?;
+        let answer = cluster.call(Recipient::Broker(node.id), &request).await?;
         let mut listed: Vec<_> = answer
             .transaction_states
             .iter()

@@ -7,7 +7,7 @@ use kacrab_protocol::generated::{
     UpdateFeaturesResponseData,
 };
 
-use crate::cluster::{Cluster, ClusterError, Target};
+use crate::cluster::{Cluster, ClusterError, Recipient};
 
 /// Asks a broker, or any, for the versions and features that it supports.
 ///
@@ -22,7 +22,7 @@ pub async fn api_versions(
         client_software_version: env!("CARGO_PKG_VERSION").to_owned().into(),
         ..ApiVersionsRequestData::default()
     };
-    let target = broker.map_or(Target::Any, Target::Broker);
+    let target = broker.map_or(Recipient::Any, Recipient::Broker);
     cluster.call_once(target, &request).await
 }
 

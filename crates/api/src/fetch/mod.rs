@@ -26,7 +26,9 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use super::Call;
-use crate::fetch_session::{EPOCH_FINAL, EPOCH_INITIAL, PartitionResult, Reader, Reads, Session};
+use crate::fetch_session::{
+    EPOCH_FINAL, EPOCH_INITIAL, FetchContext, FetchSession, PartitionResult, Reads,
+};
 use dohle_broker::partition::Isolation;
 
 mod respond;
@@ -106,7 +108,7 @@ async fn fetch_all(call: &Call, request: FetchRequestData, options: &FetchOption
     if request.session_id != 0 {
         slots.lock().remove(request.session_id);
     }
-    let mut session = Session::new(options.isolation);
+    let mut session = FetchSession::new(options.isolation);
     session.update(request, call.version, options.isolation);
     let partitions = session.len();
     let session = Arc::new(Mutex::new(session));
@@ -183,11 +185,11 @@ fn throttle(call: &Call, bytes: usize) -> Result<(), Throttled> {
 /// Reads, and waits until the response may be sent.
 async fn run(
     call: &Call,
-    session: &Arc<Mutex<Session>>,
+    session: &Arc<Mutex<FetchSession>>,
     options: &FetchOptions,
 ) -> Result<Vec<PartitionResult>, Throttled> {
     let may_read = |topic: &str| call.is_allowed(Operation::Read, ResourceType::Topic, topic);
-    let reader = Reader {
+    let context = FetchContext {
         may_read: &may_read,
         node: call.context.node_id,
         metadata: &call.context.metadata,
@@ -205,7 +207,7 @@ async fn run(
         (Arc::clone(&session.ready_set), session.begin())
     };
     loop {
-        read(call, session, &tokens, &reader, &mut reads).await;
+        read(call, session, &tokens, &context, &mut reads).await;
         {
             let mut session = session.lock();
             let enough = reads.bytes >= options.min_bytes || reads.is_urgent;
@@ -228,9 +230,9 @@ async fn run(
 /// Reads the partitions of `tokens`.
 async fn read(
     call: &Call,
-    session: &Mutex<Session>,
+    session: &Mutex<FetchSession>,
     tokens: &[u32],
-    reader: &Reader<'_>,
+    context: &FetchContext<'_>,
     reads: &mut Reads,
 ) {
     let mut next = 0;
@@ -238,11 +240,11 @@ async fn read(
         let image = call.context.image();
         let cold = session
             .lock()
-            .read(tokens, &mut next, reader, &image, reads);
+            .read(tokens, &mut next, context, &image, reads);
         let Some((token, cold)) = cold else {
             return;
         };
-        reads.add(token, reader.read_cold(cold).await);
+        reads.add(token, context.read_cold(cold).await);
     }
 }
 

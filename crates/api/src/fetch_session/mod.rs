@@ -12,15 +12,15 @@ mod session;
 mod sessions;
 mod source;
 
-pub(crate) use read::{PartitionRead, Reader};
-pub(crate) use session::{Entry, Reads, Session, TopicKey};
+pub(crate) use read::{FetchContext, PartitionRead};
+pub(crate) use session::{Entry, FetchSession, Reads, TopicKey};
 pub(crate) use sessions::{EPOCH_FINAL, EPOCH_INITIAL, Slots};
 pub(crate) use source::SentRecords;
 
 /// The fetch sessions of a broker.
 #[derive(Debug)]
 pub(crate) struct FetchSessions {
-    pub(crate) slots: Mutex<Slots<Mutex<Session>>>,
+    pub(crate) slots: Mutex<Slots<Mutex<FetchSession>>>,
 }
 
 impl FetchSessions {

@@ -38,7 +38,7 @@ impl From<&FetchPartition> for PartitionFetch {
 }
 
 /// The parameters of a fetch that all its partitions share.
-pub(crate) struct Reader<'a> {
+pub(crate) struct FetchContext<'a> {
     /// Returns whether the client may read a topic. Asked at each read, so that a session ends to
     /// return records when the permission is withdrawn.
     pub may_read: &'a (dyn Fn(&str) -> bool + Sync),
@@ -137,7 +137,7 @@ pub(crate) struct ColdRead {
     params: FetchParams,
 }
 
-impl Reader<'_> {
+impl FetchContext<'_> {
     /// Reads a partition without waiting for the disk. Reads up to `memory` bytes of records at
     /// once; more of them stay in their file.
     pub fn read(

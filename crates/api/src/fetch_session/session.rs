@@ -14,7 +14,7 @@ use dohle_model::{ErrorCode, TopicId, TopicIdPartition};
 use dohle_protocol::messages::fetch_request::{FetchRequestData, FetchTopic};
 use dohle_protocol::{KafkaString, KafkaUuid};
 
-use super::read::{ColdRead, Looked, PartitionFetch, PartitionRead, Reader};
+use super::read::{ColdRead, FetchContext, Looked, PartitionFetch, PartitionRead};
 use crate::{resolve, wire};
 use dohle_broker::partition::{Isolation, Partition, ReadyOn, ReadySet, ReadyToken};
 
@@ -45,7 +45,7 @@ pub(crate) struct Entry {
 }
 
 #[derive(Debug)]
-pub(crate) struct Session {
+pub(crate) struct FetchSession {
     entries: Vec<Option<Entry>>,
     free: Vec<u32>,
     index: HashMap<(TopicKey, i32), u32>,
@@ -68,7 +68,7 @@ pub(crate) struct Reads {
     pub is_urgent: bool,
 }
 
-impl Session {
+impl FetchSession {
     pub fn new(isolation: Isolation) -> Self {
         Self {
             entries: Vec::new(),
@@ -240,7 +240,7 @@ impl Session {
         &mut self,
         tokens: &[u32],
         next: &mut usize,
-        reader: &Reader<'_>,
+        context: &FetchContext<'_>,
         image: &MetadataImage,
         reads: &mut Reads,
     ) -> Option<(u32, ColdRead)> {
@@ -250,19 +250,19 @@ impl Session {
                 continue;
             };
             reads.forget(*token);
-            let room = reader.max_bytes.saturating_sub(reads.bytes);
-            if room == 0 && !reader.is_full {
+            let room = context.max_bytes.saturating_sub(reads.bytes);
+            if room == 0 && !context.is_full {
                 // The partition stays pending for the next request.
                 continue;
             }
-            let found = entry.find(reader, image);
+            let found = entry.find(context, image);
             if self.is_watching {
                 entry.watch(found.as_ref().ok(), &self.ready_set, *token);
             }
             let min_one = reads.bytes == 0;
             let memory = MEMORY_MAX.saturating_sub(reads.memory);
             let looked = match found {
-                Ok(found) => reader.read(&found, &entry.wanted, room, min_one, memory),
+                Ok(found) => context.read(&found, &entry.wanted, room, min_one, memory),
                 Err(code) => Looked::Found(PartitionRead::failed(code)),
             };
             match looked {
@@ -341,10 +341,10 @@ impl Entry {
     /// authorized first, so that the answer does not depend on its existence.
     fn find(
         &self,
-        reader: &Reader<'_>,
+        context: &FetchContext<'_>,
         image: &MetadataImage,
     ) -> Result<Arc<Partition>, ErrorCode> {
-        let authorize = |topic: &str| match (reader.may_read)(topic) {
+        let authorize = |topic: &str| match (context.may_read)(topic) {
             true => Ok(()),
             false => Err(ErrorCode::TopicAuthorizationFailed),
         };
@@ -359,7 +359,7 @@ impl Entry {
                 topic
             }
         };
-        resolve::partition(reader.partitions, topic, self.index)
+        resolve::partition(context.partitions, topic, self.index)
     }
 
     /// Connects the entry to the partition, unless it is connected already.

@@ -24,11 +24,11 @@ pub(crate) const EPOCH_FINAL: i32 = -1;
 pub(crate) struct Slots<T> {
     max: usize,
     last_id: i32,
-    sessions: HashMap<i32, Slot<T>>,
+    sessions: HashMap<i32, CachedSession<T>>,
 }
 
 #[derive(Debug)]
-struct Slot<T> {
+struct CachedSession<T> {
     session: Arc<T>,
     /// The epoch that the next request must have.
     epoch: i32,
@@ -62,7 +62,7 @@ impl<T> Slots<T> {
         }
         let id = self.free_id();
         let epoch = next_epoch(EPOCH_INITIAL);
-        let slot = Slot {
+        let slot = CachedSession {
             session,
             epoch,
             partitions,
@@ -125,7 +125,7 @@ impl<T> Slots<T> {
         if now.duration_since(slot.used) > EVICTION_AGE {
             return Some(*id);
         }
-        let old = |slot: &Slot<T>| now.duration_since(slot.created) > EVICTION_AGE;
+        let old = |slot: &CachedSession<T>| now.duration_since(slot.created) > EVICTION_AGE;
         let evictable = self.sessions.iter().filter(|(_, slot)| old(slot));
         let (id, slot) = evictable.min_by_key(|(_, slot)| slot.partitions)?;
         (slot.partitions < partitions).then_some(*id)

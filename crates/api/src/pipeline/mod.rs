@@ -1,7 +1,7 @@
 //! The pipeline that every request passes: authenticate, throttle, measure, authorize, serve.
 //!
-//! [`Session::serve`] is the whole of it. Each stage decides from the API's row in the table and
-//! the request's context; the handler authorizes, since what is asked, and which field of the
+//! [`KafkaConnection::serve`] is the whole of it. Each stage decides from the API's row in the table
+//! and the request's context; the handler authorizes, since what is asked, and which field of the
 //! response has the refusal, depend on the resources that the request names (`authorize.rs`).
 
 use std::pin::Pin;
@@ -95,7 +95,7 @@ impl Drop for Node {
 }
 
 impl connection::Service for KafkaService {
-    fn connect(&self, client: &Client) -> Box<dyn connection::Session> {
+    fn connect(&self, client: &Client) -> Box<dyn connection::ConnectionHandler> {
         let certificate_principal = match client.security_protocol {
             SecurityProtocol::Ssl => client.certificate_principal.clone(),
             // A certificate does not authenticate a client of another protocol.
@@ -106,7 +106,7 @@ impl connection::Service for KafkaService {
             Some(_) => None,
             None => Some(certificate_principal.unwrap_or_else(Principal::anonymous)),
         };
-        Box::new(Session {
+        Box::new(KafkaConnection {
             node: Arc::clone(&self.node),
             client: client.clone(),
             principal,
@@ -117,7 +117,7 @@ impl connection::Service for KafkaService {
 }
 
 /// The requests of one connection.
-struct Session {
+struct KafkaConnection {
     node: Arc<Node>,
     client: Client,
     /// `None` until the client has authenticated.
@@ -127,7 +127,7 @@ struct Session {
     connection: Arc<Connection>,
 }
 
-impl connection::Session for Session {
+impl connection::ConnectionHandler for KafkaConnection {
     fn call(&mut self, mut frame: Bytes, permit: MemoryPermit) -> Result<Pending, Malformed> {
         if let Some(sasl) = self.sasl.as_mut().filter(|sasl| sasl.expects_bare_token()) {
             let answer = sasl.on_bare_token(&frame, &self.node.context.image());
@@ -164,7 +164,7 @@ impl connection::Session for Session {
     }
 }
 
-impl Session {
+impl KafkaConnection {
     /// Takes a request through the pipeline.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use dohle_auth::AllowAll;
 use dohle_auth::quotas::{QuotaType, QuotaWindows};
 use dohle_model::acl::{Operation, ResourceType};
 use dohle_model::record::SecurityProtocol;
-use dohle_network::connection::{Frame, RequestMemoryPool, Session as _};
+use dohle_network::connection::{ConnectionHandler as _, Frame, RequestMemoryPool};
 use dohle_protocol::messages::RequestHeaderData;
 use dohle_protocol::messages::api_versions_request::ApiVersionsRequestData;
 use dohle_protocol::{KafkaString, messages};
@@ -86,9 +86,9 @@ fn no_quotas() -> Arc<ClientQuotas> {
     ClientQuotas::new(QuotaWindows::default())
 }
 
-fn session(service: &KafkaService) -> Session {
+fn session(service: &KafkaService) -> KafkaConnection {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 9092));
-    Session {
+    KafkaConnection {
         node: Arc::clone(&service.node),
         client: Client {
             listener: "PLAINTEXT".into(),

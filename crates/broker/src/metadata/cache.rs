@@ -94,7 +94,7 @@ impl MetadataCache {
         self.image.subscribe()
     }
 
-    /// Makes `image` the newest. Called by the [`Feed`](super::Feed) and by tests.
+    /// Makes `image` the newest. Called by the [`MetadataFeed`](super::MetadataFeed) and by tests.
     ///
     /// # Panics
     /// When the image is older than the one it replaces.

@@ -77,18 +77,18 @@ pub enum FeedError {
 
 /// The feed. Dropping it ends its task.
 #[derive(Debug)]
-pub struct Feed {
+pub struct MetadataFeed {
     failed: watch::Receiver<Option<FeedError>>,
     task: JoinHandle<()>,
 }
 
-impl Drop for Feed {
+impl Drop for MetadataFeed {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Feed {
+impl MetadataFeed {
     /// Starts the feed with the empty image.
     #[must_use]
     pub fn start<R: LocalReplicas>(

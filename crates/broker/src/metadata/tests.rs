@@ -510,7 +510,7 @@ impl LocalReplicas for Recorder {
 struct FeedTest {
     voter: Running,
     cache: Arc<MetadataCache>,
-    feed: Feed,
+    feed: MetadataFeed,
     changes: mpsc::UnboundedReceiver<(MetadataChange, MetadataOffset)>,
 }
 
@@ -527,7 +527,7 @@ async fn subscribe_follower() -> FeedTest {
         node: NODE,
         incarnation: INCARNATION,
     };
-    let feed = Feed::start(config, client_of(&[&voter]), Arc::clone(&cache), recorder);
+    let feed = MetadataFeed::start(config, client_of(&[&voter]), Arc::clone(&cache), recorder);
     FeedTest {
         voter,
         cache,
@@ -736,7 +736,7 @@ async fn a_feed_whose_replicas_panic_reports_that_the_node_must_stop() {
         incarnation: INCARNATION,
     };
     let client = client_of(&[&voter]);
-    let feed = Feed::start(config, client, Arc::clone(&cache), Arc::new(Panicking));
+    let feed = MetadataFeed::start(config, client, Arc::clone(&cache), Arc::new(Panicking));
     let stream = next(&mut voter.feeds).await;
     stream.batches(&[batch(0, 2, vec![registered()])]).await;
     let error = timeout(WAIT, feed.failed()).await.unwrap();

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::Partition;
 use super::config::PartitionConfig;
-use super::errors::{AppendError, CommitError, RecordError, RoleError};
+use super::errors::{AppendError, CommitError, RejectedRecord, RoleError};
 use super::state::{DeferredWakeups, Role, State};
 use super::types::{Acks, AppendOrigin, Appended};
 use crate::blocking::{BlockingError, WorkOwner};
@@ -386,7 +386,7 @@ fn not_checked(error: BlockingError) -> AppendError {
 }
 
 fn rejected(error: ValidateError) -> AppendError {
-    let record = |error: &dohle_log::RecordError| RecordError {
+    let record = |error: &dohle_log::RecordError| RejectedRecord {
         index: u32::try_from(error.batch_index).unwrap_or(0),
         message: error.message.clone(),
     };

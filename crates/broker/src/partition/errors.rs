@@ -63,7 +63,7 @@ impl RoleError {
 
 /// A record that makes its batch unacceptable (KIP-467).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordError {
+pub struct RejectedRecord {
     /// The record's index in its batch, from 0.
     pub index: u32,
     /// What is wrong with it.
@@ -92,7 +92,7 @@ pub enum AppendError {
         /// What is wrong.
         message: String,
         /// The records that are wrong, if single records are the cause.
-        records: Vec<RecordError>,
+        records: Vec<RejectedRecord>,
     },
 }
 
@@ -109,7 +109,7 @@ impl AppendError {
 
     /// The records that are wrong; empty when no single record is the cause.
     #[must_use]
-    pub fn record_errors(&self) -> &[RecordError] {
+    pub fn record_errors(&self) -> &[RejectedRecord] {
         match self {
             Self::Rejected { records, .. } => records,
             Self::Role(_) | Self::NotEnoughReplicas { .. } => &[],

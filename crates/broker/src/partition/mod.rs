@@ -44,7 +44,7 @@ mod upkeep;
 
 pub(crate) use cleaning::CleanOutcome;
 pub use config::PartitionConfig;
-pub use errors::{AppendError, CommitError, ReadError, RecordError, RoleError};
+pub use errors::{AppendError, CommitError, ReadError, RejectedRecord, RoleError};
 pub(crate) use follower_subscription::{FollowerData, SubscriptionRequest, SubscriptionStart};
 pub(crate) use leader_part::{LeaderPart, PartOutcome, Truncation};
 pub use read::LocateError;
@@ -60,7 +60,7 @@ pub(crate) use upkeep::Deleted;
 use crate::blocking::BlockingPool;
 use crate::replica::Follower;
 use lock::StateLock;
-use shared::Shared;
+use shared::PartitionContext;
 use state::{DeferredWakeups, LogState, PartitionSnapshot, ReadyTokens, Role, State};
 
 /// A partition that this broker hosts a replica of.
@@ -68,7 +68,7 @@ use state::{DeferredWakeups, LogState, PartitionSnapshot, ReadyTokens, Role, Sta
 pub struct Partition {
     id: TopicIdPartition,
     name: TopicPartition,
-    shared: Arc<Shared>,
+    shared: Arc<PartitionContext>,
     state: StateLock,
     published: RwLock<PartitionSnapshot>,
     ready_tokens: Mutex<ReadyTokens>,
@@ -88,7 +88,7 @@ impl Partition {
         dir: DirectoryId,
         high_watermark: Offset,
         config: Arc<PartitionConfig>,
-        shared: Arc<Shared>,
+        shared: Arc<PartitionContext>,
     ) -> Arc<Self> {
         let log = match log {
             Ok(log) => LogState::Online(Box::new(log)),

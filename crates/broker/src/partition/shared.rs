@@ -51,7 +51,7 @@ impl WorkSet {
 }
 
 /// The state that all partitions of one broker share.
-pub(crate) struct Shared {
+pub(crate) struct PartitionContext {
     pub(crate) node: NodeId,
     /// The metadata that were applied to all replicas. Empty before the first change.
     image: RwLock<Arc<MetadataImage>>,
@@ -93,7 +93,7 @@ pub(crate) struct Shared {
     pub(crate) moved: AtomicBool,
 }
 
-impl std::fmt::Debug for Shared {
+impl std::fmt::Debug for PartitionContext {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared")
             .field("node", &self.node)
@@ -101,7 +101,7 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-impl Shared {
+impl PartitionContext {
     pub(crate) fn new(node: NodeId) -> Arc<Self> {
         Arc::new(Self {
             node,
@@ -326,7 +326,7 @@ mod tests {
             features: Vec::new(),
         };
         replay(&mut image, MetadataRecord::RegisterBroker(broker));
-        let shared = Shared::new(NodeId(1));
+        let shared = PartitionContext::new(NodeId(1));
         let eligible = |image: &MetadataImage| {
             shared.set_image(&Arc::new(image.clone()));
             [0, 1, 2].map(|partition| {

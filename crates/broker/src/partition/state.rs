@@ -10,7 +10,7 @@ use super::config::PartitionConfig;
 use super::errors::{CommitError, RoleError};
 use super::offset_waiters::OffsetWaiters;
 use super::ready::{ReadyOn, ReadySet, ReadyToken};
-use super::shared::Shared;
+use super::shared::PartitionContext;
 use super::shortage::ClosedLog;
 use super::tail::Tail;
 use super::types::Positions;
@@ -225,7 +225,12 @@ impl State {
     }
 
     /// Carries out the effects of the leader core.
-    pub(super) fn apply(&mut self, effects: Effects, shared: &Shared, wakes: &mut DeferredWakeups) {
+    pub(super) fn apply(
+        &mut self,
+        effects: Effects,
+        shared: &PartitionContext,
+        wakes: &mut DeferredWakeups,
+    ) {
         if let Some(proposal) = effects.alter_isr {
             shared.propose(self.id, proposal);
         }
@@ -289,7 +294,11 @@ impl State {
     }
 
     /// Completes the waits for the low watermark that it has reached.
-    pub(super) fn complete_low_watermarks(&mut self, shared: &Shared, wakes: &mut DeferredWakeups) {
+    pub(super) fn complete_low_watermarks(
+        &mut self,
+        shared: &PartitionContext,
+        wakes: &mut DeferredWakeups,
+    ) {
         let Ok((log, leader)) = self.leading() else {
             return;
         };
@@ -360,7 +369,7 @@ impl State {
     pub(super) fn storage_failed(
         &mut self,
         error: &StorageError,
-        shared: &Shared,
+        shared: &PartitionContext,
         wakes: &mut DeferredWakeups,
     ) -> RoleError {
         match error.kind() {
@@ -385,7 +394,7 @@ impl State {
     }
 
     /// Requests that a log is opened again which goes offline for a lack of descriptors or space.
-    fn close_for_now(&self, error: &StorageError, shared: &Shared) {
+    fn close_for_now(&self, error: &StorageError, shared: &PartitionContext) {
         let Ok(log) = self.log() else { return };
         tracing::warn!(
             partition = %self.id, %error,

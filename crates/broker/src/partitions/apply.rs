@@ -16,7 +16,7 @@ use dohle_model::{DirectoryId, Offset, TopicId, TopicIdPartition, TopicName, Top
 use super::copies::{self, Choice, Place};
 use super::dirs::{Dir, Found};
 use super::strays::fresh_id;
-use super::{Partitions, Settings, wall_clock};
+use super::{CurrentConfig, Partitions, wall_clock};
 use crate::metadata::{LocalReplicas, MetadataChange};
 use crate::partition::{ClosedLog, Partition, PartitionConfig};
 
@@ -148,7 +148,7 @@ impl Partitions {
             let properties = Arc::clone(&self.properties);
             let values = BrokerValues::new(properties, &change.after, node);
             let dynamic = DynamicBrokerConfig::resolve(&values);
-            *self.settings.write() = Settings { values, dynamic };
+            *self.settings.write() = CurrentConfig { values, dynamic };
         }
         let topics: BTreeSet<&TopicName> = changed
             .iter()

@@ -13,7 +13,7 @@ use super::Partitions;
 use super::controller_link::ControllerLink;
 use crate::backoff::Backoff;
 use crate::partition::Partition;
-use crate::partition::shared::Shared;
+use crate::partition::shared::PartitionContext;
 use crate::replica::{AlterFailure, IsrProposal};
 
 /// The most partitions in one request.
@@ -32,7 +32,7 @@ fn epochs(proposal: &IsrProposal) -> (LeaderEpoch, PartitionEpoch) {
 /// Proposes ISRs for as long as the registry lives.
 pub(super) async fn alter_isr_loop(
     partitions: Weak<Partitions>,
-    shared: Arc<Shared>,
+    shared: Arc<PartitionContext>,
     controller: Arc<dyn ControllerLink>,
 ) {
     let mut backoff = BACKOFF;
@@ -136,7 +136,10 @@ fn settle(
 }
 
 /// Reports which directories hold replicas for as long as the process lives.
-pub(super) async fn assign_dirs_loop(shared: Arc<Shared>, controller: Arc<dyn ControllerLink>) {
+pub(super) async fn assign_dirs_loop(
+    shared: Arc<PartitionContext>,
+    controller: Arc<dyn ControllerLink>,
+) {
     let mut backoff = BACKOFF;
     // Whether a failure was logged since the last response.
     let mut logged = false;

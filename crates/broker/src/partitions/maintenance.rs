@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use super::dirs::Dir;
 use super::in_blocking::run_blocking;
 use super::{ControllerLink, Partitions, cleaner, isr, reopen, repair, scrub, space, wall_clock};
-use crate::partition::shared::Shared;
+use crate::partition::shared::PartitionContext;
 use crate::partition::{Deleted, Partition};
 
 /// The shortest interval between two visits of the lagging partitions.
@@ -199,7 +199,7 @@ async fn expire_producers(weak: Weak<Partitions>) {
 
 /// Waits until deleted files may be unlinked, which is at once when space is short. Running reads
 /// have them open.
-async fn delay(delay: Duration, shared: &Shared) {
+async fn delay(delay: Duration, shared: &PartitionContext) {
     tokio::select! {
         () = sleep(delay) => {}
         () = shared.space.until_short() => {}

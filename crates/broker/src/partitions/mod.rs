@@ -42,7 +42,7 @@ pub use replicator::{RecordStream, Replicator};
 
 use crate::blocking::BlockingPool;
 use crate::partition::Partition;
-use crate::partition::shared::Shared;
+use crate::partition::shared::PartitionContext;
 use dirs::Dir;
 
 /// The parameters of the registry.
@@ -108,7 +108,7 @@ struct Registry {
 
 /// The configuration in the current metadata.
 #[derive(Debug)]
-struct Settings {
+struct CurrentConfig {
     values: BrokerValues,
     dynamic: DynamicBrokerConfig,
 }
@@ -116,7 +116,7 @@ struct Settings {
 /// The registry of partitions.
 #[derive(Debug)]
 pub struct Partitions {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<PartitionContext>,
     node: NodeId,
     cluster_id: String,
     properties: Arc<Properties>,
@@ -125,7 +125,7 @@ pub struct Partitions {
     registry: RwLock<Registry>,
     /// The part of the configuration that does not change while the broker runs.
     config: BrokerConfig,
-    settings: RwLock<Settings>,
+    settings: RwLock<CurrentConfig>,
     /// Coordinators that write the markers of their topics themselves.
     marker_replays: RwLock<markers::MarkerReplays>,
     replicator: Arc<dyn Replicator>,
@@ -147,7 +147,7 @@ impl Partitions {
     #[must_use]
     pub fn open(config: PartitionsConfig) -> Arc<Self> {
         assert!(!config.log_dirs.is_empty(), "a broker has a log directory");
-        let shared = Shared::new(config.node);
+        let shared = PartitionContext::new(config.node);
         let properties = Arc::clone(&config.properties);
         let values = BrokerValues::new(properties, &shared.image(), config.node);
         let dynamic = DynamicBrokerConfig::resolve(&values);
@@ -169,7 +169,7 @@ impl Partitions {
             offline_dirs: config.offline_dirs,
             registry: RwLock::default(),
             config: BrokerConfig::resolve(&fixed),
-            settings: RwLock::new(Settings { values, dynamic }),
+            settings: RwLock::new(CurrentConfig { values, dynamic }),
             marker_replays: RwLock::default(),
             replicator: config.replicator,
             tasks: Mutex::default(),

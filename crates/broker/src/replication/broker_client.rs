@@ -66,20 +66,20 @@ type Requests = stream::Iter<std::array::IntoIter<Result<Framed, EndStatus>, 1>>
 
 /// A connection to a broker.
 struct Live {
-    address: Address,
+    address: PeerAddress,
     sender: Sender<Requests>,
     _connection: Connection,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Address {
+struct PeerAddress {
     host: String,
     port: u16,
     /// The epoch of the broker: a broker that was restarted has another one at the same address.
     epoch: BrokerEpoch,
 }
 
-type Slot = Arc<tokio::sync::Mutex<Option<Live>>>;
+type ClientSlot = Arc<tokio::sync::Mutex<Option<Live>>>;
 
 /// Sends Kafka requests to other brokers of the cluster.
 pub struct BrokerClient {
@@ -89,7 +89,7 @@ pub struct BrokerClient {
     listener: String,
     connector: Connector,
     metadata: Arc<MetadataCache>,
-    connections: Mutex<HashMap<NodeId, Slot>>,
+    connections: Mutex<HashMap<NodeId, ClientSlot>>,
 }
 
 impl std::fmt::Debug for BrokerClient {
@@ -199,7 +199,7 @@ impl BrokerClient {
     async fn sender(
         &self,
         to: NodeId,
-        address: &Address,
+        address: &PeerAddress,
     ) -> Result<Sender<Requests>, TransportError> {
         let slot = Arc::clone(self.connections.lock().entry(to).or_default());
         let mut slot = slot.lock().await;
@@ -221,13 +221,13 @@ impl BrokerClient {
     }
 
     /// Returns the address of a broker, and the hello to send to it.
-    fn address(&self, to: NodeId) -> Option<(Address, v1::FollowerHello)> {
+    fn address(&self, to: NodeId) -> Option<(PeerAddress, v1::FollowerHello)> {
         let image = self.metadata.image();
         let broker = image.brokers.get(&to)?;
         let mut endpoints = broker.endpoints.iter();
         let endpoint = endpoints.find(|it| it.listener == self.listener)?;
         let own = image.brokers.get(&self.node)?;
-        let address = Address {
+        let address = PeerAddress {
             host: endpoint.host.clone(),
             port: endpoint.port,
             epoch: broker.epoch,

@@ -76,7 +76,7 @@ pub(super) struct Hello {
 
 /// A leader's address and registration, and the hello to send to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Target {
+pub(super) struct LeaderEndpoint {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) leader_epoch: BrokerEpoch,
@@ -88,7 +88,7 @@ pub(super) struct Target {
 #[derive(Debug)]
 pub(super) struct FollowerStream {
     core: Arc<Core>,
-    target: watch::Sender<Option<Target>>,
+    target: watch::Sender<Option<LeaderEndpoint>>,
     task: JoinHandle<()>,
 }
 
@@ -98,11 +98,11 @@ struct Core {
     leader: NodeId,
     kind: ReplicationStream,
     replica_streams: Weak<dyn ChangeStream>,
-    outbox: Mutex<Outbox>,
+    outbox: Mutex<FollowerOutbox>,
 }
 
 #[derive(Debug, Default)]
-struct Outbox {
+struct FollowerOutbox {
     partitions: HashMap<TopicIdPartition, Arc<Partition>>,
     hello: Option<Hello>,
     subscribe: BTreeSet<TopicIdPartition>,
@@ -125,7 +125,7 @@ impl FollowerStream {
     pub(super) fn start(
         leader: NodeId,
         kind: ReplicationStream,
-        target: Option<Target>,
+        target: Option<LeaderEndpoint>,
         replica_streams: Weak<dyn ChangeStream>,
         runtime: &Handle,
     ) -> Self {
@@ -140,7 +140,7 @@ impl FollowerStream {
         Self { core, target, task }
     }
 
-    pub(super) fn set_target(&self, target: Option<Target>) {
+    pub(super) fn set_target(&self, target: Option<LeaderEndpoint>) {
         self.target.send_if_modified(|current| {
             let changed = *current != target;
             *current = target;
@@ -190,7 +190,7 @@ impl Drop for FollowerStream {
 }
 
 /// Keeps a session with the leader until the stream is dropped.
-async fn run(core: Arc<Core>, mut targets: watch::Receiver<Option<Target>>) {
+async fn run(core: Arc<Core>, mut targets: watch::Receiver<Option<LeaderEndpoint>>) {
     let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_LAST);
     let mut failed = false;
     loop {
@@ -239,8 +239,8 @@ enum SessionEnd {
 /// Runs one session with the leader, from the connection to its end.
 async fn fetch(
     core: &Arc<Core>,
-    target: &Target,
-    targets: &mut watch::Receiver<Option<Target>>,
+    target: &LeaderEndpoint,
+    targets: &mut watch::Receiver<Option<LeaderEndpoint>>,
 ) -> SessionEnd {
     let session = core.begin_session(&target.hello);
     let connect = timeout(CONNECT_TIMEOUT, connect(core, target, session));
@@ -309,7 +309,7 @@ async fn sleep_until(at: Option<Instant>) {
 
 async fn connect(
     core: &Arc<Core>,
-    target: &Target,
+    target: &LeaderEndpoint,
     session: Arc<AtomicWaker>,
 ) -> Result<(Messages<Incoming>, Connection), TransportError> {
     let path = match core.kind {
@@ -466,7 +466,7 @@ impl Core {
     /// Flushes the partition on another thread and then sends `after` to the leader.
     fn send_after_flush(
         self: &Arc<Self>,
-        outbox: &mut Outbox,
+        outbox: &mut FollowerOutbox,
         partition: &Arc<Partition>,
         after: AfterFlush,
     ) {

@@ -18,7 +18,7 @@ use prost::Message;
 use tokio::time::timeout;
 
 use super::connection::{self, Connection, MESSAGE_BYTES};
-use super::follower_stream::Target;
+use super::follower_stream::LeaderEndpoint;
 use super::hello::{check_hello, code};
 use crate::blocking::WorkOwner;
 use crate::partition::{Partition, ReadError};
@@ -150,7 +150,7 @@ struct RemoteRecords {
 /// # Errors
 /// When it cannot be reached in time or refuses.
 pub(super) async fn request(
-    target: &Target,
+    target: &LeaderEndpoint,
     id: TopicIdPartition,
     range: &Range<Offset>,
 ) -> Result<RecordStream, TransportError> {

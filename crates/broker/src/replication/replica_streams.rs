@@ -14,7 +14,9 @@ use dohle_tls::Connector;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
-use super::follower_stream::{ChangeStream, FollowerStream, Hello, ReplicationStream, Target};
+use super::follower_stream::{
+    ChangeStream, FollowerStream, Hello, LeaderEndpoint, ReplicationStream,
+};
 use super::records;
 use crate::partition::Partition;
 use crate::partitions::RecordStream;
@@ -169,7 +171,7 @@ impl ReplicaStreams {
 
     /// Returns a leader's address and the hello to send to it. `None` until the metadata has both
     /// brokers.
-    fn target(&self, image: &MetadataImage, leader: NodeId) -> Option<Target> {
+    fn target(&self, image: &MetadataImage, leader: NodeId) -> Option<LeaderEndpoint> {
         let broker = image.brokers.get(&leader)?;
         let endpoint = broker
             .endpoints
@@ -177,7 +179,7 @@ impl ReplicaStreams {
             .find(|it| it.listener == self.listener)?;
         let own = image.brokers.get(&self.node)?;
         let broker_epoch: BrokerEpoch = own.epoch;
-        Some(Target {
+        Some(LeaderEndpoint {
             host: endpoint.host.clone(),
             port: endpoint.port,
             // Distinguishes a leader that was restarted at the same address.

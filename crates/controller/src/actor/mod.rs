@@ -39,7 +39,7 @@ use probe::Probe;
 pub(crate) use sessions::{Outgoing, SessionHandle};
 
 use crate::heartbeats::{BrokerHeartbeats, BrokerReport, SessionId};
-use crate::plan::{Draft, Note, Settings, features, leaders};
+use crate::plan::{Draft, Note, PlanSettings, features, leaders};
 use crate::raft::{ApplyOutcome, Leadership, PAYLOAD_LEN_MAX, ProposeError, Proposed, Quorum};
 use crate::state_machine::PublishedImage;
 
@@ -99,7 +99,7 @@ pub(crate) struct Attach {
 /// The part of the controller's configuration that the actor uses.
 pub(crate) struct ActorConfig {
     pub node_id: NodeId,
-    pub settings: Arc<Settings>,
+    pub settings: Arc<PlanSettings>,
     pub session_timeout: Duration,
     pub heartbeat_interval: Duration,
     pub broken_session_grace: Duration,
@@ -136,7 +136,7 @@ struct PlannedBatch {
     notes: Vec<Note>,
 }
 
-enum Event {
+enum ActorEvent {
     Message(Message),
     Closed,
     Leadership,
@@ -215,11 +215,11 @@ impl Actor {
         loop {
             self.pump();
             match self.event().await {
-                Event::Message(message) => self.on_message(message),
-                Event::Closed => break,
-                Event::Leadership => self.on_leadership(),
-                Event::Committed(result) => self.on_proposed(result),
-                Event::Timer => self.on_timer(),
+                ActorEvent::Message(message) => self.on_message(message),
+                ActorEvent::Closed => break,
+                ActorEvent::Leadership => self.on_leadership(),
+                ActorEvent::Committed(result) => self.on_proposed(result),
+                ActorEvent::Timer => self.on_timer(),
             }
             while let Ok(message) = self.inbox.try_recv() {
                 self.on_message(message);
@@ -228,7 +228,7 @@ impl Actor {
         self.become_inactive();
     }
 
-    async fn event(&mut self) -> Event {
+    async fn event(&mut self) -> ActorEvent {
         let deadline = self.next_deadline();
         let proposal = async {
             match &mut self.in_flight {
@@ -245,12 +245,12 @@ impl Actor {
         tokio::select! {
             biased;
             changed = self.leadership.changed() => match changed {
-                Ok(()) => Event::Leadership,
-                Err(_) => Event::Closed,
+                Ok(()) => ActorEvent::Leadership,
+                Err(_) => ActorEvent::Closed,
             },
-            result = proposal => Event::Committed(result),
-            message = self.inbox.recv() => message.map_or(Event::Closed, Event::Message),
-            () = timer => Event::Timer,
+            result = proposal => ActorEvent::Committed(result),
+            message = self.inbox.recv() => message.map_or(ActorEvent::Closed, ActorEvent::Message),
+            () = timer => ActorEvent::Timer,
         }
     }
 

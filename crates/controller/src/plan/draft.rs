@@ -18,7 +18,7 @@ use dohle_model::features::ELIGIBLE_LEADER_REPLICAS_VERSION;
 
 /// The settings that plans use, from the controller's static configuration.
 #[derive(Clone)]
-pub struct Settings {
+pub struct PlanSettings {
     /// This controller.
     pub controller: NodeId,
     /// The levels of features that a new cluster finalizes.
@@ -89,7 +89,7 @@ pub struct Draft {
     /// The partitions of `image` that may need an election.
     pub indexes: Indexes,
     /// The controller's settings.
-    pub settings: Arc<Settings>,
+    pub settings: Arc<PlanSettings>,
     /// Brokers whose current session is connected and was heard from recently.
     pub connected: BTreeSet<NodeId>,
     /// The reported limits of brokers' open files and connections.
@@ -113,7 +113,7 @@ pub struct Draft {
 impl Draft {
     /// Creates a draft of `image` with its `indexes`.
     #[must_use]
-    pub fn new(image: &MetadataImage, indexes: &Indexes, settings: &Arc<Settings>) -> Self {
+    pub fn new(image: &MetadataImage, indexes: &Indexes, settings: &Arc<PlanSettings>) -> Self {
         Self {
             image: image.clone(),
             indexes: indexes.clone(),

@@ -26,7 +26,7 @@ pub mod reassignments;
 pub mod scram;
 
 pub use config_schema::{AnyConfig, ConfigSchema};
-pub use draft::{Draft, Note, Settings};
+pub use draft::{Draft, Note, PlanSettings};
 pub use indexes::Indexes;
 
 use std::collections::HashMap;

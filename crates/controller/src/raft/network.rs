@@ -17,7 +17,7 @@ use dohle_model::DirectoryId;
 use dohle_rpc::channel::connect_lazy;
 use dohle_rpc::v1;
 use dohle_rpc::v1::raft_client::RaftClient;
-use dohle_storage::Reader;
+use dohle_storage::FileReader;
 use dohle_tls::Connector;
 use futures::{Stream, StreamExt, stream};
 use openraft::OptionalSend;
@@ -311,7 +311,7 @@ pub(super) fn read_chunks(
     snapshot: SnapshotFile,
     mut send: impl FnMut(v1::RaftSnapshotRequest) -> bool,
 ) -> io::Result<()> {
-    let mut reader = Reader::new(&*snapshot.file, 0);
+    let mut reader = FileReader::new(&*snapshot.file, 0);
     loop {
         let mut chunk = Vec::with_capacity(CHUNK_LEN);
         (&mut reader)

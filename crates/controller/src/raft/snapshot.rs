@@ -16,7 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest};
 use dohle_rpc::v1;
-use dohle_storage::{File, Reader};
+use dohle_storage::{File, FileReader};
 use prost::Message;
 
 use super::files::Files;
@@ -86,7 +86,7 @@ impl SnapshotFile {
         E: std::error::Error + Send + Sync + 'static,
     {
         let mut reader = Checked {
-            inner: BufReader::new(Reader::new(&*self.file, 0)),
+            inner: BufReader::new(FileReader::new(&*self.file, 0)),
             digest: Digest::new(CRC32C),
         };
         io::copy(&mut (&mut reader).take(self.body_start), &mut io::sink())?;

@@ -25,7 +25,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::actor::{Activity, Message, Planned, Refused};
 use crate::config::ControllerConfig;
-use crate::feed::Feed;
+use crate::feed::CommittedBatches;
 use crate::plan::{self, Draft};
 use crate::raft::Quorum;
 use crate::state_machine::PublishedImage;
@@ -41,7 +41,7 @@ pub(super) struct Inner {
     pub actor: mpsc::Sender<Message>,
     pub activity: channel::Receiver<Activity>,
     pub published: channel::Receiver<PublishedImage>,
-    pub feed: Arc<Mutex<Feed>>,
+    pub feed: Arc<Mutex<CommittedBatches>>,
     pub quorum: Quorum,
     pub mutations: Arc<Mutex<MutationBuckets>>,
 }
@@ -52,7 +52,7 @@ impl ControllerService {
         actor: mpsc::Sender<Message>,
         activity: channel::Receiver<Activity>,
         published: channel::Receiver<PublishedImage>,
-        feed: Arc<Mutex<Feed>>,
+        feed: Arc<Mutex<CommittedBatches>>,
         quorum: Quorum,
     ) -> Self {
         let mutations = MutationBuckets::new(config.quota_windows);

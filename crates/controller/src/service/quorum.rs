@@ -63,7 +63,7 @@ fn unknown_partition(index: i32) -> PartitionData {
 /// Returns the addresses of the voters.
 fn nodes(inner: &Inner) -> Vec<Node> {
     let voters = inner.config.voters.iter();
-    let node = |(node, voter): (&NodeId, &crate::Voter)| Node {
+    let node = |(node, voter): (&NodeId, &crate::VoterAddress)| Node {
         node_id: node.0,
         listeners: vec![Listener {
             name: text(&voter.listener),

@@ -25,7 +25,7 @@ const OUTGOING: usize = 16;
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a session ends.
-enum End {
+enum SessionEnd {
     /// The broker disconnected.
     Gone,
     /// The session ends with this status of the stream.
@@ -34,7 +34,7 @@ enum End {
     Refused(ApiError),
 }
 
-impl From<Status> for End {
+impl From<Status> for SessionEnd {
     fn from(status: Status) -> Self {
         Self::Status(status)
     }
@@ -56,9 +56,9 @@ pub(super) fn serve(
     let (outgoing, responses) = mpsc::channel(OUTGOING);
     tokio::spawn(async move {
         let last = match run(&inner, requests, &outgoing).await {
-            End::Gone => return,
-            End::Status(status) => Err(status),
-            End::Refused(error) => {
+            SessionEnd::Gone => return,
+            SessionEnd::Status(status) => Err(status),
+            SessionEnd::Refused(error) => {
                 tracing::warn!(%error, "broker registration was refused");
                 let outcome = Some(convert::outcome_to_wire(Some(&error)));
                 Ok(v1::SessionResponse {
@@ -78,7 +78,7 @@ async fn run(
     inner: &Arc<Inner>,
     mut requests: Streaming<v1::SessionRequest>,
     outgoing: &Outgoing,
-) -> End {
+) -> SessionEnd {
     let (broker, session, mut ended) = match begin(inner, &mut requests, outgoing).await {
         Ok(begun) => begun,
         Err(end) => return end,
@@ -88,7 +88,7 @@ async fn run(
             message = requests.message() => message,
             // The actor dropped the session: this controller is not active any more, or another
             // stream replaced the session.
-            _ = &mut ended => return End::Status(inner.not_active()),
+            _ = &mut ended => return SessionEnd::Status(inner.not_active()),
         };
         let sent = match message {
             Ok(Some(v1::SessionRequest {
@@ -110,11 +110,11 @@ async fn run(
             }
             Ok(None) | Err(_) => {
                 drop(inner.actor.send(Message::Broken { broker, session }).await);
-                return End::Gone;
+                return SessionEnd::Gone;
             }
         };
         if sent.is_err() {
-            return End::Status(inner.not_active());
+            return SessionEnd::Status(inner.not_active());
         }
     }
 }
@@ -123,11 +123,11 @@ async fn begin(
     inner: &Arc<Inner>,
     requests: &mut Streaming<v1::SessionRequest>,
     outgoing: &Outgoing,
-) -> Result<(NodeId, SessionId, oneshot::Receiver<()>), End> {
+) -> Result<(NodeId, SessionId, oneshot::Receiver<()>), SessionEnd> {
     let first = tokio::time::timeout(REGISTER_TIMEOUT, requests.message()).await;
     let first = match first {
         Ok(Ok(Some(request))) => request.message,
-        Ok(Ok(None) | Err(_)) => return Err(End::Gone),
+        Ok(Ok(None) | Err(_)) => return Err(SessionEnd::Gone),
         Err(_) => return Err(Status::deadline_exceeded("no registration arrived").into()),
     };
     let Some(Incoming::Register(register)) = first else {
@@ -181,7 +181,7 @@ async fn register_patiently(
     inner: &Inner,
     registration: BrokerRegistration,
     epochs: Epochs,
-) -> Result<(MetadataOffset, BrokerEpoch), End> {
+) -> Result<(MetadataOffset, BrokerEpoch), SessionEnd> {
     let patience = inner.config.broker_heartbeat_interval * 3;
     let deadline = Instant::now() + patience;
     loop {
@@ -196,7 +196,7 @@ async fn register_patiently(
             {
                 tokio::time::sleep(patience / 30).await;
             }
-            Err(error) => return Err(End::Refused(error)),
+            Err(error) => return Err(SessionEnd::Refused(error)),
         }
     }
 }

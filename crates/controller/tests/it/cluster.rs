@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dohle_controller::plan::AnyConfig;
-use dohle_controller::{Controller, ControllerConfig, Voter};
+use dohle_controller::{Controller, ControllerConfig, VoterAddress};
 use dohle_model::image::MetadataImage;
 use dohle_model::record::{BrokerRegistration, Endpoint, SecurityProtocol};
 use dohle_model::{BrokerEpoch, DirectoryId, IncarnationId, NodeId};
@@ -101,7 +101,7 @@ impl Cluster {
 
     fn start_node(&mut self, id: i32, listener: std::net::TcpListener) {
         listener.set_nonblocking(true).unwrap();
-        let voter = |address: &SocketAddr| Voter {
+        let voter = |address: &SocketAddr| VoterAddress {
             listener: "CONTROLLER".to_owned(),
             host: address.ip().to_string(),
             port: address.port(),

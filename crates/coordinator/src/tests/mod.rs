@@ -19,7 +19,9 @@ use tokio::time::{Instant, timeout};
 
 use self::leases::{Acquire, CountTopics, Grant, Holder, LeaseConfig, Leases, Release};
 use super::shard::ShardRuntime;
-use super::{Coordinator, CoordinatorConfig, InternalTopic, Settings, TopicSettings, partition_of};
+use super::{
+    Coordinator, CoordinatorConfig, CoordinatorSettings, InternalTopic, TopicSettings, partition_of,
+};
 use dohle_broker::partition::{Acks, AppendOrigin};
 use dohle_broker::partitions::wall_clock;
 use dohle_broker::testing::{DIRS, NODE, OTHER, Replicas};
@@ -40,11 +42,11 @@ static LEASES_TOPIC: InternalTopic = InternalTopic {
     },
 };
 
-fn settings(image: &MetadataImage) -> Settings<Leases> {
+fn settings(image: &MetadataImage) -> CoordinatorSettings<Leases> {
     let topic = TopicName::new(LEASES_TOPIC.name).unwrap();
     let configs = image.configs.get(&ConfigResource::Topic(topic));
     let time_max = configs.and_then(|configs| configs.get(TIME_MAX)?.parse().ok());
-    Settings {
+    CoordinatorSettings {
         machine: Arc::new(LeaseConfig {
             time_max: time_max.map_or(HOUR, Duration::from_millis),
         }),

@@ -21,8 +21,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::{
-    AnyCoordinator, Coordinator, CoordinatorConfig, InternalTopic, ProducerIdSource, Settings,
-    TopicSettings,
+    AnyCoordinator, Coordinator, CoordinatorConfig, CoordinatorSettings, InternalTopic,
+    ProducerIdSource, TopicSettings,
 };
 
 mod broker_queues;
@@ -255,12 +255,12 @@ fn settings(
     properties: &Arc<Properties>,
     image: &MetadataImage,
     node: NodeId,
-) -> Settings<TransactionMachine> {
+) -> CoordinatorSettings<TransactionMachine> {
     let configs = ConfigSnapshot::new(Arc::clone(properties), image, node);
     let values = configs.broker();
     let topic = configs.topic(TRANSACTION_TOPIC.name);
     let record_bytes_max = topic.max_message_bytes.min(topic.segment_bytes) as usize;
-    Settings {
+    CoordinatorSettings {
         machine: Arc::new(TransactionConfig::resolve(values, record_bytes_max)),
         commit_timeout: COMMIT_TIMEOUT,
         load_buffer: values.read(&keys::TRANSACTION_STATE_LOG_LOAD_BUFFER_SIZE),

@@ -7,11 +7,11 @@ use dohle_model::{BrokerEpoch, IncarnationId};
 use expect_test::{Expect, expect};
 
 use super::*;
-use crate::config::Address;
+use crate::config::ListenerAddress;
 use crate::test_support::folded;
 
-fn address(name: &str, host: &str, port: u16) -> Address {
-    Address {
+fn address(name: &str, host: &str, port: u16) -> ListenerAddress {
+    ListenerAddress {
         name: name.to_owned(),
         host: host.to_owned(),
         port,

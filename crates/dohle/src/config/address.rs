@@ -6,7 +6,7 @@ use dohle_model::HostPort;
 
 /// One entry of `listeners` or `advertised.listeners`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address {
+pub struct ListenerAddress {
     /// The listener's name, upper case.
     pub name: String,
     /// The host without brackets; may be empty in `listeners`.
@@ -15,7 +15,7 @@ pub struct Address {
     pub port: u16,
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for ListenerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let address = HostPort(&self.host, self.port);
         write!(f, "{}://{address}", self.name)
@@ -23,7 +23,7 @@ impl fmt::Display for Address {
 }
 
 /// Parses one `NAME://host:port`.
-pub(super) fn parse_address(text: &str) -> Result<Address, String> {
+pub(super) fn parse_address(text: &str) -> Result<ListenerAddress, String> {
     let Some((name, rest)) = text.split_once("://") else {
         return Err(format!("{text:?} has no NAME:// in front"));
     };
@@ -49,7 +49,7 @@ pub(super) fn parse_address(text: &str) -> Result<Address, String> {
         return Err(format!("{host:?} is not a host"));
     }
     let host = bare.unwrap_or(host).to_owned();
-    Ok(Address {
+    Ok(ListenerAddress {
         name: name.to_uppercase(),
         host,
         port,

@@ -7,20 +7,20 @@ use dohle_config::list;
 use dohle_model::record::{Endpoint, SecurityProtocol};
 
 use super::ConfigFault;
-use super::address::Address;
+use super::address::ListenerAddress;
 use super::sasl::is_sasl;
-use super::values::Reader;
+use super::values::PropertyReader;
 
 /// A node's listeners.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listeners {
     /// The addresses that brokers' listeners bind; empty on a node that is only a controller.
-    pub broker: Vec<Address>,
+    pub broker: Vec<ListenerAddress>,
     /// The address that the controller's listener binds; `None` on a node that is only a broker.
-    pub controller: Option<Address>,
+    pub controller: Option<ListenerAddress>,
     /// The addresses that brokers' listeners advertise, in the order of `advertised.listeners`.
     /// Port 0 is replaced by the port that the system chooses.
-    pub advertised: Vec<Address>,
+    pub advertised: Vec<ListenerAddress>,
     /// The listener that brokers use among themselves.
     pub inter_broker: String,
     /// The listener on which controllers are reached.
@@ -43,7 +43,11 @@ pub struct Roles {
 impl Listeners {
     /// Reads the properties of listeners. `hostname` is the machine's name, which is advertised for
     /// a listener that binds all interfaces when no address is advertised.
-    pub(super) fn read(values: &Reader, roles: Roles, hostname: &str) -> Result<Self, ConfigFault> {
+    pub(super) fn read(
+        values: &PropertyReader,
+        roles: Roles,
+        hostname: &str,
+    ) -> Result<Self, ConfigFault> {
         let controller_names: Vec<String> = values
             .list(&keys::CONTROLLER_LISTENER_NAMES)
             .map(str::to_uppercase)
@@ -57,12 +61,12 @@ impl Listeners {
         let protocols = protocols(values, &controller_names)?;
         let listeners = values.addresses(&keys::LISTENERS)?;
         check_ports(values, &listeners)?;
-        let of_controllers = |address: &&Address| controller_names.contains(&address.name);
+        let of_controllers = |address: &&ListenerAddress| controller_names.contains(&address.name);
         let controller = listeners
             .iter()
             .find(|address| address.name == controller_name)
             .cloned();
-        let broker: Vec<Address> = listeners
+        let broker: Vec<ListenerAddress> = listeners
             .iter()
             .filter(|address| !of_controllers(address))
             .cloned()
@@ -161,7 +165,7 @@ pub fn is_loopback(host: &str) -> bool {
             .is_ok_and(|ip| ip.is_loopback())
 }
 
-fn check_ports(values: &Reader, listeners: &[Address]) -> Result<(), ConfigFault> {
+fn check_ports(values: &PropertyReader, listeners: &[ListenerAddress]) -> Result<(), ConfigFault> {
     for (i, address) in listeners.iter().enumerate() {
         for other in &listeners[..i] {
             if other.name == address.name {
@@ -184,10 +188,10 @@ fn check_ports(values: &Reader, listeners: &[Address]) -> Result<(), ConfigFault
 }
 
 fn check_roles(
-    values: &Reader,
+    values: &PropertyReader,
     roles: Roles,
-    broker: &[Address],
-    controller: Option<&Address>,
+    broker: &[ListenerAddress],
+    controller: Option<&ListenerAddress>,
     controller_name: &str,
 ) -> Result<(), ConfigFault> {
     if roles.controller && controller.is_none() {
@@ -223,7 +227,7 @@ fn check_roles(
 /// Reads the protocol of each listener. Controllers' listeners are PLAINTEXT when the map is not
 /// set (KIP-903).
 fn protocols(
-    values: &Reader,
+    values: &PropertyReader,
     controller_names: &[String],
 ) -> Result<BTreeMap<String, SecurityProtocol>, ConfigFault> {
     let property = &keys::LISTENER_SECURITY_PROTOCOL_MAP;
@@ -263,7 +267,7 @@ fn security_protocol(name: &str) -> Option<SecurityProtocol> {
 }
 
 fn check_protocol(
-    values: &Reader,
+    values: &PropertyReader,
     protocols: &BTreeMap<String, SecurityProtocol>,
     name: &str,
 ) -> Result<(), ConfigFault> {
@@ -277,9 +281,9 @@ fn check_protocol(
 }
 
 fn inter_broker(
-    values: &Reader,
+    values: &PropertyReader,
     roles: Roles,
-    broker: &[Address],
+    broker: &[ListenerAddress],
     protocols: &BTreeMap<String, SecurityProtocol>,
 ) -> Result<String, ConfigFault> {
     if let Some(name) = values.get(&keys::INTER_BROKER_LISTENER_NAME) {
@@ -315,11 +319,11 @@ fn inter_broker(
 }
 
 fn advertised(
-    values: &Reader,
-    broker: &[Address],
+    values: &PropertyReader,
+    broker: &[ListenerAddress],
     controller_names: &[String],
     hostname: &str,
-) -> Result<Vec<Address>, ConfigFault> {
+) -> Result<Vec<ListenerAddress>, ConfigFault> {
     let property = &keys::ADVERTISED_LISTENERS;
     let is_set = values.get(property).is_some();
     let mut advertised = if is_set {

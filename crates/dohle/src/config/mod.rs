@@ -26,11 +26,11 @@ use dohle_log::directory::METADATA_LOG_DIR;
 use dohle_model::NodeId;
 use dohle_tls::TlsSettings;
 
-pub use address::Address;
+pub use address::ListenerAddress;
 pub use listeners::{Listeners, Roles, is_all_interfaces, is_loopback};
 pub use notices::notices;
 pub use source::{Sources, property_of};
-use values::Reader;
+use values::PropertyReader;
 
 /// A configuration error that prevents the start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -139,7 +139,7 @@ impl From<ConfigError> for ConfigFault {
 
 /// A voter of the metadata quorum.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Voter {
+pub struct ConfiguredVoter {
     /// Its node id; `None` for an entry of `controller.quorum.bootstrap.servers`.
     pub id: Option<NodeId>,
     /// Its host, without brackets.
@@ -164,7 +164,7 @@ pub struct NodeConfig {
     /// The listeners, with their advertised addresses.
     pub listeners: Listeners,
     /// `controller.quorum.voters`, or for a broker `controller.quorum.bootstrap.servers`.
-    pub voters: Vec<Voter>,
+    pub voters: Vec<ConfiguredVoter>,
     /// The settings of the authorizer; `None` where everyone is allowed everything.
     pub authorizer: Option<AclSettings>,
     /// `log.dirs`.
@@ -204,7 +204,7 @@ impl NodeConfig {
             }
         }
         let values = BrokerValues::fixed(Arc::new(sources.properties));
-        let reader = Reader { values: &values };
+        let reader = PropertyReader { values: &values };
         let roles = roles(&reader)?;
         let node_id = node_id(&reader)?;
         let listeners = Listeners::read(&reader, roles, hostname)?;
@@ -301,7 +301,7 @@ fn set_single_node(sources: &mut Sources) {
     }
 }
 
-fn roles(values: &Reader) -> Result<Roles, ConfigFault> {
+fn roles(values: &PropertyReader) -> Result<Roles, ConfigFault> {
     let has = |role| values.list(&keys::PROCESS_ROLES).any(|item| item == role);
     let roles = Roles {
         broker: has("broker"),
@@ -316,7 +316,7 @@ fn roles(values: &Reader) -> Result<Roles, ConfigFault> {
     Ok(roles)
 }
 
-fn node_id(values: &Reader) -> Result<NodeId, ConfigFault> {
+fn node_id(values: &PropertyReader) -> Result<NodeId, ConfigFault> {
     let number = |key: &BrokerKey<Option<i32>>| values.values.read(key).and_then(NodeId::from_wire);
     let (node, broker) = (number(&keys::NODE_ID), number(&keys::BROKER_ID));
     match (node, broker) {
@@ -329,7 +329,7 @@ fn node_id(values: &Reader) -> Result<NodeId, ConfigFault> {
     }
 }
 
-fn log_dirs(values: &Reader) -> Result<Vec<PathBuf>, ConfigFault> {
+fn log_dirs(values: &PropertyReader) -> Result<Vec<PathBuf>, ConfigFault> {
     let key = if values.get(&keys::LOG_DIRS).is_some() {
         &keys::LOG_DIRS
     } else {
@@ -349,11 +349,11 @@ fn log_dirs(values: &Reader) -> Result<Vec<PathBuf>, ConfigFault> {
 }
 
 fn voters(
-    values: &Reader,
+    values: &PropertyReader,
     roles: Roles,
     node_id: NodeId,
     listeners: &Listeners,
-) -> Result<Vec<Voter>, ConfigFault> {
+) -> Result<Vec<ConfiguredVoter>, ConfigFault> {
     let property = &keys::CONTROLLER_QUORUM_VOTERS;
     let voters = read_voters(values, property)?;
     if voters.is_empty() {
@@ -386,13 +386,16 @@ fn voters(
     }
 }
 
-fn read_voters<T>(values: &Reader, property: &BrokerKey<T>) -> Result<Vec<Voter>, ConfigFault> {
-    let mut voters: Vec<Voter> = Vec::new();
+fn read_voters<T>(
+    values: &PropertyReader,
+    property: &BrokerKey<T>,
+) -> Result<Vec<ConfiguredVoter>, ConfigFault> {
+    let mut voters: Vec<ConfiguredVoter> = Vec::new();
     for item in values.list(property) {
         let parsed = item.split_once('@').and_then(|(id, address)| {
             let id = id.trim().parse().ok().and_then(NodeId::from_wire)?;
             let (host, port) = host_and_port(address)?;
-            Some(Voter {
+            Some(ConfiguredVoter {
                 id: Some(id),
                 host,
                 port,
@@ -413,17 +416,17 @@ fn read_voters<T>(values: &Reader, property: &BrokerKey<T>) -> Result<Vec<Voter>
 /// Reads voters without ids. A controller of several has to be configured with all voters; a single
 /// controller is its own quorum.
 fn bootstrap_servers(
-    values: &Reader,
+    values: &PropertyReader,
     roles: Roles,
     node_id: NodeId,
-) -> Result<Vec<Voter>, ConfigFault> {
+) -> Result<Vec<ConfiguredVoter>, ConfigFault> {
     let property = &keys::CONTROLLER_QUORUM_BOOTSTRAP_SERVERS;
     let mut servers = Vec::new();
     for item in values.list(property) {
         let Some((host, port)) = host_and_port(item) else {
             return Err(values.invalid(property, "a list of HOST:PORT"));
         };
-        servers.push(Voter {
+        servers.push(ConfiguredVoter {
             id: None,
             host,
             port,

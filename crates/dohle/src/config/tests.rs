@@ -139,7 +139,7 @@ fn without_anything_a_node_is_alone_on_localhost() {
     assert_eq!(broker, ["PLAINTEXT://localhost:9092"]);
     assert_eq!(
         config.voters,
-        [Voter {
+        [ConfiguredVoter {
             id: Some(NodeId(1)),
             host: "localhost".into(),
             port: 9093
@@ -465,7 +465,7 @@ fn a_single_node_may_name_itself_as_bootstrap_server() {
     ]);
     assert_eq!(
         config.voters,
-        [Voter {
+        [ConfiguredVoter {
             id: Some(NodeId(1)),
             host: "localhost".into(),
             port: 9093

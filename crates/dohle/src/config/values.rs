@@ -3,14 +3,14 @@
 use dohle_config::{BrokerKey, BrokerValues};
 
 use super::ConfigFault;
-use super::address::{Address, parse_address};
+use super::address::{ListenerAddress, parse_address};
 
 /// Reads properties of one node.
-pub(super) struct Reader<'a> {
+pub(super) struct PropertyReader<'a> {
     pub values: &'a BrokerValues,
 }
 
-impl Reader<'_> {
+impl PropertyReader<'_> {
     /// Returns the value if it is set and not empty.
     pub fn get<T>(&self, key: &BrokerKey<T>) -> Option<&str> {
         self.values.text_set(key)
@@ -27,7 +27,7 @@ impl Reader<'_> {
     }
 
     /// Reads a list of `NAME://host:port`.
-    pub fn addresses<T>(&self, key: &BrokerKey<T>) -> Result<Vec<Address>, ConfigFault> {
+    pub fn addresses<T>(&self, key: &BrokerKey<T>) -> Result<Vec<ListenerAddress>, ConfigFault> {
         self.list(key)
             .map(|item| {
                 parse_address(item).map_err(|reason| {

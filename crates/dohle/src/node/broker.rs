@@ -11,8 +11,8 @@ use dohle_api::{ClientQuotas, KafkaService, add_partitions_to_txn};
 use dohle_auth::quotas::QuotaWindows;
 use dohle_auth::{AclAuthorizer, AllowAll, Authorizer};
 use dohle_broker::metadata::{
-    ControllerClient, ControllerEndpoint, ControllerSession, Feed, FeedConfig, FeedError,
-    LocalReplicas, MetadataCache, MetadataChange, SessionConfig, SessionError,
+    ControllerClient, ControllerEndpoint, ControllerSession, FeedConfig, FeedError, LocalReplicas,
+    MetadataCache, MetadataChange, MetadataFeed, SessionConfig, SessionError,
 };
 use dohle_broker::partitions::{
     BrokerLink, LocalPartitions, LogDir, OfflineDir, Partitions, PartitionsConfig,
@@ -31,7 +31,7 @@ use dohle_coordinator::{
 use dohle_model::image::MetadataImage;
 use dohle_model::record::{BrokerRegistration, Endpoint};
 use dohle_model::{BrokerEpoch, DirectoryId, IncarnationId, NodeId, features};
-use dohle_network::listener::{Bound, Listener, Services, Shared};
+use dohle_network::listener::{Bound, Listener, NetworkContext, Services};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -40,7 +40,7 @@ use super::authorized_replicas::AuthorizedReplicas;
 use super::connections::ConnectionLimits;
 use super::tls::NodeTls;
 use crate::advertised::{ListenerContext, advertised_listener_warnings, shared_addresses};
-use crate::config::{Address, NodeConfig, is_loopback};
+use crate::config::{ListenerAddress, NodeConfig, is_loopback};
 use crate::directories::fresh_id;
 use crate::grpc::{NodesOnly, Replication};
 
@@ -55,7 +55,7 @@ pub(super) struct Start<'a> {
     pub offline_dirs: Vec<OfflineDir>,
     pub ports: Vec<Bound>,
     pub by_name: &'a BTreeMap<String, u16>,
-    pub shared: &'a Arc<Shared>,
+    pub shared: &'a Arc<NetworkContext>,
     pub tls: &'a NodeTls,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct Broker {
     partitions: Arc<Partitions>,
     coordinators: Vec<Arc<dyn AnyCoordinator>>,
     session: Arc<ControllerSession>,
-    feed: Feed,
+    feed: MetadataFeed,
     listeners: Vec<Listener>,
     advertised: Vec<String>,
     controlled_shutdown: bool,
@@ -176,7 +176,7 @@ impl Broker {
             None => Arc::new(AllowAll),
         };
         let quotas = ClientQuotas::new(quota_windows(config));
-        let feed = Feed::start(
+        let feed = MetadataFeed::start(
             FeedConfig {
                 cluster_id: start.cluster_id.to_owned(),
                 node: config.node_id,
@@ -333,7 +333,7 @@ struct Followers {
     replicas: AuthorizedReplicas<CoordinatedPartitions>,
     quotas: Arc<ClientQuotas>,
     connections: ConnectionLimits,
-    shared: Arc<Shared>,
+    shared: Arc<NetworkContext>,
 }
 
 impl LocalReplicas for Followers {
@@ -363,7 +363,7 @@ async fn first_image(
     node: NodeId,
     cache: &MetadataCache,
     session: &ControllerSession,
-    feed: &Feed,
+    feed: &MetadataFeed,
 ) -> anyhow::Result<()> {
     let mut images = cache.subscribe();
     tokio::select! {
@@ -402,7 +402,7 @@ fn serve(
 }
 
 fn quorum(config: &NodeConfig) -> Vec<ControllerEndpoint> {
-    let voter = |voter: &crate::config::Voter| ControllerEndpoint {
+    let voter = |voter: &crate::config::ConfiguredVoter| ControllerEndpoint {
         id: voter.id,
         host: voter.host.clone(),
         port: voter.port,
@@ -428,7 +428,7 @@ fn registration(start: &Start<'_>, incarnation: IncarnationId) -> BrokerRegistra
 }
 
 fn endpoint_text(endpoint: &Endpoint) -> String {
-    let address = Address {
+    let address = ListenerAddress {
         name: endpoint.listener.clone(),
         host: endpoint.host.clone(),
         port: endpoint.port,

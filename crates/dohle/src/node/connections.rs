@@ -12,7 +12,7 @@ use dohle_model::NodeId;
 use dohle_model::client_quota::QuotaEntity;
 use dohle_model::image::MetadataImage;
 use dohle_model::record::ConfigResource;
-use dohle_network::listener::{ConnectionQuotas, Shared};
+use dohle_network::listener::{ConnectionQuotas, NetworkContext};
 
 use crate::config::NodeConfig;
 
@@ -70,7 +70,7 @@ impl ConnectionLimits {
     }
 
     /// Follows a change of the metadata.
-    pub fn on_metadata(&self, change: &MetadataChange, shared: &Shared) {
+    pub fn on_metadata(&self, change: &MetadataChange, shared: &NetworkContext) {
         let own = [
             ConfigResource::Broker(self.node),
             ConfigResource::BrokerDefault,

@@ -9,9 +9,9 @@ use dohle_auth::AllowAll;
 use dohle_auth::quotas::QuotaWindows;
 use dohle_config::BrokerValues;
 use dohle_config::keys::broker as keys;
-use dohle_controller::{Controller, ControllerConfig, Voter, new_cluster};
+use dohle_controller::{Controller, ControllerConfig, VoterAddress, new_cluster};
 use dohle_model::{DirectoryId, NodeId};
-use dohle_network::listener::{Bound, Listener, Services, Shared};
+use dohle_network::listener::{Bound, Listener, NetworkContext, Services};
 use tokio::sync::watch;
 
 use super::tls::NodeTls;
@@ -33,7 +33,7 @@ impl ControllerRole {
         cluster_id: &str,
         directory_id: DirectoryId,
         port: Bound,
-        shared: &Arc<Shared>,
+        shared: &Arc<NetworkContext>,
         tls: &NodeTls,
     ) -> anyhow::Result<Self> {
         let connector = tls.connector(&config.listeners.controller_name);
@@ -124,10 +124,10 @@ fn controller_config(
     to
 }
 
-fn voters(config: &NodeConfig) -> BTreeMap<NodeId, Voter> {
+fn voters(config: &NodeConfig) -> BTreeMap<NodeId, VoterAddress> {
     let listener = &config.listeners.controller_name;
-    let voter = |voter: &crate::config::Voter| {
-        let address = Voter {
+    let voter = |voter: &crate::config::ConfiguredVoter| {
+        let address = VoterAddress {
             listener: listener.clone(),
             host: voter.host.clone(),
             port: voter.port,

@@ -24,10 +24,10 @@ use dohle_config::BrokerKey;
 use dohle_config::keys::broker as keys;
 use dohle_model::NodeId;
 use dohle_model::image::MetadataImage;
-use dohle_network::listener::{Bound, Limits, ListenerConfig, NetworkThreads, Shared};
+use dohle_network::listener::{Bound, Limits, ListenerConfig, NetworkContext, NetworkThreads};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::config::{Address, NodeConfig};
+use crate::config::{ListenerAddress, NodeConfig};
 use crate::directories::{Directories, fresh_id};
 use broker::{Broker, quota_windows};
 use connections::ConnectionLimits;
@@ -44,7 +44,7 @@ pub struct Node {
     cluster_id: String,
     broker: Option<Broker>,
     controller: Option<ControllerRole>,
-    shared: Arc<Shared>,
+    shared: Arc<NetworkContext>,
     /// Watches the key material.
     tls_task: Option<AbortOnDropHandle<()>>,
     /// Holds the lock of the metadata directory when that is not a log directory.
@@ -95,7 +95,7 @@ impl Node {
             cluster_id: directories.cluster_id.clone(),
             broker: None,
             controller: None,
-            shared: Shared::new(limits, threads),
+            shared: NetworkContext::new(limits, threads),
             tls_task: None,
             _metadata: None,
         };
@@ -288,7 +288,7 @@ async fn bind(config: &NodeConfig, limits: &Limits) -> anyhow::Result<Ports> {
     })
 }
 
-fn listener(config: &NodeConfig, address: &Address) -> ListenerConfig {
+fn listener(config: &NodeConfig, address: &ListenerAddress) -> ListenerConfig {
     ListenerConfig {
         name: address.name.clone(),
         host: address.host.clone(),

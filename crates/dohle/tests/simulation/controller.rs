@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dohle_broker::replica::{IsrProposal, LeaderRegistration};
 use dohle_controller::plan::{
-    AnyConfig, Draft, Indexes, Settings, brokers, features, leaders, partitions,
+    AnyConfig, Draft, Indexes, PlanSettings, brokers, features, leaders, partitions,
 };
 use dohle_model::features::supported;
 use dohle_model::image::MetadataImage;
@@ -44,7 +44,7 @@ impl Controller {
     /// A controller with one partition whose replicas are `nodes`, all of them in sync and on
     /// their disk 1.
     pub fn new(nodes: &[NodeId], min_insync_replicas: usize) -> Self {
-        let settings = Settings {
+        let settings = PlanSettings {
             controller: NodeId(1),
             new_cluster_features: dohle_model::features::defaults(),
             new_cluster_users: Vec::new(),

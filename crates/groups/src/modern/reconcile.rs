@@ -14,7 +14,7 @@ use crate::modern::owners::Owners;
 
 /// The target of a reconciliation, and what the member reports.
 #[derive(Debug)]
-pub(crate) struct Target<'a> {
+pub(crate) struct ReconcileTarget<'a> {
     /// The epoch of the target assignment.
     pub epoch: i32,
     /// The target of the member.
@@ -39,7 +39,7 @@ pub(crate) struct UnknownState;
 pub(crate) fn reconcile(
     owners: &Owners,
     member: ModernMember,
-    target: &Target<'_>,
+    target: &ReconcileTarget<'_>,
 ) -> Result<ModernMember, UnknownState> {
     let epoch = member.member_epoch;
     match member.state {
@@ -63,7 +63,7 @@ pub(crate) fn reconcile(
     }
 }
 
-impl Target<'_> {
+impl ReconcileTarget<'_> {
     /// Returns whether the member may still have one of these partitions: it reports one of them,
     /// or its request reports no partitions at all.
     fn may_have_any_of(&self, revoked: &Owned) -> bool {
@@ -85,7 +85,7 @@ impl Target<'_> {
 }
 
 /// Takes away the topics that the member no longer subscribes to, and changes nothing else.
-fn unsubscribe(mut member: ModernMember, target: &Target<'_>) -> ModernMember {
+fn unsubscribe(mut member: ModernMember, target: &ReconcileTarget<'_>) -> ModernMember {
     let is_subscribed = |topic_id: &TopicId, _: &mut _| target.subscribed.contains(topic_id);
     let mut assigned = member.assigned_partitions.clone();
     assigned.retain(is_subscribed);
@@ -112,7 +112,7 @@ fn unsubscribe(mut member: ModernMember, target: &Target<'_>) -> ModernMember {
 fn next(
     owners: &Owners,
     mut member: ModernMember,
-    target: &Target<'_>,
+    target: &ReconcileTarget<'_>,
     epoch: i32,
 ) -> ModernMember {
     let mut assigned = Owned::new();

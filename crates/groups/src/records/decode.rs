@@ -9,17 +9,17 @@ use dohle_model::{LeaderEpoch, Offset, PartitionIndex, Timestamp};
 use super::{
     ClassicGroupValue, ClassicMemberValue, ClassicMetadata, ConsumerCurrentValue,
     ConsumerGroupValue, ConsumerMemberValue, ConsumerRegexValue, ConsumerTargetValue, OffsetKey,
-    OffsetValue, Record, RecordError, TopicPartitions, key_type,
+    OffsetValue, Record, RecordFormatError, TopicPartitions, key_type,
 };
 use crate::ids::{GroupId, InstanceId, MemberId};
-use dohle_machine::wire::Reader;
+use dohle_machine::wire::FieldReader;
 
 /// The record in a key and a value; `None` when the type in the key is not known.
 ///
 /// # Errors
 /// When the bytes end too early, are of a version that is not known, or violate their schema.
-pub fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Record>, RecordError> {
-    let mut key = Reader::new(key);
+pub fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<Record>, RecordFormatError> {
+    let mut key = FieldReader::new(key);
     let record = match key.i16()? {
         key_type::OFFSET_LEGACY => Record::Offset(offset_key(&mut key)?, at(value, 0, 1, offset)?),
         key_type::OFFSET => Record::Offset(offset_key(&mut key)?, at(value, 4, 4, offset)?),
@@ -61,25 +61,25 @@ fn at<T>(
     value: Option<&[u8]>,
     last: i16,
     flexible: i16,
-    fields: impl FnOnce(&mut Reader<'_>, i16) -> Result<T, RecordError>,
-) -> Result<Option<T>, RecordError> {
+    fields: impl FnOnce(&mut FieldReader<'_>, i16) -> Result<T, RecordFormatError>,
+) -> Result<Option<T>, RecordFormatError> {
     let Some(value) = value else {
         return Ok(None);
     };
-    let mut value = Reader::new(value);
+    let mut value = FieldReader::new(value);
     let version = value.i16()?;
     if !(0..=last).contains(&version) {
-        return Err(RecordError::Version { version, last });
+        return Err(RecordFormatError::Version { version, last });
     }
     value.flexible(version >= flexible);
     fields(&mut value, version).map(Some)
 }
 
-fn group_id(reader: &mut Reader<'_>) -> Result<GroupId, RecordError> {
+fn group_id(reader: &mut FieldReader<'_>) -> Result<GroupId, RecordFormatError> {
     reader.text().map(GroupId::new)
 }
 
-fn member_id(reader: &mut Reader<'_>) -> Result<MemberId, RecordError> {
+fn member_id(reader: &mut FieldReader<'_>) -> Result<MemberId, RecordFormatError> {
     reader.text().map(MemberId::new)
 }
 
@@ -87,7 +87,7 @@ fn owned(text: Option<&str>) -> Option<String> {
     text.map(str::to_owned)
 }
 
-fn offset_key(key: &mut Reader<'_>) -> Result<OffsetKey, RecordError> {
+fn offset_key(key: &mut FieldReader<'_>) -> Result<OffsetKey, RecordFormatError> {
     Ok(OffsetKey {
         group_id: group_id(key)?,
         topic: Arc::from(key.text()?),
@@ -95,7 +95,7 @@ fn offset_key(key: &mut Reader<'_>) -> Result<OffsetKey, RecordError> {
     })
 }
 
-fn offset(value: &mut Reader<'_>, version: i16) -> Result<OffsetValue, RecordError> {
+fn offset(value: &mut FieldReader<'_>, version: i16) -> Result<OffsetValue, RecordFormatError> {
     let offset = Offset(value.i64()?);
     let leader_epoch = match version {
         3.. => LeaderEpoch::from_wire(value.i32()?),
@@ -124,7 +124,10 @@ fn offset(value: &mut Reader<'_>, version: i16) -> Result<OffsetValue, RecordErr
     })
 }
 
-fn classic(value: &mut Reader<'_>, version: i16) -> Result<ClassicGroupValue, RecordError> {
+fn classic(
+    value: &mut FieldReader<'_>,
+    version: i16,
+) -> Result<ClassicGroupValue, RecordFormatError> {
     let group = ClassicGroupValue {
         protocol_type: value.text()?.to_owned(),
         generation: value.i32()?,
@@ -140,7 +143,10 @@ fn classic(value: &mut Reader<'_>, version: i16) -> Result<ClassicGroupValue, Re
     Ok(group)
 }
 
-fn classic_member(value: &mut Reader<'_>, version: i16) -> Result<ClassicMemberValue, RecordError> {
+fn classic_member(
+    value: &mut FieldReader<'_>,
+    version: i16,
+) -> Result<ClassicMemberValue, RecordFormatError> {
     let member_id = member_id(value)?;
     let group_instance_id = match version {
         3.. => value.nullable_text()?.map(InstanceId::new),
@@ -171,7 +177,10 @@ fn classic_member(value: &mut Reader<'_>, version: i16) -> Result<ClassicMemberV
     Ok(member)
 }
 
-fn consumer_group(value: &mut Reader<'_>, _: i16) -> Result<ConsumerGroupValue, RecordError> {
+fn consumer_group(
+    value: &mut FieldReader<'_>,
+    _: i16,
+) -> Result<ConsumerGroupValue, RecordFormatError> {
     let epoch = value.i32()?;
     let mut metadata_hash = 0;
     value.tagged(|tag, value| {
@@ -186,7 +195,10 @@ fn consumer_group(value: &mut Reader<'_>, _: i16) -> Result<ConsumerGroupValue, 
     })
 }
 
-fn consumer_member(value: &mut Reader<'_>, _: i16) -> Result<ConsumerMemberValue, RecordError> {
+fn consumer_member(
+    value: &mut FieldReader<'_>,
+    _: i16,
+) -> Result<ConsumerMemberValue, RecordFormatError> {
     let mut member = ConsumerMemberValue {
         instance_id: value.nullable_text()?.map(InstanceId::new),
         rack_id: owned(value.nullable_text()?),
@@ -208,7 +220,9 @@ fn consumer_member(value: &mut Reader<'_>, _: i16) -> Result<ConsumerMemberValue
     Ok(member)
 }
 
-fn classic_metadata(value: &mut Reader<'_>) -> Result<Option<ClassicMetadata>, RecordError> {
+fn classic_metadata(
+    value: &mut FieldReader<'_>,
+) -> Result<Option<ClassicMetadata>, RecordFormatError> {
     if value.i8()? <= 0 {
         return Ok(None);
     }
@@ -224,7 +238,10 @@ fn classic_metadata(value: &mut Reader<'_>) -> Result<Option<ClassicMetadata>, R
     Ok(Some(metadata))
 }
 
-fn consumer_target(value: &mut Reader<'_>, _: i16) -> Result<ConsumerTargetValue, RecordError> {
+fn consumer_target(
+    value: &mut FieldReader<'_>,
+    _: i16,
+) -> Result<ConsumerTargetValue, RecordFormatError> {
     let assignment_epoch = value.i32()?;
     let mut assignment_timestamp = None;
     value.tagged(|tag, value| {
@@ -240,15 +257,18 @@ fn consumer_target(value: &mut Reader<'_>, _: i16) -> Result<ConsumerTargetValue
 }
 
 fn consumer_target_member(
-    value: &mut Reader<'_>,
+    value: &mut FieldReader<'_>,
     _: i16,
-) -> Result<Vec<TopicPartitions>, RecordError> {
+) -> Result<Vec<TopicPartitions>, RecordFormatError> {
     let topics = topics(value)?;
     value.no_tagged()?;
     Ok(topics)
 }
 
-fn consumer_current(value: &mut Reader<'_>, _: i16) -> Result<ConsumerCurrentValue, RecordError> {
+fn consumer_current(
+    value: &mut FieldReader<'_>,
+    _: i16,
+) -> Result<ConsumerCurrentValue, RecordFormatError> {
     let current = ConsumerCurrentValue {
         member_epoch: value.i32()?,
         previous_member_epoch: value.i32()?,
@@ -260,21 +280,21 @@ fn consumer_current(value: &mut Reader<'_>, _: i16) -> Result<ConsumerCurrentVal
     Ok(current)
 }
 
-fn topics(value: &mut Reader<'_>) -> Result<Vec<TopicPartitions>, RecordError> {
+fn topics(value: &mut FieldReader<'_>) -> Result<Vec<TopicPartitions>, RecordFormatError> {
     value.items(18, |value| {
         let topic_id = value.topic_id()?;
         let partitions = value.items(4, |value| value.i32().map(PartitionIndex))?;
         let mut assignment_epochs = Vec::new();
         value.tagged(|tag, value| {
             if tag == 0 {
-                let epochs = value.nullable_items(4, Reader::i32)?;
+                let epochs = value.nullable_items(4, FieldReader::i32)?;
                 assignment_epochs = epochs.unwrap_or_default();
             }
             Ok(())
         })?;
         if !assignment_epochs.is_empty() && assignment_epochs.len() != partitions.len() {
             let (epochs, partitions) = (assignment_epochs.len(), partitions.len());
-            return Err(RecordError::Invalid(format!(
+            return Err(RecordFormatError::Invalid(format!(
                 "{epochs} assignment epochs for {partitions} partitions"
             )));
         }
@@ -286,7 +306,10 @@ fn topics(value: &mut Reader<'_>) -> Result<Vec<TopicPartitions>, RecordError> {
     })
 }
 
-fn consumer_regex(value: &mut Reader<'_>, _: i16) -> Result<ConsumerRegexValue, RecordError> {
+fn consumer_regex(
+    value: &mut FieldReader<'_>,
+    _: i16,
+) -> Result<ConsumerRegexValue, RecordFormatError> {
     let regex = ConsumerRegexValue {
         topics: value.items(1, |value| value.text().map(str::to_owned))?,
         version: value.i64()?,

@@ -6,7 +6,7 @@ use dohle_model::{LeaderEpoch, Timestamp};
 use super::{
     ClassicGroupValue, ClassicMetadata, ConsumerCurrentValue, ConsumerGroupValue,
     ConsumerMemberValue, ConsumerRegexValue, ConsumerTargetValue, OffsetKey, OffsetValue, Record,
-    RecordError, TopicPartitions, key_type,
+    RecordFormatError, TopicPartitions, key_type,
 };
 use dohle_machine::wire::Writer;
 
@@ -14,13 +14,13 @@ impl Record {
     /// The bytes of the key and of the value; `None` is a tombstone.
     ///
     /// # Errors
-    /// [`RecordError::TooLong`] when a text is too long for its length field. Ids in keys, which
+    /// [`RecordFormatError::TooLong`] when a text is too long for its length field. Ids in keys, which
     /// clients choose, have at most 32,767 bytes.
-    pub fn encode(&self) -> Result<(Bytes, Option<Bytes>), RecordError> {
+    pub fn encode(&self) -> Result<(Bytes, Option<Bytes>), RecordFormatError> {
         Ok((self.encode_key()?, self.encode_value()?))
     }
 
-    fn encode_key(&self) -> Result<Bytes, RecordError> {
+    fn encode_key(&self) -> Result<Bytes, RecordFormatError> {
         let (key_type, group_id, second) = match self {
             Self::Offset(key, _) => return offset_key(key),
             Self::Classic(group, _) => (key_type::CLASSIC, group, None),
@@ -52,7 +52,7 @@ impl Record {
         Ok(writer.finish())
     }
 
-    fn encode_value(&self) -> Result<Option<Bytes>, RecordError> {
+    fn encode_value(&self) -> Result<Option<Bytes>, RecordFormatError> {
         match self {
             Self::Offset(_, value) => value.as_ref().map(offset).transpose(),
             Self::Classic(_, value) => value.as_ref().map(classic).transpose(),
@@ -71,7 +71,7 @@ impl Record {
     }
 }
 
-fn offset_key(key: &OffsetKey) -> Result<Bytes, RecordError> {
+fn offset_key(key: &OffsetKey) -> Result<Bytes, RecordFormatError> {
     let mut writer = Writer::key(key_type::OFFSET);
     writer.text(key.group_id.as_str())?;
     writer.text(&key.topic)?;
@@ -81,7 +81,7 @@ fn offset_key(key: &OffsetKey) -> Result<Bytes, RecordError> {
 
 /// Version 1 for an offset with an expiry, for which later versions have no field; otherwise
 /// version 4.
-fn offset(value: &OffsetValue) -> Result<Bytes, RecordError> {
+fn offset(value: &OffsetValue) -> Result<Bytes, RecordFormatError> {
     let Some(expire_timestamp) = value.expire_timestamp else {
         let mut writer = Writer::value(4, true);
         writer.i64(value.offset.0);
@@ -105,7 +105,7 @@ fn offset(value: &OffsetValue) -> Result<Bytes, RecordError> {
     Ok(writer.finish())
 }
 
-fn classic(value: &ClassicGroupValue) -> Result<Bytes, RecordError> {
+fn classic(value: &ClassicGroupValue) -> Result<Bytes, RecordFormatError> {
     let mut writer = Writer::value(3, false);
     writer.text(&value.protocol_type)?;
     writer.i32(value.generation);
@@ -126,7 +126,7 @@ fn classic(value: &ClassicGroupValue) -> Result<Bytes, RecordError> {
     Ok(writer.finish())
 }
 
-fn consumer_group(value: &ConsumerGroupValue) -> Result<Bytes, RecordError> {
+fn consumer_group(value: &ConsumerGroupValue) -> Result<Bytes, RecordFormatError> {
     let mut writer = Writer::value(0, true);
     writer.i32(value.epoch);
     let hash = (value.metadata_hash != 0).then_some(|tagged: &mut Writer| {
@@ -138,14 +138,14 @@ fn consumer_group(value: &ConsumerGroupValue) -> Result<Bytes, RecordError> {
 }
 
 /// `ConsumerGroupPartitionMetadataValue` without topics.
-fn no_topics() -> Result<Bytes, RecordError> {
+fn no_topics() -> Result<Bytes, RecordFormatError> {
     let mut writer = Writer::value(0, true);
     writer.items::<()>(&[], |_, ()| Ok(()))?;
     writer.no_tagged();
     Ok(writer.finish())
 }
 
-fn consumer_member(value: &ConsumerMemberValue) -> Result<Bytes, RecordError> {
+fn consumer_member(value: &ConsumerMemberValue) -> Result<Bytes, RecordFormatError> {
     let mut writer = Writer::value(0, true);
     let instance = value.instance_id.as_ref();
     writer.nullable_text(instance.map(|id| id.as_str()))?;
@@ -180,7 +180,7 @@ fn consumer_member(value: &ConsumerMemberValue) -> Result<Bytes, RecordError> {
     Ok(writer.finish())
 }
 
-fn consumer_target(value: &ConsumerTargetValue) -> Result<Bytes, RecordError> {
+fn consumer_target(value: &ConsumerTargetValue) -> Result<Bytes, RecordFormatError> {
     let mut writer = Writer::value(0, true);
     writer.i32(value.assignment_epoch);
     let timestamp = value.assignment_timestamp.map(|timestamp| {
@@ -193,7 +193,7 @@ fn consumer_target(value: &ConsumerTargetValue) -> Result<Bytes, RecordError> {
     Ok(writer.finish())
 }
 
-fn consumer_target_member(topics: &[TopicPartitions]) -> Result<Bytes, RecordError> {
+fn consumer_target_member(topics: &[TopicPartitions]) -> Result<Bytes, RecordFormatError> {
     let mut writer = Writer::value(0, true);
     writer.items(topics, |writer, topic| {
         writer.topic_id(topic.topic_id);
@@ -205,7 +205,7 @@ fn consumer_target_member(topics: &[TopicPartitions]) -> Result<Bytes, RecordErr
     Ok(writer.finish())
 }
 
-fn consumer_current(value: &ConsumerCurrentValue) -> Result<Bytes, RecordError> {
+fn consumer_current(value: &ConsumerCurrentValue) -> Result<Bytes, RecordFormatError> {
     let mut writer = Writer::value(0, true);
     writer.i32(value.member_epoch);
     writer.i32(value.previous_member_epoch);
@@ -230,14 +230,14 @@ fn consumer_current(value: &ConsumerCurrentValue) -> Result<Bytes, RecordError> 
     Ok(writer.finish())
 }
 
-fn partitions(writer: &mut Writer, topic: &TopicPartitions) -> Result<(), RecordError> {
+fn partitions(writer: &mut Writer, topic: &TopicPartitions) -> Result<(), RecordFormatError> {
     writer.items(&topic.partitions, |writer, partition| {
         writer.i32(partition.0);
         Ok(())
     })
 }
 
-fn consumer_regex(value: &ConsumerRegexValue) -> Result<Bytes, RecordError> {
+fn consumer_regex(value: &ConsumerRegexValue) -> Result<Bytes, RecordFormatError> {
     let mut writer = Writer::value(0, true);
     writer.items(&value.topics, |writer, topic| writer.text(topic))?;
     writer.i64(value.version);

@@ -18,7 +18,7 @@ mod encode;
 pub(crate) mod tests;
 
 pub use decode::decode;
-pub use dohle_machine::wire::RecordError;
+pub use dohle_machine::wire::RecordFormatError;
 
 /// The first two bytes of a key.
 mod key_type {

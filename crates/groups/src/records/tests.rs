@@ -179,13 +179,13 @@ fn types_of_the_future_are_left_alone_and_versions_of_the_future_are_refused() {
     assert_eq!(decode(&hex("000b000167"), Some(&hex("000000"))), Ok(None));
     assert_eq!(decode(&hex("7fff"), None), Ok(None));
     let key = hex("0002000167");
-    let newer = RecordError::Version {
+    let newer = RecordFormatError::Version {
         version: 5,
         last: 4,
     };
     assert_eq!(decode(&key, Some(&hex("0005"))), Err(newer));
-    assert_eq!(decode(&[0], None), Err(RecordError::Truncated));
-    assert_eq!(decode(&key, Some(&[])), Err(RecordError::Truncated));
+    assert_eq!(decode(&[0], None), Err(RecordFormatError::Truncated));
+    assert_eq!(decode(&key, Some(&[])), Err(RecordFormatError::Truncated));
 }
 
 #[test]
@@ -195,13 +195,16 @@ fn a_count_that_the_bytes_cannot_hold_is_refused_before_memory_is_taken() {
     let value = hex("0000 00000001 00000001 00 ffffffff07"
         .replace(' ', "")
         .as_str());
-    assert_eq!(decode(&key, Some(&value)), Err(RecordError::Truncated));
+    assert_eq!(
+        decode(&key, Some(&value)),
+        Err(RecordFormatError::Truncated)
+    );
 }
 
 #[test]
 fn an_id_that_is_too_long_for_a_key_is_refused() {
     let record = Record::Classic(GroupId::new(&"g".repeat(40_000)), None);
-    let too_long = RecordError::TooLong { length: 40_000 };
+    let too_long = RecordFormatError::TooLong { length: 40_000 };
     assert_eq!(record.encode(), Err(too_long));
 }
 

@@ -15,13 +15,13 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 /// The hash, and the offset plus one; a slot of zeros is free. The system maps zeroed memory only
 /// when it is written, so unused slots take no physical memory.
-type Slot = [u64; 3];
+type HashSlot = [u64; 3];
 
-const SLOT_BYTES: usize = size_of::<Slot>();
+const SLOT_BYTES: usize = size_of::<HashSlot>();
 
 #[derive(Debug)]
 pub(crate) struct OffsetMap {
-    slots: Vec<Slot>,
+    slots: Vec<HashSlot>,
     len: usize,
     len_max: usize,
     hash_key: (u64, u64),

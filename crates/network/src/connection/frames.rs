@@ -53,7 +53,7 @@ impl Default for FrameTimes {
 }
 
 /// The result of reading from a connection.
-pub(super) enum Event {
+pub(super) enum FrameEvent {
     /// A complete frame, without its length.
     Frame(Bytes, MemoryPermit),
     /// The client closed its end of the connection.
@@ -133,14 +133,14 @@ impl Frames {
         stream: &mut S,
         cx: &mut Context<'_>,
         may_begin: bool,
-    ) -> Poll<Event> {
+    ) -> Poll<FrameEvent> {
         loop {
             if self.begun.is_none()
                 && let Some(prefix) = self.buffer.first_chunk::<LENGTH_BYTES>()
             {
                 let length = match frame_length(*prefix, self.sizes) {
                     Ok(length) => length,
-                    Err(error) => return Poll::Ready(Event::Refused(error)),
+                    Err(error) => return Poll::Ready(FrameEvent::Refused(error)),
                 };
                 if !may_begin {
                     self.waiting = None;
@@ -165,17 +165,17 @@ impl Frames {
                     frame.len(),
                     "bytes of memory that a frame has taken"
                 );
-                return Poll::Ready(Event::Frame(frame, begun.permit));
+                return Poll::Ready(FrameEvent::Frame(frame, begun.permit));
             }
             match self.poll_read(stream, cx, may_begin) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Event::End),
+                Poll::Ready(Ok(0)) => return Poll::Ready(FrameEvent::End),
                 Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Event::Lost(error)),
+                Poll::Ready(Err(error)) => return Poll::Ready(FrameEvent::Lost(error)),
                 Poll::Pending => {
                     let reason = ready!(self.poll_late(cx));
                     self.begun = None;
                     self.buffer = BytesMut::new();
-                    return Poll::Ready(Event::Late(reason));
+                    return Poll::Ready(FrameEvent::Late(reason));
                 }
             }
         }

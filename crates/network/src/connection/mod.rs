@@ -1,8 +1,8 @@
-//! One client's connection: reads frames, passes them to a [`Session`], and sends the responses in
-//! the order of the requests.
+//! One client's connection: reads frames, passes them to a [`ConnectionHandler`], and sends the
+//! responses in the order of the requests.
 //!
 //! ```text
-//! socket ──▶ frames ──▶ Session::call ──▶ slots (FIFO) ──▶ chunks ──▶ vectored writes
+//! socket ──▶ frames ──▶ ConnectionHandler::call ──▶ slots (FIFO) ──▶ chunks ──▶ vectored writes
 //! ```
 //!
 //! Invariant: responses are sent in the order of their requests. Each request is polled once before
@@ -197,11 +197,11 @@ pub struct Malformed {
 /// Serves connections.
 pub trait Service: Send + Sync + 'static {
     /// Returns the session that serves the requests of a new connection.
-    fn connect(&self, client: &Client) -> Box<dyn Session>;
+    fn connect(&self, client: &Client) -> Box<dyn ConnectionHandler>;
 }
 
 /// Serves the requests of one connection.
-pub trait Session: Send {
+pub trait ConnectionHandler: Send {
     /// Begins to serve the request in `frame`, which does not include the length. The session drops
     /// `permit` when it no longer needs the bytes of the frame.
     ///
@@ -243,7 +243,7 @@ pub struct ConnectionLimits {
 pub async fn run<S: AsyncRead + AsyncWrite + Unpin + Send>(
     stream: S,
     client: Client,
-    session: Box<dyn Session>,
+    session: Box<dyn ConnectionHandler>,
     memory_pool: Arc<RequestMemoryPool>,
     limits: ConnectionLimits,
     shutdown: CancellationToken,
@@ -259,12 +259,14 @@ pub async fn run<S: AsyncRead + AsyncWrite + Unpin + Send>(
     ));
     let (listener, peer) = (&client.listener, client.peer);
     match connection.as_mut().await {
-        run::End::Quiet => {}
-        run::End::Lost(error) => tracing::debug!(%listener, %peer, "connection lost: {error}"),
-        run::End::Closed(reason) => {
+        run::ConnectionEnd::Quiet => {}
+        run::ConnectionEnd::Lost(error) => {
+            tracing::debug!(%listener, %peer, "connection lost: {error}")
+        }
+        run::ConnectionEnd::Closed(reason) => {
             tracing::info!(%listener, %peer, "closed a connection: {reason}");
         }
-        run::End::Refused(reason) => {
+        run::ConnectionEnd::Refused(reason) => {
             tracing::warn!(%listener, %peer, "closed a connection: {reason}");
         }
     }

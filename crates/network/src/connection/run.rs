@@ -13,9 +13,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::frames::{Event, Frames};
+use super::frames::{FrameEvent, Frames};
 use super::outbox::{Outbox, WriteError};
-use super::{ConnectionLimits, Pending, RequestMemoryPool, ResponseAction, Session};
+use super::{ConnectionHandler, ConnectionLimits, Pending, RequestMemoryPool, ResponseAction};
 
 /// Requests of a connection that may be in progress at a time.
 const SLOTS_MAX: usize = 64;
@@ -25,7 +25,7 @@ const OUTBOX_BYTES_MAX: usize = 1 << 20;
 const FRAMES_A_TURN: usize = 16;
 
 /// Why a connection ended.
-pub(super) enum End {
+pub(super) enum ConnectionEnd {
     /// The client closed it, it was idle, or this node stops.
     Quiet,
     /// The socket failed.
@@ -43,7 +43,7 @@ enum ResponseSlot {
 
 pub(super) struct Connection<S> {
     stream: S,
-    session: Box<dyn Session>,
+    session: Box<dyn ConnectionHandler>,
     frames: Frames,
     slots: VecDeque<ResponseSlot>,
     /// The number of slots that wait.
@@ -62,13 +62,13 @@ pub(super) struct Connection<S> {
     idle: Pin<Box<Sleep>>,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Set once no further request is read: how the connection ends when all responses are sent.
-    closing: Option<End>,
+    closing: Option<ConnectionEnd>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub fn new(
         stream: S,
-        session: Box<dyn Session>,
+        session: Box<dyn ConnectionHandler>,
         memory_pool: Arc<RequestMemoryPool>,
         limits: ConnectionLimits,
         shutdown: CancellationToken,
@@ -149,14 +149,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             match self.slots.pop_front() {
                 Some(ResponseSlot::Done(ResponseAction::Send(frame))) => self.outbox.push(frame),
                 Some(ResponseSlot::Done(ResponseAction::Close(reason))) => {
-                    self.close(End::Closed(reason));
+                    self.close(ConnectionEnd::Closed(reason));
                     self.drop_slots();
                 }
                 Some(ResponseSlot::Done(ResponseAction::End(frame))) => {
                     if let Some(frame) = frame {
                         self.outbox.push(frame);
                     }
-                    self.close(End::Quiet);
+                    self.close(ConnectionEnd::Quiet);
                     self.drop_slots();
                 }
                 Some(ResponseSlot::Done(ResponseAction::Nothing) | ResponseSlot::Waiting(_))
@@ -167,7 +167,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Stops reading. The connection ends when all requests that have begun are answered, or after
     /// a grace period.
-    fn close(&mut self, end: End) {
+    fn close(&mut self, end: ConnectionEnd) {
         if self.closing.is_none() {
             self.closing = Some(end);
             self.idle
@@ -217,25 +217,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         true
     }
 
-    fn on_event(&mut self, event: Event, cx: &mut Context<'_>) {
+    fn on_event(&mut self, event: FrameEvent, cx: &mut Context<'_>) {
         match event {
             // A frame is read only when its request may begin, and no other request began since.
-            Event::Frame(frame, permit) => match self.session.call(frame, permit) {
+            FrameEvent::Frame(frame, permit) => match self.session.call(frame, permit) {
                 Ok(pending) => {
                     let configured = FrameSizes::of_requests(self.limits.request_bytes_max);
                     self.frames.accept(self.session.frame_sizes(configured));
                     return self.begin(pending, cx);
                 }
-                Err(malformed) => return self.close(End::Refused(malformed.to_string())),
+                Err(malformed) => return self.close(ConnectionEnd::Refused(malformed.to_string())),
             },
             // Requests that began earlier are still answered.
-            Event::Refused(error) => return self.close(End::Refused(error.to_string())),
-            Event::Late(reason) => return self.close(End::Closed(reason)),
-            Event::End if self.frames.is_inside() => {
-                self.close(End::Lost(io::ErrorKind::UnexpectedEof.into()));
+            FrameEvent::Refused(error) => {
+                return self.close(ConnectionEnd::Refused(error.to_string()));
             }
-            Event::End => self.close(End::Quiet),
-            Event::Lost(error) => self.close(End::Lost(error)),
+            FrameEvent::Late(reason) => return self.close(ConnectionEnd::Closed(reason)),
+            FrameEvent::End if self.frames.is_inside() => {
+                self.close(ConnectionEnd::Lost(io::ErrorKind::UnexpectedEof.into()));
+            }
+            FrameEvent::End => self.close(ConnectionEnd::Quiet),
+            FrameEvent::Lost(error) => self.close(ConnectionEnd::Lost(error)),
         }
         self.drop_slots();
     }
@@ -302,7 +304,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let stalled_max = self.limits.stalled_max;
             let stalled = self.last_progress + stalled_max;
             if unread && now >= stalled && self.memory_pool.responses().is_short() {
-                return self.close(End::Closed(format!(
+                return self.close(ConnectionEnd::Closed(format!(
                     "the responses of this node hold too much memory, {} bytes of them for this \
                      client, which has read none of them for {stalled_max:?}",
                     self.outbox.memory()
@@ -320,12 +322,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             let idle_max = self.limits.idle_max;
             return self.close(if unread {
-                End::Closed(format!(
+                ConnectionEnd::Closed(format!(
                     "the client has not read its responses for {idle_max:?} \
                      (connections.max.idle.ms)"
                 ))
             } else {
-                End::Quiet
+                ConnectionEnd::Quiet
             });
         }
     }
@@ -339,15 +341,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) {
         if self.closing.is_none() && self.shutdown.as_mut().poll(cx).is_ready() {
-            self.close(End::Quiet);
+            self.close(ConnectionEnd::Quiet);
         }
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
-    type Output = End;
+    type Output = ConnectionEnd;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ConnectionEnd> {
         let this = self.get_mut();
         this.poll_slots(cx);
         this.throttle();
@@ -360,10 +362,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
             match this.outbox.poll_write(&mut this.stream, cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(WriteError::Socket(error))) => {
-                    return Poll::Ready(End::Lost(error));
+                    return Poll::Ready(ConnectionEnd::Lost(error));
                 }
                 Poll::Ready(Err(WriteError::Records(reason))) => {
-                    return Poll::Ready(End::Closed(reason));
+                    return Poll::Ready(ConnectionEnd::Closed(reason));
                 }
                 Poll::Pending => break,
             }
@@ -387,7 +389,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
         if this.closing.is_some() {
             let answered = this.slots.is_empty() && this.outbox.is_empty();
             if answered || this.idle.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(this.closing.take().unwrap_or(End::Quiet));
+                return Poll::Ready(this.closing.take().unwrap_or(ConnectionEnd::Quiet));
             }
         }
         Poll::Pending

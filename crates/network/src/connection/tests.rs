@@ -58,7 +58,7 @@ const THROTTLE_MS: u64 = 200;
 
 const STORED_BYTES: usize = 5_000_000;
 
-impl Session for Arc<Echo> {
+impl ConnectionHandler for Arc<Echo> {
     fn call(&mut self, frame: Bytes, permit: MemoryPermit) -> Result<Pending, Malformed> {
         self.begun.lock().push(frame.clone());
         let answer = ResponseAction::Send(Frame::Many(vec![

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Services, Shared, serve_socket};
+use super::{NetworkContext, Services, serve_socket};
 use crate::connection::Client;
 
 /// How long to wait after the system could not accept a connection, such as for lack of
@@ -23,7 +23,7 @@ pub(super) struct Acceptor {
     pub security_protocol: SecurityProtocol,
     pub listener: TcpListener,
     pub address: SocketAddr,
-    pub shared: Arc<Shared>,
+    pub shared: Arc<NetworkContext>,
     pub services: Services,
     pub accepting: CancellationToken,
     pub connections: CancellationToken,

@@ -164,7 +164,7 @@ impl Default for Limits {
 
 /// The state that all listeners of a node share.
 #[derive(Debug)]
-pub struct Shared {
+pub struct NetworkContext {
     /// The limits.
     pub limits: Limits,
     /// The threads that serve connections.
@@ -175,7 +175,7 @@ pub struct Shared {
     started: Instant,
 }
 
-impl Shared {
+impl NetworkContext {
     /// Returns the state for the listeners of one node.
     #[must_use]
     pub fn new(limits: Limits, threads: NetworkThreads) -> Arc<Self> {
@@ -272,7 +272,7 @@ impl Bound {
     /// Begins to accept connections. Must be called inside a tokio runtime, which runs the task
     /// that accepts.
     #[must_use]
-    pub fn serve(self, shared: Arc<Shared>, services: Services) -> Listener {
+    pub fn serve(self, shared: Arc<NetworkContext>, services: Services) -> Listener {
         let listener = Listener {
             name: self.config.name.clone(),
             address: self.address,
@@ -323,7 +323,7 @@ impl Listener {
 /// much memory.
 const STALLED_MAX: Duration = Duration::from_secs(10);
 
-fn limits_of(shared: &Shared) -> ConnectionLimits {
+fn limits_of(shared: &NetworkContext) -> ConnectionLimits {
     ConnectionLimits {
         request_bytes_max: shared.limits.request_bytes_max,
         idle_max: shared.limits.idle_max,
@@ -360,7 +360,7 @@ async fn serve_socket(
     stream: TcpStream,
     mut client: Client,
     place: Place,
-    shared: Arc<Shared>,
+    shared: Arc<NetworkContext>,
     services: Services,
     shutdown: CancellationToken,
 ) {
@@ -400,7 +400,7 @@ async fn admit(
     stream: TcpStream,
     client: &mut Client,
     place: Place,
-    shared: &Shared,
+    shared: &NetworkContext,
     services: &Services,
 ) -> Option<(ListenerStream, Served)> {
     let (listener, peer) = (Arc::clone(&client.listener), client.peer);

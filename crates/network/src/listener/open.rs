@@ -7,7 +7,7 @@ use dohle_tls::{HandshakeFailure, ServerTls};
 use tokio::net::TcpStream;
 
 use super::stream::ListenerStream;
-use super::{Shared, prefixed};
+use super::{NetworkContext, prefixed};
 use crate::connection::Client;
 
 /// Returns the stream and the protocol that its first bytes belong to (`None` for Kafka's), and
@@ -16,7 +16,7 @@ use crate::connection::Client;
 pub(super) async fn open(
     stream: TcpStream,
     client: &mut Client,
-    shared: &Shared,
+    shared: &NetworkContext,
     tls: Option<&ServerTls>,
 ) -> Option<(ListenerStream, Option<Foreign>)> {
     let idle_max = shared.limits.idle_max;

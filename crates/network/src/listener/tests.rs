@@ -12,7 +12,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::*;
-use crate::connection::{Frame, Malformed, MemoryPermit, Pending, ResponseAction, Session};
+use crate::connection::{
+    ConnectionHandler, Frame, Malformed, MemoryPermit, Pending, ResponseAction,
+};
 
 mod quotas;
 mod tls;
@@ -24,12 +26,12 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 struct Echo;
 
 impl Service for Echo {
-    fn connect(&self, _: &Client) -> Box<dyn Session> {
+    fn connect(&self, _: &Client) -> Box<dyn ConnectionHandler> {
         Box::new(Self)
     }
 }
 
-impl Session for Echo {
+impl ConnectionHandler for Echo {
     fn call(&mut self, frame: Bytes, _: MemoryPermit) -> Result<Pending, Malformed> {
         let answer = ResponseAction::Send(Frame::One(frame));
         Ok(Pending {
@@ -71,11 +73,11 @@ fn places(max: usize, per_ip_max: usize) -> Limits {
 
 async fn listen(limits: Limits) -> Listener {
     let threads = NetworkThreads::start("test", 2).unwrap();
-    let shared = Shared::new(limits.clone(), threads);
+    let shared = NetworkContext::new(limits.clone(), threads);
     listen_with(shared).await
 }
 
-async fn listen_with(shared: Arc<Shared>) -> Listener {
+async fn listen_with(shared: Arc<NetworkContext>) -> Listener {
     let config = ListenerConfig {
         name: "TEST".into(),
         host: "localhost".into(),
@@ -225,7 +227,7 @@ async fn descriptors_that_logs_will_need_are_kept_from_clients() {
         open_files_max: 4_096,
         ..Limits::default()
     };
-    let shared = Shared::new(limits, NetworkThreads::start("test", 2).unwrap());
+    let shared = NetworkContext::new(limits, NetworkThreads::start("test", 2).unwrap());
     let promised = Arc::new(AtomicUsize::new(0));
     let now = Arc::clone(&promised);
     shared.keep_descriptors(move || now.load(Ordering::Relaxed));

@@ -6,8 +6,8 @@
 //! types are skipped, and so are unknown tagged fields.
 
 use bytes::Bytes;
-pub use dohle_machine::wire::RecordError;
-use dohle_machine::wire::{Reader, Writer};
+pub use dohle_machine::wire::RecordFormatError;
+use dohle_machine::wire::{FieldReader, Writer};
 use dohle_model::{
     PartitionIndex, ProducerEpoch, ProducerId, Timestamp, TopicName, TopicPartition,
 };
@@ -66,8 +66,8 @@ pub struct TransactionRecord {
 /// Encodes the record's key and value.
 ///
 /// # Errors
-/// [`RecordError::TooLong`] when the transactional id is too long for its length field.
-pub fn encode(record: &TransactionRecord) -> Result<(Bytes, Option<Bytes>), RecordError> {
+/// [`RecordFormatError::TooLong`] when the transactional id is too long for its length field.
+pub fn encode(record: &TransactionRecord) -> Result<(Bytes, Option<Bytes>), RecordFormatError> {
     let mut key = Writer::key(KEY_TYPE);
     key.text(record.transactional_id.as_str())?;
     let metadata = record.metadata.as_ref();
@@ -78,7 +78,7 @@ pub fn encode(record: &TransactionRecord) -> Result<(Bytes, Option<Bytes>), Reco
 fn encode_value(
     metadata: &TransactionMetadata,
     version: ValueVersion,
-) -> Result<Bytes, RecordError> {
+) -> Result<Bytes, RecordFormatError> {
     let mut value = match version {
         ValueVersion::V0 => Writer::value(0, false),
         ValueVersion::V1 => Writer::value(1, true),
@@ -110,7 +110,10 @@ fn encode_value(
 }
 
 /// Fields that have their default value are not stored, as in Kafka.
-fn encode_tags(metadata: &TransactionMetadata, value: &mut Writer) -> Result<(), RecordError> {
+fn encode_tags(
+    metadata: &TransactionMetadata,
+    value: &mut Writer,
+) -> Result<(), RecordFormatError> {
     let previous = metadata.previous_producer_id;
     let next = metadata.next_producer_id;
     let client = metadata.client_version;
@@ -166,8 +169,11 @@ pub(crate) fn batch_bytes_max(id: &TransactionalId, partitions: &PartitionSet) -
 ///
 /// # Errors
 /// When the bytes are not a record of the type that the key names.
-pub fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<TransactionRecord>, RecordError> {
-    let mut key = Reader::new(key);
+pub fn decode(
+    key: &[u8],
+    value: Option<&[u8]>,
+) -> Result<Option<TransactionRecord>, RecordFormatError> {
+    let mut key = FieldReader::new(key);
     if key.i16()? != KEY_TYPE {
         return Ok(None);
     }
@@ -179,13 +185,13 @@ pub fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<TransactionReco
             version: ValueVersion::V1,
         }));
     };
-    let mut value = Reader::new(value);
+    let mut value = FieldReader::new(value);
     let version = match value.i16()? {
         0 => ValueVersion::V0,
         1 => ValueVersion::V1,
         version => {
             let last = VERSION_MAX;
-            return Err(RecordError::Version { version, last });
+            return Err(RecordFormatError::Version { version, last });
         }
     };
     value.flexible(version == ValueVersion::V1);
@@ -196,18 +202,18 @@ pub fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<TransactionReco
     }))
 }
 
-fn decode_value(value: &mut Reader<'_>) -> Result<TransactionMetadata, RecordError> {
+fn decode_value(value: &mut FieldReader<'_>) -> Result<TransactionMetadata, RecordFormatError> {
     let producer_id = ProducerId(value.i64()?);
     let producer_epoch = ProducerEpoch(value.i16()?);
     let timeout_ms = value.i32()?;
     let state = value.i8()?;
     let state = TransactionState::from_id(state).ok_or_else(|| {
-        RecordError::Invalid(format!("{state} is not the state of a transaction"))
+        RecordFormatError::Invalid(format!("{state} is not the state of a transaction"))
     })?;
     let topics = value.nullable_items(5, |value| {
         let topic = value.text()?;
         let topic = TopicName::new(topic)
-            .map_err(|error| RecordError::Invalid(format!("a partition's {error}")))?;
+            .map_err(|error| RecordFormatError::Invalid(format!("a partition's {error}")))?;
         let partitions = value.items(4, |value| value.i32().map(PartitionIndex))?;
         value.no_tagged()?;
         Ok((topic, partitions))

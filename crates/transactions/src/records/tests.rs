@@ -99,8 +99,8 @@ fn bytes_that_are_no_record_are_errors_and_unknown_types_are_skipped() {
         assert!(decode(&key, Some(&value[..length])).is_err(), "{length}");
     }
     assert_eq!(decode(&[0, 1, 0, 0], Some(&value)), Ok(None));
-    assert_eq!(decode(&[0], None), Err(RecordError::Truncated));
-    let newer = RecordError::Version {
+    assert_eq!(decode(&[0], None), Err(RecordFormatError::Truncated));
+    let newer = RecordFormatError::Version {
         version: 2,
         last: 1,
     };
@@ -132,6 +132,6 @@ fn an_id_that_is_too_long_is_an_error() {
         transactional_id: TransactionalId::new(&"t".repeat(40_000)),
         ..full(ValueVersion::V1)
     };
-    let too_long = RecordError::TooLong { length: 40_000 };
+    let too_long = RecordFormatError::TooLong { length: 40_000 };
     assert_eq!(encode(&record), Err(too_long));
 }

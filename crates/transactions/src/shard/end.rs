@@ -56,7 +56,7 @@ impl TransactionMachine {
             Err(code) => PlannedReply::refuse(code),
             Ok(Ended::Before) => PlannedReply::Reply(Ok(bumps.then(|| metadata.producer()))),
             Ok(ended) => {
-                let end = End {
+                let end = TransactionEnd {
                     commit: request.commit,
                     version: request.client_version,
                     fresh: request.fresh,
@@ -209,13 +209,13 @@ fn refuse(state: TransactionState, request: &EndTxn<'_>) -> Result<Ended, ErrorC
 }
 
 /// The end of a transaction: how, and for whom.
-struct End {
+struct TransactionEnd {
     commit: bool,
     version: TransactionVersion,
     fresh: Option<ProducerId>,
 }
 
-impl End {
+impl TransactionEnd {
     /// Returns the prepared transaction; `None` when it needs a fresh id.
     fn prepared(
         &self,
@@ -279,7 +279,7 @@ impl Abort {
             "a transaction of producer {} that is not open is aborted",
             metadata.producer_id
         );
-        let end = End {
+        let end = TransactionEnd {
             commit: false,
             version: TransactionVersion::of(step.image),
             fresh,

@@ -10,7 +10,7 @@ use dohle_auth::sasl::{
 };
 use dohle_auth::{AllowAll, Secret};
 use dohle_model::record::SecurityProtocol;
-use dohle_network::connection::{RequestMemoryPool, Service as _, Session as ConnectionSession};
+use dohle_network::connection::{ConnectionHandler, RequestMemoryPool, Service as _};
 use dohle_protocol::messages::{self, RequestHeaderData};
 
 use super::*;
@@ -43,7 +43,7 @@ fn config(session_max: Option<Duration>) -> SaslConfig {
 }
 
 struct Fixture {
-    session: Box<dyn ConnectionSession>,
+    session: Box<dyn ConnectionHandler>,
     _broker: Broker,
 }
 

@@ -28,7 +28,7 @@ const THREADS_MAX: usize = 256;
 
 type Done = (TopicIdPartition, CleanOutcome);
 
-enum Event {
+enum CleanerEvent {
     /// There are logs to examine.
     Work,
     /// A cleaning has ended.
@@ -48,9 +48,9 @@ pub(super) async fn run(weak: Weak<Partitions>) {
     loop {
         let due = queue.next_due().map(|at| at.saturating_sub(shared.now()));
         let event = tokio::select! {
-            () = shared.cleanings.ready() => Event::Work,
-            Some(done) = done_jobs.recv() => Event::Done(done),
-            () = sleep(due.unwrap_or_default()), if due.is_some() => Event::Due,
+            () = shared.cleanings.ready() => CleanerEvent::Work,
+            Some(done) = done_jobs.recv() => CleanerEvent::Done(done),
+            () = sleep(due.unwrap_or_default()), if due.is_some() => CleanerEvent::Due,
         };
         let Some(partitions) = weak.upgrade() else {
             return;
@@ -62,7 +62,7 @@ pub(super) async fn run(weak: Weak<Partitions>) {
         let now = shared.now();
         let mut ids = shared.cleanings.take();
         ids.extend(queue.take_due(now));
-        if let Event::Done((id, outcome)) = event {
+        if let CleanerEvent::Done((id, outcome)) = event {
             if let CleanOutcome::Uncleanable(reason) = &outcome {
                 tracing::error!(
                     partition = %id,

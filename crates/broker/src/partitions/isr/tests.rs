@@ -13,7 +13,7 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
 use super::alter_isr_loop;
-use crate::partition::shared::Shared;
+use crate::partition::shared::PartitionContext;
 use crate::partition::{Acks, AppendOrigin};
 use crate::partitions::{AlterAnswer, ControllerLink};
 use crate::replica::IsrProposal;
@@ -102,7 +102,7 @@ async fn watermark_after_refusal(answers: Vec<String>, repeated: bool) -> Offset
     };
     let answers = answers.into_iter().map(Err).chain([Ok(refusal)]);
     let link = Arc::new(Scripted(Mutex::new(answers.collect())));
-    let shared = Shared::new(NODE);
+    let shared = PartitionContext::new(NODE);
     shared.propose(partition.id(), proposal.clone());
     let partitions = Arc::downgrade(&broker.partitions);
     let asking = tokio::spawn(alter_isr_loop(partitions, shared, link));

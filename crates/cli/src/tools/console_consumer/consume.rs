@@ -11,7 +11,7 @@ use kacrab::common::TopicPartition;
 use kacrab::consumer::{Consumer, ConsumerError, ConsumerRecord};
 use regex::Regex;
 
-use super::settings::{From, Settings, What};
+use super::settings::{ConsumerSettings, From, What};
 use crate::client::{Interrupts, near};
 use crate::options::usage;
 
@@ -23,7 +23,10 @@ const BACKOFF: Duration = Duration::from_millis(100);
 const GOODBYE: Duration = Duration::from_secs(10);
 
 /// Reports a topic that does not exist yet, and rejects a partition that the topic does not have.
-pub(super) async fn check_topic(cluster: &Cluster, settings: &Settings) -> anyhow::Result<()> {
+pub(super) async fn check_topic(
+    cluster: &Cluster,
+    settings: &ConsumerSettings,
+) -> anyhow::Result<()> {
     let topic = match &settings.what {
         What::Topic(topic) | What::Partition(topic, ..) => topic,
         What::Include(pattern) => {
@@ -69,7 +72,7 @@ fn whole(pattern: &str) -> anyhow::Result<Regex> {
 }
 
 /// Why reading ended.
-enum End {
+enum ConsumeEnd {
     /// All requested messages were printed, or the reader has closed standard output.
     Done,
     /// No record arrived within the timeout.
@@ -79,10 +82,10 @@ enum End {
 }
 
 /// Reads and prints records, leaves the group, and prints how many messages there were.
-pub(super) async fn run(settings: &Settings) -> anyhow::Result<()> {
+pub(super) async fn run(settings: &ConsumerSettings) -> anyhow::Result<()> {
     let mut consumer = client::consumer(&settings.consumer).await?;
     let mut interrupts = Interrupts::new()?;
-    let mut reader = Reader {
+    let mut reader = MessagePrinter {
         settings,
         processed: 0,
         unread: BTreeMap::new(),
@@ -90,7 +93,7 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<()> {
     };
     let result = match subscribe(&mut consumer, settings, &mut interrupts).await {
         Ok(true) => reader.read(&mut consumer, &mut interrupts).await,
-        Ok(false) => Ok(End::Interrupted),
+        Ok(false) => Ok(ConsumeEnd::Interrupted),
         Err(error) => Err(error),
     };
     let unread = std::mem::take(&mut reader.unread);
@@ -102,7 +105,7 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<()> {
 /// Whether there is something to read now; `false` when a signal came first.
 async fn subscribe(
     consumer: &mut Consumer,
-    settings: &Settings,
+    settings: &ConsumerSettings,
     interrupts: &mut Interrupts,
 ) -> anyhow::Result<bool> {
     match &settings.what {
@@ -157,7 +160,7 @@ async fn seek(
 /// Commits what was read and leaves the group.
 async fn leave(
     mut consumer: Consumer,
-    settings: &Settings,
+    settings: &ConsumerSettings,
     unread: BTreeMap<TopicPartition, i64>,
     interrupts: &mut Interrupts,
 ) {
@@ -181,20 +184,20 @@ async fn leave(
     }
 }
 
-struct Reader<'a> {
-    settings: &'a Settings,
+struct MessagePrinter<'a> {
+    settings: &'a ConsumerSettings,
     processed: u64,
     /// Where each partition's first record is that was fetched but not printed.
     unread: BTreeMap<TopicPartition, i64>,
     out: Vec<u8>,
 }
 
-impl Reader<'_> {
+impl MessagePrinter<'_> {
     async fn read(
         &mut self,
         consumer: &mut Consumer,
         interrupts: &mut Interrupts,
-    ) -> anyhow::Result<End> {
+    ) -> anyhow::Result<ConsumeEnd> {
         let mut last = Instant::now();
         let mut told = false;
         while self
@@ -206,12 +209,12 @@ impl Reader<'_> {
                 None => POLL,
                 Some(timeout) => match timeout.checked_sub(last.elapsed()) {
                     Some(left) => left,
-                    None => return Ok(End::Timeout),
+                    None => return Ok(ConsumeEnd::Timeout),
                 },
             };
             let polled = tokio::select! {
                 polled = consumer.poll(wait) => polled,
-                () = interrupts.next() => return Ok(End::Interrupted),
+                () = interrupts.next() => return Ok(ConsumeEnd::Interrupted),
             };
             match polled {
                 Ok(records) => {
@@ -222,7 +225,7 @@ impl Reader<'_> {
                     let printed = self.print(records.iter()).await;
                     if self.write().await? {
                         eprintln!("Unable to write to standard out, closing consumer.");
-                        return Ok(End::Done);
+                        return Ok(ConsumeEnd::Done);
                     }
                     printed?;
                 }
@@ -237,7 +240,7 @@ impl Reader<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(End::Done)
+        Ok(ConsumeEnd::Done)
     }
 
     /// Appends the text of these records, and notes the first offsets of those beyond the limit.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use dohle_admin::client::Properties;
 
 use super::deserializer::Deserializer;
-use dohle_transactions::RecordError;
+use dohle_transactions::RecordFormatError;
 use kacrab::consumer::{ConsumerRecord, TimestampType};
 
 use crate::group_records::{self, Embedded, Shown};
@@ -246,9 +246,9 @@ fn timestamp_type(kind: TimestampType) -> &'static str {
 }
 
 /// Converts the key and the value of a record of an internal topic; `None` for an unknown type.
-type Show = fn(&[u8], Option<&[u8]>) -> Result<Option<Shown>, RecordError>;
+type Show = fn(&[u8], Option<&[u8]>) -> Result<Option<Shown>, RecordFormatError>;
 
-fn group(key: &[u8], value: Option<&[u8]>) -> Result<Option<Shown>, RecordError> {
+fn group(key: &[u8], value: Option<&[u8]>) -> Result<Option<Shown>, RecordFormatError> {
     group_records::show(key, value, Embedded::Bytes)
 }
 

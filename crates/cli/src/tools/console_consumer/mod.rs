@@ -15,7 +15,7 @@ use crate::connect::BOOTSTRAP_SERVER;
 use crate::options::{all_of, at_most_one_of, one_of};
 use crate::tool_run::{OUTPUT, Tool, ToolRun, Work};
 
-use self::settings::Settings;
+use self::settings::ConsumerSettings;
 
 const OPTIONS: &str = "
     --topic <topic>: The topic to consume from.
@@ -86,7 +86,7 @@ pub const TOOL: Tool = Tool::kafka(
 ]);
 
 async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
-    let settings = Settings::read(&run.parsed, run.output()?, &group_number())?;
+    let settings = ConsumerSettings::read(&run.parsed, run.output()?, &group_number())?;
     run.warn_of_deprecated(
         &[
             ("consumer-property", "command-property"),

@@ -36,7 +36,7 @@ pub(super) enum From {
 
 /// All settings of the command line.
 #[derive(Debug)]
-pub(super) struct Settings {
+pub(super) struct ConsumerSettings {
     pub(super) what: What,
     pub(super) consumer: Properties,
     pub(super) formatter: Formatter,
@@ -48,7 +48,7 @@ pub(super) struct Settings {
     pub(super) systest_events: bool,
 }
 
-impl Settings {
+impl ConsumerSettings {
     /// Reads the command line; `number` makes the name of a group where none is given.
     pub(super) fn read(parsed: &Parsed, output: Output, number: &str) -> anyhow::Result<Self> {
         let what = what(parsed)?;

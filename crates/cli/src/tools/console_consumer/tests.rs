@@ -8,13 +8,13 @@ use expect_test::{Expect, expect};
 use kacrab::consumer::{ConsumerRecord, RecordHeader, TimestampType};
 
 use super::formatter::Formatter;
-use super::settings::{From, Settings, What};
+use super::settings::{ConsumerSettings, From, What};
 use super::*;
 use crate::tool_run::Output;
 
-fn settings(line: &str) -> anyhow::Result<Settings> {
+fn settings(line: &str) -> anyhow::Result<ConsumerSettings> {
     let parsed = TOOL.read(&format!("--bootstrap-server b:1 {line}"))?;
-    Settings::read(&parsed, Output::Text, "12345")
+    ConsumerSettings::read(&parsed, Output::Text, "12345")
 }
 
 fn record(

@@ -84,14 +84,14 @@ pub const TOOL: Tool = Tool::kafka(
 
 /// All settings of the command line.
 #[derive(Debug)]
-struct Settings {
+struct ProducerSettings {
     topic: String,
     sync: bool,
     parser: LineParser,
     producer: Properties,
 }
 
-impl Settings {
+impl ProducerSettings {
     fn read(parsed: &Parsed) -> anyhow::Result<Self> {
         let topic = parsed.required("topic")?.to_owned();
         let class = parsed.value("line-reader")?;
@@ -163,7 +163,7 @@ impl Settings {
 }
 
 async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
-    let mut settings = Settings::read(&run.parsed)?;
+    let mut settings = ProducerSettings::read(&run.parsed)?;
     run.warn_of_deprecated(
         &[
             ("producer-property", "command-property"),

@@ -6,8 +6,8 @@ use kacrab::producer::ProducerError;
 
 use super::*;
 
-fn settings(line: &str) -> anyhow::Result<Settings> {
-    Settings::read(&TOOL.read(&format!("--bootstrap-server b:1 --topic t {line}"))?)
+fn settings(line: &str) -> anyhow::Result<ProducerSettings> {
+    ProducerSettings::read(&TOOL.read(&format!("--bootstrap-server b:1 --topic t {line}"))?)
 }
 
 /// The records of `lines` as text, or what is wrong with them.

@@ -69,7 +69,7 @@ const GOODBYE: Duration = Duration::from_secs(10);
 
 /// All settings of the command line.
 #[derive(Debug)]
-struct Settings {
+struct ConsumerPerfSettings {
     topic: Option<String>,
     include: Option<String>,
     records: u64,
@@ -83,7 +83,7 @@ struct Settings {
     consumer: Properties,
 }
 
-impl Settings {
+impl ConsumerPerfSettings {
     fn read(parsed: &Parsed, number: u32) -> anyhow::Result<Self> {
         let records = parsed.parsed("num-records")?.or(parsed.parsed("messages")?);
         let interval: i64 = parsed.parsed("reporting-interval")?.unwrap_or(5000);
@@ -128,7 +128,7 @@ impl Settings {
 
 async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
     let nanos = UNIX_EPOCH.elapsed().map_or(0, |since| since.subsec_nanos());
-    let settings = Settings::read(&run.parsed, nanos % 100_000)?;
+    let settings = ConsumerPerfSettings::read(&run.parsed, nanos % 100_000)?;
     run.warn_of_deprecated(
         &[
             ("messages", "num-records"),
@@ -192,7 +192,7 @@ async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
 }
 
 /// Rejects a topic that does not exist, because nothing could be measured.
-async fn check_topic(cluster: &Cluster, settings: &Settings) -> anyhow::Result<()> {
+async fn check_topic(cluster: &Cluster, settings: &ConsumerPerfSettings) -> anyhow::Result<()> {
     let Some(topic) = &settings.topic else {
         return Ok(());
     };
@@ -211,7 +211,7 @@ async fn check_topic(cluster: &Cluster, settings: &Settings) -> anyhow::Result<(
 /// Reads records. Returns whether all requested ones arrived.
 async fn consume(
     consumer: &mut Consumer,
-    settings: &Settings,
+    settings: &ConsumerPerfSettings,
     report: &mut Report,
 ) -> anyhow::Result<bool> {
     let mut interrupts = Interrupts::new()?;

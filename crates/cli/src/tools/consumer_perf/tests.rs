@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn settings(line: &str) -> anyhow::Result<Settings> {
-    Settings::read(&TOOL.read(&format!("--bootstrap-server b:1 {line}"))?, 7)
+fn settings(line: &str) -> anyhow::Result<ConsumerPerfSettings> {
+    ConsumerPerfSettings::read(&TOOL.read(&format!("--bootstrap-server b:1 {line}"))?, 7)
 }
 
 #[test]

@@ -10,7 +10,7 @@ use dohle_model::{LeaderEpoch, ProducerEpoch, ProducerId, Sequence, Timestamp};
 use super::batches::{BatchReader, Next};
 use super::decoder::Decoded;
 use super::findings::add;
-use super::{Dump, Settings, Stop, absolute, base_offset, control};
+use super::{Dump, DumpSettings, Stop, absolute, base_offset, control};
 use crate::ordered_json::{Json, fields, object, text_of};
 use crate::tool_run::Output;
 
@@ -228,7 +228,7 @@ fn lossy(bytes: &[u8]) -> String {
 }
 
 /// The line of a record; it may be empty.
-fn record_line(header: &BatchHeader, record: &RecordView<'_>, settings: &Settings) -> String {
+fn record_line(header: &BatchHeader, record: &RecordView<'_>, settings: &DumpSettings) -> String {
     let mut line = String::new();
     let mut prefix = "| ";
     if !settings.skip_record_metadata {
@@ -260,7 +260,7 @@ fn record_line(header: &BatchHeader, record: &RecordView<'_>, settings: &Setting
     line
 }
 
-fn record_json(header: &BatchHeader, record: &RecordView<'_>, settings: &Settings) -> Json {
+fn record_json(header: &BatchHeader, record: &RecordView<'_>, settings: &DumpSettings) -> Json {
     let keys = record.headers().map(|(key, _)| Json::from(lossy(key)));
     let control = header.attributes.is_control();
     let decoded = !control && settings.contents;

@@ -82,7 +82,7 @@ pub const TOOL: Tool = Tool::kafka(
 
 /// The settings of the command line.
 #[derive(Debug)]
-struct Settings {
+struct DumpSettings {
     files: Vec<PathBuf>,
     deep: bool,
     contents: bool,
@@ -96,7 +96,7 @@ struct Settings {
     output: Output,
 }
 
-impl Settings {
+impl DumpSettings {
     fn read(parsed: &Parsed, output: Output) -> anyhow::Result<Self> {
         let files = parsed.required("files")?;
         let mut given = parsed.all().map(|(option, _)| option);
@@ -158,7 +158,7 @@ impl Kind {
 
 /// Where everything is shown, and what is reported at the end.
 struct Dump<'a, W: Write> {
-    settings: &'a Settings,
+    settings: &'a DumpSettings,
     out: W,
     findings: Findings,
     progress: Progress,
@@ -173,7 +173,7 @@ struct Reading {
 }
 
 impl Reading {
-    fn begin(progress: &Progress, settings: &Settings) -> Self {
+    fn begin(progress: &Progress, settings: &DumpSettings) -> Self {
         let sizes = settings.files.iter().map(|file| settings.size(file));
         Self {
             count: progress.bytes(sizes.sum()),
@@ -188,7 +188,7 @@ impl Reading {
 }
 
 fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
-    let settings = Settings::read(&run.parsed, run.output()?)?;
+    let settings = DumpSettings::read(&run.parsed, run.output()?)?;
     let out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
     let mut dump = Dump::new(&settings, out, run.progress.while_printing());
     for file in &settings.files {
@@ -205,7 +205,7 @@ fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
 }
 
 impl<'a, W: Write> Dump<'a, W> {
-    fn new(settings: &'a Settings, out: W, progress: Progress) -> Self {
+    fn new(settings: &'a DumpSettings, out: W, progress: Progress) -> Self {
         Self {
             settings,
             out,

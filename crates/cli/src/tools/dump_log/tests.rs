@@ -51,7 +51,7 @@ fn shown(folder: &tempfile::TempDir, name: &str, options: &str) -> (String, bool
     };
     let json = parsed.has("output");
     let output = if json { Output::Json } else { Output::Text };
-    let settings = Settings::read(&parsed, output).unwrap();
+    let settings = DumpSettings::read(&parsed, output).unwrap();
     let mut dump = Dump::new(&settings, Vec::new(), Progress::default());
     dump.file(&PathBuf::from(&file)).unwrap();
     let text = String::from_utf8(dump.out).unwrap() + &dump.findings.text();

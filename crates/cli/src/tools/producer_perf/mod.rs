@@ -77,7 +77,7 @@ pub const TOOL: Tool = Tool::kafka(
 
 /// All settings of the command line.
 #[derive(Debug)]
-struct Settings {
+struct ProducerPerfSettings {
     topic: String,
     records: u64,
     warmup: u64,
@@ -112,7 +112,7 @@ fn payload(parsed: &Parsed) -> Result<Payload, UsageError> {
     }
 }
 
-impl Settings {
+impl ProducerPerfSettings {
     fn read(parsed: &Parsed) -> anyhow::Result<Self> {
         let number = |option: &str, default: i64| {
             let number: i64 = parsed.parsed(option)?.unwrap_or(default);
@@ -192,7 +192,7 @@ fn transactions(parsed: &Parsed, producer: &mut Properties) -> anyhow::Result<Op
 
 async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
     let payload = payload(&run.parsed)?;
-    let settings = Settings::read(&run.parsed)?;
+    let settings = ProducerPerfSettings::read(&run.parsed)?;
     let delimiter = run.parsed.value("payload-delimiter")?.unwrap_or("\\n");
     let delimiter = if delimiter == "\\n" { "\n" } else { delimiter };
     let payloads = match payload {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use dohle_admin::client::why_not_delivered;
 use kacrab::producer::{Producer, ProducerError, ProducerRecord};
 
-use super::Settings;
+use super::ProducerPerfSettings;
 use super::payload::Payloads;
 use super::stats::Stats;
 use crate::client::{Failures, Interrupts, OVERHEAD, Room};
@@ -79,7 +79,7 @@ fn say(line: &str) {
 /// Sends all records.
 pub(super) async fn run(
     producer: Producer,
-    settings: &Settings,
+    settings: &ProducerPerfSettings,
     mut payloads: Payloads,
 ) -> anyhow::Result<()> {
     if settings.transaction_duration.is_some() {
@@ -159,7 +159,7 @@ fn no_transactions(error: ProducerError) -> anyhow::Error {
 
 async fn send_all(
     producer: &Producer,
-    settings: &Settings,
+    settings: &ProducerPerfSettings,
     payloads: &mut Payloads,
     clock: &Clock,
 ) -> anyhow::Result<()> {

@@ -2,9 +2,9 @@
 
 use super::*;
 
-fn settings(line: &str) -> anyhow::Result<(Settings, Payload)> {
+fn settings(line: &str) -> anyhow::Result<(ProducerPerfSettings, Payload)> {
     let parsed = TOOL.read(line)?;
-    Ok((Settings::read(&parsed)?, payload(&parsed)?))
+    Ok((ProducerPerfSettings::read(&parsed)?, payload(&parsed)?))
 }
 
 #[test]

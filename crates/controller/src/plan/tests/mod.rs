@@ -37,7 +37,7 @@ use dohle_protocol::messages::incremental_alter_configs_request::{
 use dohle_rpc::v1;
 use expect_test::Expect;
 
-use super::{AnyConfig, Draft, Indexes, Settings};
+use super::{AnyConfig, Draft, Indexes, PlanSettings};
 
 #[track_caller]
 fn check(script: &str, expected: Expect) {
@@ -62,8 +62,8 @@ fn id16(first: u8, last: u8) -> [u8; 16] {
     bytes
 }
 
-fn settings() -> Settings {
-    Settings {
+fn settings() -> PlanSettings {
+    PlanSettings {
         controller: NodeId(1),
         new_cluster_features: dohle_model::features::defaults(),
         new_cluster_users: Vec::new(),

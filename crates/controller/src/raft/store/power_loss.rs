@@ -123,14 +123,14 @@ impl Memory {
     }
 }
 
-struct Voter {
+struct SimulatedVoter {
     power: Disks,
     number: usize,
     memory: Arc<Mutex<Memory>>,
     writer: Writer,
 }
 
-impl Voter {
+impl SimulatedVoter {
     /// Starts a voter on what a loss of power left, and checks what it finds.
     fn start(power: &Disks, number: usize, memory: &Arc<Mutex<Memory>>, what: &str) -> Self {
         let files = power.files(number);
@@ -305,7 +305,7 @@ impl Simulation {
 
     /// Starts all voters, runs `work` on them until the power fails, and keeps what is left of
     /// their disks.
-    fn round(&mut self, seed: u64, work: impl FnOnce(&mut Self, &mut [Voter])) {
+    fn round(&mut self, seed: u64, work: impl FnOnce(&mut Self, &mut [SimulatedVoter])) {
         self.what = format!("seed {seed}, start {}", self.starts);
         let memories = self.memories.clone();
         let settle = move || {
@@ -318,7 +318,7 @@ impl Simulation {
         let power = Disks::new(self.random.next_number(), images, cut_at, settle);
         let mut voters = Vec::new();
         for (number, memory) in self.memories.iter().enumerate() {
-            voters.push(Voter::start(&power, number, memory, &self.what));
+            voters.push(SimulatedVoter::start(&power, number, memory, &self.what));
             self.starts += 1;
         }
         self.term += 1;
@@ -326,14 +326,14 @@ impl Simulation {
             work(self, &mut voters);
         }
         if !power.is_cut() && self.random.one_in(2) {
-            voters.iter_mut().for_each(Voter::close);
+            voters.iter_mut().for_each(SimulatedVoter::close);
         }
         self.images = power.cut();
     }
 }
 
 /// Sends one voter any commands in random order.
-fn work_of_one(simulation: &mut Simulation, voters: &mut [Voter]) {
+fn work_of_one(simulation: &mut Simulation, voters: &mut [SimulatedVoter]) {
     let term = simulation.term;
     let random = &mut simulation.random;
     let voter = &mut voters[0];
@@ -371,7 +371,11 @@ fn work_of_one(simulation: &mut Simulation, voters: &mut [Voter]) {
 type Committed = Arc<Mutex<BTreeMap<u64, Entry>>>;
 
 /// Lets one voter lead two others, with Raft's rules about who may lead and what is committed.
-fn work_of_three(simulation: &mut Simulation, voters: &mut [Voter], committed: &Committed) {
+fn work_of_three(
+    simulation: &mut Simulation,
+    voters: &mut [SimulatedVoter],
+    committed: &Committed,
+) {
     let term = simulation.term;
     check_majorities(&simulation.what, voters, committed);
     let random = &mut simulation.random;
@@ -426,8 +430,8 @@ fn catch_up(log: &Log, leads: &Log) -> Vec<Vec<Op>> {
 }
 
 /// Checks that whichever two voters elect a leader, it has every committed entry.
-fn check_majorities(what: &str, voters: &[Voter], committed: &Committed) {
-    let logs: Vec<Log> = voters.iter().map(Voter::log).collect();
+fn check_majorities(what: &str, voters: &[SimulatedVoter], committed: &Committed) {
+    let logs: Vec<Log> = voters.iter().map(SimulatedVoter::log).collect();
     for (one, other) in [(0, 1), (0, 2), (1, 2)] {
         let leads = [&logs[one], &logs[other]];
         let leads = leads.into_iter().max_by_key(|log| log.last()).unwrap();

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dohle_storage::simulated::{Event, Power, Random, SimulatedDisk, torn};
+use dohle_storage::simulated::{Power, PowerEvent, Random, SimulatedDisk, torn};
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
@@ -55,9 +55,9 @@ impl Disks {
         let sled = Arc::new(Mutex::new(Vec::new()));
         let left = Arc::clone(&sled);
         let power = Power::new(seed, cut_at, move |event| match event {
-            Event::Operation if random.one_in(8) => before = read(),
-            Event::Operation => {}
-            Event::Cut => {
+            PowerEvent::Operation if random.one_in(8) => before = read(),
+            PowerEvent::Operation => {}
+            PowerEvent::Cut => {
                 let now = read().into_iter().zip(&before);
                 *left.lock() = now
                     .map(|(now, before)| torn_sled(before, now, &mut random))

@@ -28,7 +28,7 @@ fn started(text: &str, folder: &str) -> NodeConfig {
 #[track_caller]
 fn check(text: &str, expected: Expect) {
     let config = started(text, "/data");
-    let texts = |addresses: &[crate::config::Address]| {
+    let texts = |addresses: &[crate::config::ListenerAddress]| {
         let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         texts.join(",")
     };

@@ -15,7 +15,7 @@ use crate::modern::consumer::regex;
 use crate::modern::consumer::step::ConsumerGroupStep;
 use crate::modern::counts::Counts;
 use crate::modern::member::{Assignment, Reported, assignment_to_record};
-use crate::modern::reconcile::{Target, reconcile};
+use crate::modern::reconcile::{ReconcileTarget, reconcile};
 use crate::modern::target::group_spec;
 use crate::records::{ConsumerGroupValue, ConsumerTargetValue, Record};
 use crate::step::Failed;
@@ -163,7 +163,7 @@ impl ConsumerGroupStep<'_, '_> {
         if !subscription.changed && member.common.is_reconciled_to(epoch) {
             return Ok(member);
         }
-        let target = Target {
+        let target = ReconcileTarget {
             epoch,
             assignment,
             subscribed: topics_of(&member, &subscription.resolved, self.step.image),

@@ -10,12 +10,12 @@ use super::*;
 
 const IP: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-async fn start(quotas: ConnectionQuotas) -> (Arc<Shared>, Listener) {
+async fn start(quotas: ConnectionQuotas) -> (Arc<NetworkContext>, Listener) {
     let limits = Limits {
         connections: quotas,
         ..Limits::default()
     };
-    let shared = Shared::new(limits, NetworkThreads::start("test", 2).unwrap());
+    let shared = NetworkContext::new(limits, NetworkThreads::start("test", 2).unwrap());
     let listener = listen_with(Arc::clone(&shared)).await;
     (shared, listener)
 }

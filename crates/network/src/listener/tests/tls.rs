@@ -16,7 +16,7 @@ use super::*;
 struct Recorder(Mutex<Vec<Option<Principal>>>);
 
 impl Service for Recorder {
-    fn connect(&self, client: &Client) -> Box<dyn Session> {
+    fn connect(&self, client: &Client) -> Box<dyn ConnectionHandler> {
         let principal = client.certificate_principal.clone();
         self.0.lock().unwrap().push(principal);
         Box::new(Echo)
@@ -58,7 +58,7 @@ impl Secured {
         let own = settings(Some(&authority.local("node")), &authority, &required);
         let tls = ServerTls::new("TEST", own).unwrap();
         let recorder = Arc::new(Recorder::default());
-        let shared = Shared::new(limits, NetworkThreads::start("test", 2).unwrap());
+        let shared = NetworkContext::new(limits, NetworkThreads::start("test", 2).unwrap());
         let config = ListenerConfig {
             name: "TEST".into(),
             host: "localhost".into(),
