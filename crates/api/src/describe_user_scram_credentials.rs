@@ -9,6 +9,7 @@ use dohle_model::acl::Operation;
 use dohle_model::image::MetadataImage;
 use dohle_model::scram::ScramMechanism;
 use dohle_model::{ApiError, ErrorCode};
+use dohle_protocol::KafkaString;
 use dohle_protocol::messages::describe_user_scram_credentials_response::{
     CredentialInfo, DescribeUserScramCredentialsResult,
 };
@@ -36,6 +37,7 @@ pub(super) async fn handle(
         users.extend(all.map(|(user, _)| (user.to_string(), 1)));
     }
     DescribeUserScramCredentialsResponseData {
+        error_message: Some(success()),
         results: users
             .into_iter()
             .map(|(user, times)| describe(&image, &user, times))
@@ -62,6 +64,11 @@ fn denied(
         results: results.collect(),
         ..DescribeUserScramCredentialsResponseData::default()
     }
+}
+
+/// Returns Kafka's message for success.
+fn success() -> KafkaString {
+    KafkaString::from_static("")
 }
 
 /// Describes a user that the request names `times` times.
@@ -92,6 +99,7 @@ fn describe(image: &MetadataImage, user: &str, times: usize) -> DescribeUserScra
     };
     match refused {
         None => DescribeUserScramCredentialsResult {
+            error_message: Some(success()),
             credential_infos,
             ..result
         },

@@ -128,6 +128,15 @@ impl Writer<'_> {
                 ensure!(fits, "{number} does not fit into {bits} bits");
                 self.bytes.extend(&number.to_be_bytes()[8 - size..]);
             }
+            Kind::Float => {
+                let number = match value.as_str() {
+                    Some(text) => text.parse()?,
+                    None => value
+                        .as_f64()
+                        .with_context(|| format!("{value} is no number"))?,
+                };
+                self.bytes.extend(number.to_be_bytes());
+            }
             Kind::Uuid => self.bytes.extend(uuid_bytes(text()?)?),
             Kind::Struct(name) => {
                 let fields = self.message.structs.get(name);
@@ -268,6 +277,13 @@ impl<'a> Reader<'a> {
             Kind::Uint(size) => {
                 let bits = size * 8;
                 json!(signed(self.take(*size)?) & ((1 << bits) - 1))
+            }
+            Kind::Float => {
+                let number = f64::from_be_bytes(self.take(8)?.try_into()?);
+                match number.is_finite() {
+                    true => json!(number),
+                    false => json!(number.to_string()),
+                }
             }
             Kind::Uuid => json!(uuid_text(self.take(16)?)),
             Kind::Struct(name) => {
@@ -411,6 +427,24 @@ mod tests {
             let bytes = [&[0, 0, 1, 1], bytes, &[0]].concat();
             assert_eq!(encoded(2, &value(inner.clone())), bytes);
             assert_eq!(decoded(2, &bytes).unwrap(), value(inner));
+        }
+    }
+
+    #[test]
+    fn floating_point_numbers_have_eight_bytes() {
+        let schema = r#"{"TRequest": {"apiKey": 1, "validVersions": "0", "flexibleVersions": "none",
+            "fields": [{"name": "Value", "type": "float64", "versions": "0+"}]}}"#;
+        let schemas = Schemas::parse(schema).unwrap();
+        let message = schemas.request("T").unwrap();
+        for (value, first) in [
+            (json!(1.5), 0x3f),
+            (json!("inf"), 0x7f),
+            (json!("NaN"), 0x7f),
+        ] {
+            let value = json!({"Value": value});
+            let bytes = encode(message, 0, &value).unwrap();
+            assert_eq!((bytes.len(), bytes[0]), (8, first));
+            assert_eq!(decode(message, 0, &bytes).unwrap(), value);
         }
     }
 

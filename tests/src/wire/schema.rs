@@ -52,6 +52,8 @@ pub enum Kind {
     Int(usize),
     /// A whole number without a sign, of this many bytes.
     Uint(usize),
+    /// A floating-point number of eight bytes; `NaN`, `inf` and `-inf` are text.
+    Float,
     /// Text.
     Text,
     /// Sixteen bytes.
@@ -206,6 +208,7 @@ impl Kind {
             "int64" => Self::Int(8),
             "uint16" => Self::Uint(2),
             "uint32" => Self::Uint(4),
+            "float64" => Self::Float,
             "string" => Self::Text,
             "uuid" => Self::Uuid,
             "bytes" => Self::Bytes,
@@ -237,6 +240,7 @@ fn default(kind: &Kind, value: &Value) -> Result<Value> {
             Some(text) => json!(number(text).with_context(|| format!("default {text:?}"))?),
             None => json!(value.as_i64().unwrap_or(0)),
         },
+        Kind::Float => json!(value.as_f64().unwrap_or(0.0)),
         Kind::Text => json!(text.unwrap_or_default()),
         Kind::Uuid => json!(super::codec::uuid_text(&[0; 16])),
         Kind::Bytes => json!(""),

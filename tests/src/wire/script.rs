@@ -41,6 +41,8 @@ pub enum Server {
     Unstable,
     /// With versions that are not stable, and two-phase commit.
     TwoPhase,
+    /// With an authorizer, of which the clients of the scripts are super users.
+    Authorizer,
 }
 
 /// What all servers are configured with: one partition of each internal topic, on the one node.
@@ -56,7 +58,13 @@ const COMMON: [(&str, &str); 7] = [
 
 impl Server {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Plain, Self::Features, Self::Unstable, Self::TwoPhase];
+    pub const ALL: [Self; 5] = [
+        Self::Plain,
+        Self::Features,
+        Self::Unstable,
+        Self::TwoPhase,
+        Self::Authorizer,
+    ];
 
     /// Returns the properties.
     pub fn properties(self) -> Vec<(&'static str, &'static str)> {
@@ -66,6 +74,11 @@ impl Server {
         }
         if self == Self::TwoPhase {
             properties.push(("transaction.two.phase.commit.enable", "true"));
+        }
+        if self == Self::Authorizer {
+            let class = "org.apache.kafka.metadata.authorizer.StandardAuthorizer";
+            properties.push(("authorizer.class.name", class));
+            properties.push(("super.users", "User:ANONYMOUS"));
         }
         properties
     }

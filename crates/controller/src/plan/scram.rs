@@ -96,6 +96,9 @@ fn upsert(draft: &Draft, upsertion: &ScramCredentialUpsertion) -> Result<Metadat
     if iterations > ITERATIONS_MAX {
         return unacceptable("Too many iterations");
     }
+    if upsertion.salted_password.is_empty() {
+        return unacceptable("The salted password must not be empty");
+    }
     let credential = credential(
         mechanism,
         &upsertion.salted_password,

@@ -14,8 +14,8 @@ impl Record {
     /// The bytes of the key and of the value; `None` is a tombstone.
     ///
     /// # Errors
-    /// [`RecordFormatError::TooLong`] when a text is too long for its length field. Ids in keys, which
-    /// clients choose, have at most 32,767 bytes.
+    /// [`RecordFormatError::TooLong`] when a text is too long for its length field. Ids in keys,
+    /// which clients choose, have at most 32,767 bytes.
     pub fn encode(&self) -> Result<(Bytes, Option<Bytes>), RecordFormatError> {
         Ok((self.encode_key()?, self.encode_value()?))
     }

@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use super::script::{Script, Step, Until, call};
 
+mod acls;
+mod client_quotas;
 mod coordinators;
 mod features;
 mod inspect;
@@ -11,6 +13,8 @@ mod offsets;
 mod partitions;
 mod producers;
 mod reads;
+mod sasl;
+mod scram;
 mod transactions;
 mod writes;
 
@@ -32,6 +36,15 @@ pub fn all() -> Vec<Script> {
         reads::fetch(),
         reads::list_offsets(),
         features::update_features(),
+        acls::describe_acls(),
+        acls::create_acls(),
+        acls::delete_acls(),
+        client_quotas::describe_client_quotas(),
+        client_quotas::alter_client_quotas(),
+        scram::describe_user_scram_credentials(),
+        scram::alter_user_scram_credentials(),
+        sasl::sasl_handshake(),
+        sasl::sasl_authenticate(),
     ]
 }
 

@@ -85,9 +85,18 @@ fn changes_are_refused_with_kafkas_messages_and_the_others_are_made() {
     let few = upsertion("few", 1, 4095);
     let many = upsertion("many", 2, 16385);
     let nobody = upsertion("", 1, 4096);
+    let mut empty = upsertion("empty", 1, 4096);
+    empty.salted_password = Default::default();
     let strange = upsertion("strange", 3, 4096);
     let twice = [upsertion("twice", 1, 4096), upsertion("twice", 2, 4096)];
-    let mut upsertions = vec![few, many, nobody, strange, upsertion("bob", 2, 16384)];
+    let mut upsertions = vec![
+        few,
+        many,
+        nobody,
+        empty,
+        strange,
+        upsertion("bob", 2, 16384),
+    ];
     upsertions.extend(twice);
     let results = alter(&mut draft, &[deletion("gone", 1)], &upsertions);
     let unacceptable = ErrorCode::UnacceptableCredential;
@@ -96,6 +105,11 @@ fn changes_are_refused_with_kafkas_messages_and_the_others_are_made() {
         [
             error("", unacceptable, "Username must not be empty"),
             none("bob"),
+            error(
+                "empty",
+                unacceptable,
+                "The salted password must not be empty"
+            ),
             error("few", unacceptable, "Too few iterations"),
             error(
                 "gone",
