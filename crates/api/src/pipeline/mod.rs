@@ -1,8 +1,8 @@
 //! The pipeline that every request passes: authenticate, throttle, measure, authorize, serve.
 //!
 //! [`KafkaConnection::serve`] is the whole of it. Each stage decides from the API's row in the
-//! table and the request's context; the handler authorizes, since what is asked, and which field of the
-//! response has the refusal, depend on the resources that the request names (`authorize.rs`).
+//! table and the request's context; the handler authorizes, since what is asked, and which field of
+//! the response has the refusal, depend on the resources that the request names (`authorize.rs`).
 
 use std::pin::Pin;
 use std::sync::Arc;
