@@ -26,7 +26,6 @@ var commands = []command{
 	{"group", "be a member of a group", group},
 	{"secure", "produce and consume on a listener that authenticates", secure},
 	{"transactional", "copy records in transactions, step by step", transactional},
-	{"secured", "produce and consume over TLS", secured},
 	{"bench", "produce as fast as possible and print the throughput", bench},
 	{"paced", "produce at a fixed rate and print the latencies", paced},
 	{"first-ack", "wait for the first acknowledged record and print how long it took", firstAck},

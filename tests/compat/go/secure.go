@@ -27,8 +27,7 @@ func secure(args []string) error {
 	user := flags.String("user", "", "user")
 	password := flags.String("password", "", "password")
 	ca := flags.String("ca", "", "PEM file with the trusted certificates; nothing for no TLS")
-	cert := flags.String("cert", "", "PEM file with the client's certificate")
-	key := flags.String("key", "", "PEM file with the client's key")
+	store := flags.String("store", "", "PEM file with the client's certificate and key; nothing for none")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -49,7 +48,7 @@ func secure(args []string) error {
 		opts = append(opts, kgo.SASL(auth))
 	}
 	if *ca != "" {
-		config, err := tlsConfig(*ca, *cert, *key)
+		config, err := tlsConfig(*ca, *store)
 		if err != nil {
 			return err
 		}
@@ -97,7 +96,7 @@ func saslMechanism(name, user, password string) (sasl.Mechanism, error) {
 	return nil, fmt.Errorf("unknown mechanism %q", name)
 }
 
-func tlsConfig(ca, cert, key string) (*tls.Config, error) {
+func tlsConfig(ca, store string) (*tls.Config, error) {
 	pem, err := os.ReadFile(ca)
 	if err != nil {
 		return nil, err
@@ -106,8 +105,8 @@ func tlsConfig(ca, cert, key string) (*tls.Config, error) {
 	if !config.RootCAs.AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("%s has no certificate", ca)
 	}
-	if cert != "" {
-		pair, err := tls.LoadX509KeyPair(cert, key)
+	if store != "" {
+		pair, err := tls.LoadX509KeyPair(store, store)
 		if err != nil {
 			return nil, err
 		}

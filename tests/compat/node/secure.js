@@ -1,6 +1,7 @@
 // kafkajs on a listener that authenticates: `node secure.js BOOTSTRAP TOPIC [name=value ...]` with `mechanism`, `user`,
-// `password`, and for TLS `ca`, `cert` and `key`, the paths of PEM files. Produces ten records to partition 0, consumes
-// ten from its start, and prints `ok 10`. An error is printed to standard error and ends the program with 1.
+// `password`, and for TLS `ca` and `store`, the paths of PEM files with trusted certificates and with the client's certificate
+// and key. Produces ten records to partition 0, consumes ten from its start, and prints `ok 10`. An error is printed to
+// standard error and ends the program with 1.
 'use strict'
 const fs = require('fs')
 const { Kafka, logLevel } = require('kafkajs')
@@ -19,7 +20,7 @@ const kafka = new Kafka({
     username: options.user,
     password: options.password,
   },
-  ssl: options.ca ? { ca: [file('ca')], cert: file('cert'), key: file('key') } : false,
+  ssl: options.ca ? { ca: [file('ca')], cert: file('store'), key: file('store') } : false,
   retry: { retries: 0 },
   logLevel: logLevel.NOTHING,
 })

@@ -1,8 +1,8 @@
 """aiokafka on a listener that authenticates.
 
-`secure_aiokafka.py BOOTSTRAP TOPIC [name=value ...]` with `mechanism`, `user`, `password`, and for TLS `ca`, `cert` and
-`key`, the paths of PEM files. Produces ten records to partition 0, consumes ten from its start, and prints `ok 10`. An
-error is printed to standard error and ends the program with 1.
+`secure_aiokafka.py BOOTSTRAP TOPIC [name=value ...]` with `mechanism`, `user`, `password`, and for TLS `ca` and `store`, the paths
+of PEM files with trusted certificates and with the client's certificate and key. Produces ten records to partition 0,
+consumes ten from its start, and prints `ok 10`. An error is printed to standard error and ends the program with 1.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ def connection():
     given = {"bootstrap_servers": bootstrap, "security_protocol": protocol}
     if tls:
         given["ssl_context"] = create_ssl_context(
-            cafile=options["ca"], certfile=options.get("cert"), keyfile=options.get("key")
+            cafile=options["ca"], certfile=options.get("store")
         )
     if sasl:
         given["sasl_mechanism"] = options["mechanism"]

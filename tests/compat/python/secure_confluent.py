@@ -1,8 +1,8 @@
 """confluent-kafka (librdkafka) on a listener that authenticates.
 
-`secure_confluent.py BOOTSTRAP TOPIC [name=value ...]` with `mechanism`, `user`, `password`, and for TLS `ca`, `cert` and
-`key`, the paths of PEM files. Produces ten records to partition 0, consumes ten from its start, and prints `ok 10`. An
-error is printed to standard error and ends the program with 1.
+`secure_confluent.py BOOTSTRAP TOPIC [name=value ...]` with `mechanism`, `user`, `password`, and for TLS `ca` and `store`, the paths
+of PEM files with trusted certificates and with the client's certificate and key. Produces ten records to partition 0,
+consumes ten from its start, and prints `ok 10`. An error is printed to standard error and ends the program with 1.
 """
 
 import sys
@@ -21,14 +21,13 @@ def connection():
     protocol = f"{'SASL_' if sasl else ''}{'SSL' if tls else 'PLAINTEXT'}"
     given = {"bootstrap.servers": bootstrap, "security.protocol": protocol, "error_cb": errors.append}
     names = {
-        "mechanism": "sasl.mechanism",
-        "user": "sasl.username",
-        "password": "sasl.password",
-        "ca": "ssl.ca.location",
-        "cert": "ssl.certificate.location",
-        "key": "ssl.key.location",
+        "mechanism": ["sasl.mechanism"],
+        "user": ["sasl.username"],
+        "password": ["sasl.password"],
+        "ca": ["ssl.ca.location"],
+        "store": ["ssl.certificate.location", "ssl.key.location"],
     }
-    given.update({names[name]: value for name, value in options.items()})
+    given.update({property: value for name, value in options.items() for property in names[name]})
     return given
 
 

@@ -3,8 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Result;
+
 use crate::clients::{franz_go, java};
-use crate::program::Program;
+use crate::program::{Output, Program};
 
 /// A family of clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,10 +35,8 @@ pub struct Credentials {
     pub password: String,
     /// The PEM file with the trusted certificates; `None` for a listener without TLS.
     pub ca: Option<PathBuf>,
-    /// The PEM file with the client's certificate.
-    pub cert: Option<PathBuf>,
-    /// The PEM file with the client's key.
-    pub key: Option<PathBuf>,
+    /// The PEM file with the client's certificate and key; `None` for a client without.
+    pub store: Option<PathBuf>,
 }
 
 impl Credentials {
@@ -47,6 +47,26 @@ impl Credentials {
             user: user.to_owned(),
             password: password.to_owned(),
             ..Self::default()
+        }
+    }
+
+    /// Returns these credentials for a listener with TLS. `ca` is the PEM file with the trusted
+    /// certificates.
+    #[must_use]
+    pub fn over_tls(self, ca: impl Into<PathBuf>) -> Self {
+        Self {
+            ca: Some(ca.into()),
+            ..self
+        }
+    }
+
+    /// Returns these credentials with a certificate of the client: a PEM file that also has its
+    /// key.
+    #[must_use]
+    pub fn with_store(self, store: impl Into<PathBuf>) -> Self {
+        Self {
+            store: Some(store.into()),
+            ..self
         }
     }
 
@@ -82,7 +102,19 @@ impl Credentials {
             properties.push(("ssl.truststore.type", "PEM".to_owned()));
             properties.push(("ssl.truststore.location", text(ca)));
         }
+        if let Some(store) = &self.store {
+            properties.push(("ssl.keystore.type", "PEM".to_owned()));
+            properties.push(("ssl.keystore.location", text(store)));
+        }
         properties
+    }
+
+    /// Returns the file of `--command-config`, for Kafka's tools and for Dohle's.
+    pub fn command_config(&self) -> String {
+        let lines = self.java().into_iter();
+        lines
+            .map(|(name, value)| format!("{name}={value}\n"))
+            .collect()
     }
 }
 
@@ -141,6 +173,22 @@ impl Family {
     }
 }
 
+/// Runs a client of each family at once, and returns what each printed.
+pub fn round_trips(
+    bootstrap: &str,
+    topic: &str,
+    with: &Credentials,
+) -> Result<Vec<(Family, Output)>> {
+    let start = |family: Family| {
+        let program = family.round_trip(bootstrap, topic, with);
+        Ok((family, program.start()?))
+    };
+    let running: Result<Vec<_>> = Family::ALL.into_iter().map(start).collect();
+    let finish =
+        |(family, running): (Family, crate::program::Running)| Ok((family, running.finish()?));
+    running?.into_iter().map(finish).collect()
+}
+
 /// Returns the options of the clients in Go, JavaScript and Python.
 fn pairs(with: &Credentials) -> Vec<(&'static str, String)> {
     let mut pairs = Vec::new();
@@ -149,7 +197,7 @@ fn pairs(with: &Credentials) -> Vec<(&'static str, String)> {
         pairs.push(("user", with.user.clone()));
         pairs.push(("password", with.password.clone()));
     }
-    let files = [("ca", &with.ca), ("cert", &with.cert), ("key", &with.key)];
+    let files = [("ca", &with.ca), ("store", &with.store)];
     pairs.extend(files.into_iter().filter_map(|(name, path)| {
         let path = path.as_ref()?;
         Some((name, path.display().to_string()))

@@ -14,7 +14,7 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 /**
  * The Java client on a listener that authenticates: {@code Secure BOOTSTRAP TOPIC [name=value ...]}, where the pairs are
  * client properties. Produces ten records to partition 0, consumes ten from its start, and prints {@code ok 10}. An
- * error is printed to standard error as {@code CLASS: MESSAGE}, and ends the program with 1.
+ * error and its causes are printed to standard error as {@code CLASS: MESSAGE}, and end the program with 1.
  */
 public final class Secure {
     private static final int COUNT = 10;
@@ -31,7 +31,9 @@ public final class Secure {
             System.out.println("ok " + roundTrip(properties, args[1]));
         } catch (Exception error) {
             Throwable cause = error instanceof ExecutionException ? error.getCause() : error;
-            System.err.println(cause.getClass().getName() + ": " + cause.getMessage());
+            for (; cause != null; cause = cause.getCause()) {
+                System.err.println(cause.getClass().getName() + ": " + cause.getMessage());
+            }
             System.exit(1);
         }
     }
