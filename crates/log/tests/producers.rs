@@ -108,6 +108,19 @@ fn a_new_epoch_begins_at_zero_and_fences_the_old() {
 }
 
 #[test]
+fn a_batch_of_an_earlier_epoch_is_no_duplicate_of_one_with_its_sequence() {
+    check(
+        &[(1, 0, 1), (1, 1, 1), (2, 0, 1), (2, 1, 1)],
+        expect![[r#"
+            epoch 1, 1 from 0: appended at 0
+            epoch 1, 1 from 1: appended at 1
+            epoch 2, 1 from 0: appended at 2
+            epoch 2, 1 from 1: appended at 3
+        "#]],
+    );
+}
+
+#[test]
 fn an_unknown_producer_may_begin_anywhere_and_sequences_wrap() {
     check(
         &[

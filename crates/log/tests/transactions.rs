@@ -191,6 +191,27 @@ fn a_larger_sequence_waits_for_the_smallest_that_is_verified() {
 }
 
 #[test]
+fn the_smallest_sequence_counts_for_the_newest_epoch_that_is_verified() {
+    let mut trace = Trace::new();
+    trace.begin(0, 3, false);
+    let guard = trace.begin(1, 5, false);
+    trace.data(1, 5, guard.as_ref());
+    let mut late = Trace::new();
+    let guard = late.begin(1, 5, false);
+    late.begin(0, 3, false);
+    late.data(1, 5, guard.as_ref());
+    trace.text += &late.text;
+    trace.check(expect![[r#"
+        begin epoch 0 sequence 3: to be verified
+        begin epoch 1 sequence 5: to be verified
+        data epoch 1 sequence 5: at 0
+        begin epoch 1 sequence 5: to be verified
+        begin epoch 0 sequence 3: to be verified
+        data epoch 1 sequence 5: at 0
+    "#]]);
+}
+
+#[test]
 fn a_producer_that_bumps_its_epoch_begins_at_sequence_zero_even_if_it_is_unknown() {
     let mut trace = Trace::new();
     let guard = trace.begin(4, 9, true);

@@ -257,7 +257,7 @@ impl Partitions {
     }
 
     /// Forgets producers that have been idle for `producer.id.expiration.ms`.
-    fn expire_producers(&self) {
+    pub(crate) fn expire_producers(&self) {
         for partition in self.all() {
             partition.expire_producers(wall_clock());
         }

@@ -192,6 +192,29 @@ async fn a_lease_outlives_the_leadership_that_granted_it() {
 }
 
 #[tokio::test]
+async fn a_request_for_an_earlier_leadership_is_refused() {
+    let (node, topic) = Node::with_replicas(&[NODE]).await;
+    assert_eq!(node.acquire("a", "first", HOUR).await, Ok(HOUR));
+    let holder = Holder { name: "a" };
+    let release = Release {
+        name: "a",
+        owner: "first",
+    };
+    let index = PartitionIndex(0);
+    let leases = &node.leases;
+    let (earlier, _) = leases.run_in_shard(index, None, &holder).await.unwrap();
+    node.lead(topic, NODE).await;
+    node.loaded().await;
+    let late = leases.run_in_shard(index, Some(earlier), &release).await;
+    assert_eq!(late, Err(ErrorCode::NotCoordinator));
+    assert_eq!(node.holder("a").await, owner("first"));
+    let (current, _) = leases.run_in_shard(index, None, &holder).await.unwrap();
+    let released = leases.run_in_shard(index, Some(current), &release).await;
+    assert_eq!(released, Ok((current, Ok(()))));
+    assert_eq!(node.holder("a").await, Ok(None));
+}
+
+#[tokio::test]
 async fn each_key_belongs_to_one_partition_and_each_partition_has_a_machine() {
     let node = Node::start().await;
     node.replicas.topic(LEASES_TOPIC.name, 4).await;

@@ -10,6 +10,8 @@ use dohle_broker::replication::{
     BrokerClient, BrokerRequestHandlers, ReplicationServer, ReplicatorConfig, StreamReplicator,
 };
 use dohle_broker::testing::{DIRS, NODE, OTHER, Replicas};
+use dohle_config::{BrokerValues, Properties};
+use dohle_model::image::MetadataImage;
 use dohle_model::record::{BrokerRegistration, ConfigResource, MetadataRecord, PartitionChange};
 use dohle_model::{
     ApiError, BrokerEpoch, ErrorCode, IncarnationId, NodeId, Offset, PartitionIndex, ProducerId,
@@ -252,9 +254,17 @@ impl Cluster {
     }
 
     async fn init(&self, id: &str) -> Result<ProducerIdAndEpoch, ErrorCode> {
+        self.init_with_timeout(id, 60_000).await
+    }
+
+    async fn init_with_timeout(
+        &self,
+        id: &str,
+        timeout_ms: i32,
+    ) -> Result<ProducerIdAndEpoch, ErrorCode> {
         let request = InitProducerId {
             transactional_id: id,
-            timeout_ms: 60_000,
+            timeout_ms,
             expected: None,
             two_phase_commit: false,
             keep_prepared: false,
@@ -650,4 +660,85 @@ async fn leaders_verify_with_the_coordinator_here_or_on_another_broker_in_batche
     cluster.change(topic, change).await;
     let nobody = cluster.verifier.verify(request("t", false), deadline).await;
     assert_eq!(nobody, [Err(ErrorCode::CoordinatorNotAvailable); 3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_lasts_longer_than_its_timeout_is_aborted() {
+    let (cluster, _) = Cluster::with_topic(&[], &[NODE]).await;
+    let near = cluster.replicas.topic("near", 1).await;
+    let producer = cluster.init_with_timeout("t", 20).await.unwrap();
+    let of = [partition("near", 0)];
+    cluster.add("t", producer, &of).await.unwrap();
+    cluster.until("t", TransactionState::CompleteAbort).await;
+    let positions = cluster.replicas.partition(near, 0).positions();
+    assert_eq!(positions.log_end_offset, Offset(1), "one marker");
+    let fenced = cluster.add("t", producer, &of).await;
+    assert_eq!(fenced, Err(ErrorCode::ProducerFenced));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_that_nobody_uses_are_removed_as_the_properties_say() {
+    let properties = [
+        ("transactional.id.expiration.ms", "1"),
+        (
+            "transaction.remove.expired.transaction.cleanup.interval.ms",
+            "10",
+        ),
+    ];
+    let (cluster, _) = Cluster::with_topic(&properties, &[NODE]).await;
+    cluster.init("t").await.unwrap();
+    let waiting = async {
+        while cluster.transactions.describe("t").await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        cluster.transactions.describe("t").await
+    };
+    let removed = timeout(DEADLINE, waiting).await.expect("the id expires");
+    assert_eq!(removed.err(), Some(ErrorCode::TransactionalIdNotFound));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_partitions_of_a_broker_get_their_markers_in_one_request() {
+    let (cluster, _) = Cluster::with_topic(&[], &[NODE]).await;
+    let count = 10_000;
+    let made = cluster
+        .replicas
+        .topic_led_by("far", count, OTHER, vec![OTHER]);
+    made.await;
+    let all: Vec<_> = (0..count).map(|index| partition("far", index)).collect();
+    cluster.commit("t", &all).await;
+    cluster.until("t", TransactionState::CompleteCommit).await;
+    let received = cluster.other.received(1).await;
+    assert_eq!(received.len(), 1);
+    let mut sent = received[0].markers[0].topics[0].partition_indexes.clone();
+    sent.sort_unstable();
+    assert!(sent.into_iter().eq(0..count));
+}
+
+#[test]
+fn the_topic_of_transactions_is_configured_as_the_properties_say() {
+    let properties = [
+        ("transaction.state.log.num.partitions", "7"),
+        ("transaction.state.log.replication.factor", "2"),
+        ("transaction.state.log.min.isr", "1"),
+        ("transaction.state.log.segment.bytes", "1048576"),
+    ];
+    let properties = properties.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let properties = Arc::new(Properties::from(properties));
+    let values = BrokerValues::new(properties, &MetadataImage::default(), NODE);
+    let settings = (TRANSACTION_TOPIC.settings)(&values);
+    assert_eq!(settings.partitions, 7);
+    assert_eq!(settings.replication_factor, 2);
+    assert_eq!(settings.min_insync_replicas, Some(1));
+    let configs = settings
+        .configs
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"));
+    let expected = [
+        "cleanup.policy=compact",
+        "compression.type=uncompressed",
+        "unclean.leader.election.enable=false",
+        "segment.bytes=1048576",
+    ];
+    assert!(configs.eq(expected));
 }

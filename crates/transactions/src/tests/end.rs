@@ -136,18 +136,19 @@ fn before_version_2_a_repeated_request_succeeds_when_the_decision_was_the_same()
         (PrepareAbort, invalid, concurrent),
         (CompleteCommit, Ok(None), invalid),
         (CompleteAbort, invalid, Ok(None)),
+        (Ongoing, Ok(None), Ok(None)),
     ];
     for (state, commit, abort) in table {
         for (decision, answer) in [(true, commit), (false, abort)] {
             let mut driver = driver_in(TransactionVersion::V0, state);
             let current = driver.get("t").producer();
+            let stale = driver.end("t", earlier(current), decision);
+            assert_eq!(stale, Err(ErrorCode::ProducerFenced), "{state}");
             assert_eq!(
                 driver.end("t", current, decision),
                 answer,
                 "{state} {decision}"
             );
-            let stale = driver.end("t", earlier(current), decision);
-            assert_eq!(stale, Err(ErrorCode::ProducerFenced), "{state}");
         }
     }
 }

@@ -7,10 +7,12 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use dohle_log::{BatchBuilder, BatchOptions, TxnAppend, TxnBegin};
+use dohle_model::record::ConfigResource;
 use dohle_model::{ProducerEpoch, ProducerId, Sequence};
 
 use super::*;
 use crate::blocking::WorkOwner;
+use crate::partitions::wall_clock;
 use crate::testing::follow;
 
 const ID: ProducerId = ProducerId(7);
@@ -173,6 +175,42 @@ async fn verification_follows_its_property() {
         );
         produce(&partition, 4, 0).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn idle_producers_are_forgotten_as_the_property_says_at_run_time() {
+    let interval = ("producer.id.expiration.check.interval.ms", "5");
+    let broker = Replicas::start(&[interval]).await;
+    let topic_id = broker.topic("t", 1).await;
+    let partition = broker.partition(topic_id, 0);
+    let now = wall_clock();
+    let mut batch = BatchBuilder::new(BatchOptions {
+        producer: Some((ID, ProducerEpoch(0), Some(Sequence(0)))),
+        ..BatchOptions::default()
+    });
+    batch.append(Some(now), None, Some(b"t"), &[]);
+    let records = batch.build().unwrap();
+    let plain = TxnAppend::Plain;
+    partition
+        .produce(records, &plain, Acks::All, now, OWNER)
+        .await
+        .unwrap();
+    broker.partitions.expire_producers();
+    assert_eq!(partition.producers().unwrap().len(), 1, "within a day");
+    let at_once = MetadataRecord::Config {
+        resource: ConfigResource::BrokerDefault,
+        key: "producer.id.expiration.ms".into(),
+        value: Some("1".into()),
+    };
+    broker.apply(&[at_once]).await;
+    let forgotten = async {
+        while !partition.producers().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let deadline = std::time::Duration::from_secs(20);
+    let waited = tokio::time::timeout(deadline, forgotten).await;
+    waited.expect("the task forgets the producer");
 }
 
 #[tokio::test]
