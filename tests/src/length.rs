@@ -25,12 +25,4 @@ impl Length {
             Self::Full => full,
         }
     }
-
-    /// Whether this is the full form; says on standard output what is left out otherwise.
-    pub fn is_full(self) -> bool {
-        if self == Self::Short {
-            println!("only with DOHLE_PROGRAMS=full (make test-streams)");
-        }
-        self == Self::Full
-    }
 }

@@ -5,6 +5,7 @@
 use anyhow::{Context, Result, ensure};
 use dohle_tests::clients::kcat::kcat;
 use dohle_tests::cluster::text;
+use dohle_tests::connection::KafkaConnection;
 use dohle_tests::records::{
     PRODUCE_VERSION, Producer, fetch, produce_request, transactional_batch,
 };
@@ -14,7 +15,7 @@ use kacrab_protocol::generated as kafka;
 
 use crate::console_tools::{ours, theirs};
 
-const TOPIC: &str = "orders";
+pub(super) const TOPIC: &str = "orders";
 const TRANSACTION_ABORTABLE: i16 = 120;
 /// Of FindCoordinator.
 const TRANSACTION: i8 = 1;
@@ -22,7 +23,7 @@ const TRANSACTION: i8 = 1;
 const HOUR_MS: i64 = 3_600_000;
 
 /// A transactional producer that sends single requests, as clients did before KIP-890.
-struct Client<'a> {
+pub(super) struct Client<'a> {
     cluster: &'a Cluster,
     id: &'static str,
     producer: Producer,
@@ -30,7 +31,7 @@ struct Client<'a> {
 }
 
 impl<'a> Client<'a> {
-    fn init(cluster: &'a Cluster, id: &'static str, partition: i32) -> Result<Self> {
+    pub(super) fn init(cluster: &'a Cluster, id: &'static str, partition: i32) -> Result<Self> {
         let request = kafka::InitProducerIdRequestData {
             transactional_id: Some(text(id)),
             transaction_timeout_ms: 600_000,
@@ -46,7 +47,7 @@ impl<'a> Client<'a> {
         let producer = eventually(DEADLINE, "a producer id is assigned", || {
             // Makes the cluster create the topic of transactions.
             cluster.connect()?.call(&find, 6)?;
-            let answer = cluster.connect()?.call(&request, 4)?;
+            let answer = coordinator(cluster)?.call(&request, 4)?;
             ensure!(answer.error_code == 0, "error {}", answer.error_code);
             Ok(Some(Producer {
                 id: answer.producer_id,
@@ -61,7 +62,7 @@ impl<'a> Client<'a> {
         })
     }
 
-    fn add_partition(&self) -> Result<()> {
+    pub(super) fn add_partition(&self) -> Result<()> {
         let topic = kafka::AddPartitionsToTxnTopic {
             name: text(TOPIC),
             partitions: vec![self.partition],
@@ -74,7 +75,7 @@ impl<'a> Client<'a> {
             v3_and_below_topics: vec![topic],
             ..Default::default()
         };
-        let answer = self.cluster.connect()?.call(&request, 3)?;
+        let answer = coordinator(self.cluster)?.call(&request, 3)?;
         let topic = &answer.results_by_topic_v3_and_below[0];
         let error_code = topic.results_by_partition[0].partition_error_code;
         ensure!(error_code == 0, "add a partition: error {error_code}");
@@ -82,35 +83,53 @@ impl<'a> Client<'a> {
     }
 
     /// The error code and the offset of a record.
-    fn write(&self, sequence: i32, value: &str) -> Result<(i16, i64)> {
+    pub(super) fn write(&self, sequence: i32, value: &str) -> Result<(i16, i64)> {
         let records = transactional_batch(self.producer, sequence, HOUR_MS, value.as_bytes())?;
         let mut request = produce_request(TOPIC, self.partition, -1, records.freeze());
         request.transactional_id = Some(text(self.id));
-        let answer = self.cluster.connect()?.call(&request, PRODUCE_VERSION)?;
+        let answer =
+            leader(self.cluster, TOPIC, self.partition)?.call(&request, PRODUCE_VERSION)?;
         let partition = &answer.responses[0].partition_responses[0];
         Ok((partition.error_code, partition.base_offset))
     }
 
-    /// Aborts the transaction, and waits for the marker.
-    fn abort(&self) -> Result<()> {
+    /// Commits or aborts the transaction.
+    pub(super) fn end(&self, committed: bool) -> Result<()> {
         let request = kafka::EndTxnRequestData {
             transactional_id: text(self.id),
             producer_id: self.producer.id,
             producer_epoch: self.producer.epoch,
-            committed: false,
+            committed,
             ..Default::default()
         };
-        let answer = self.cluster.connect()?.call(&request, 4)?;
+        let answer = coordinator(self.cluster)?.call(&request, 4)?;
         ensure!(
             answer.error_code == 0,
             "EndTxn: error {}",
             answer.error_code
         );
+        Ok(())
+    }
+
+    /// Aborts the transaction, and waits for the marker.
+    fn abort(&self) -> Result<()> {
+        self.end(false)?;
         until(DEADLINE, "the marker is written", || {
             let (_, end) = fetch(&mut self.cluster.connect()?, TOPIC, self.partition, 0)?;
             Ok(end == 2)
         })
     }
+}
+
+fn leader(cluster: &Cluster, topic: &str, partition: i32) -> Result<KafkaConnection> {
+    let leader = cluster.leader(topic, usize::try_from(partition)?)?;
+    let node = cluster.nodes().iter().find(|node| node.id == leader);
+    node.context("the leader is no node")?.connect()
+}
+
+/// Connects to the coordinator of all transactions, whose topic has one partition.
+fn coordinator(cluster: &Cluster) -> Result<KafkaConnection> {
+    leader(cluster, "__transaction_state", 0)
 }
 
 fn verify(cluster: &Cluster, is_on: bool) -> Result<()> {
@@ -124,7 +143,7 @@ fn verify(cluster: &Cluster, is_on: bool) -> Result<()> {
 }
 
 /// What a reader of committed records sees of a partition, up to where it has to wait.
-fn committed(cluster: &Cluster, partition: i32) -> Result<String> {
+pub(super) fn committed(cluster: &Cluster, partition: i32) -> Result<String> {
     let partition = partition.to_string();
     let arguments = ["-C", "-t", TOPIC, "-p", &partition, "-e", "-q"];
     let isolation = ["-X", "isolation.level=read_committed"];

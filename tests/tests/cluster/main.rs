@@ -21,6 +21,7 @@ mod kcat;
 mod migration;
 mod mirror;
 mod offsets;
+mod open_transactions;
 mod page_cache;
 mod quickstart;
 mod quickstart_snippets;

@@ -31,12 +31,18 @@ fn instance(bootstrap: &str, directory: &Path, name: char) -> Result<Running> {
     Ok(running)
 }
 
+/// What the driver of Kafka's smoke test writes.
+#[derive(Clone, Copy)]
+struct SmokeWork {
+    keys: u32,
+    /// For each key.
+    records: u32,
+    seconds: u32,
+}
+
 /// Kafka's smoke test: its driver writes records, two instances process them, one is killed, and
 /// the driver compares what came out.
-fn smoke(guarantee: &str) -> Result<()> {
-    if !Length::wished().is_full() {
-        return Ok(());
-    }
+fn smoke(guarantee: &str, work: SmokeWork) -> Result<()> {
     let mut cluster = Cluster::of(3)
         .property("group.initial.rebalance.delay.ms", "500")
         .property("offsets.topic.num.partitions", "6")
@@ -65,7 +71,7 @@ fn smoke(guarantee: &str) -> Result<()> {
     }
     let bootstrap = cluster.bootstrap();
     let scratch = cluster.scratch().to_owned();
-    let run = |name: &str, command: &str| -> Result<Running> {
+    let run = |name: &str| -> Result<Running> {
         let file = scratch.join(format!("{name}.properties"));
         let state = scratch.join(name);
         std::fs::write(
@@ -78,17 +84,22 @@ fn smoke(guarantee: &str) -> Result<()> {
             ),
         )?;
         let class = java::class("org.apache.kafka.streams.tests.StreamsSmokeTest");
-        class.arg(&file).arg(command).limit(LIMIT).start()
+        class.arg(&file).arg("process").limit(LIMIT).start()
     };
-    let mut first = run("a", "process")?;
-    let second = run("b", "process")?;
-    let mut driver = run("driver", "run")?;
-    driver.wait_for_line(|line| line.contains("instance started"))?;
+    let mut first = run("a")?;
+    let second = run("b")?;
+    let amount = [work.keys, work.records, work.seconds].map(|it| it.to_string());
+    let mut driver = java::class("SmokeDriver")
+        .args([&bootstrap, guarantee])
+        .args(&amount)
+        .limit(LIMIT)
+        .start()?;
+    driver.wait_for_line(|line| line == "writing")?;
     first.kill()?;
     let broker = cluster.leader("data", 0)?;
     cluster.broker(broker).kill()?;
     cluster.broker(broker).start()?;
-    let first = run("a", "process")?;
+    let first = run("a")?;
     let output = driver.finish()?;
     ensure!(output.stdout.contains("SUCCESS"), "{output}");
     for instance in [first, second] {
@@ -99,13 +110,24 @@ fn smoke(guarantee: &str) -> Result<()> {
 }
 
 #[test]
-fn the_smoke_test_of_kafka_streams_passes_at_least_once() -> Result<()> {
-    smoke("at_least_once")
-}
-
-#[test]
-fn the_smoke_test_of_kafka_streams_passes_exactly_once() -> Result<()> {
-    smoke("exactly_once_v2")
+fn the_smoke_test_of_kafka_streams_passes() -> Result<()> {
+    let guarantees = &["exactly_once_v2", "at_least_once"];
+    let little = SmokeWork {
+        keys: 10,
+        records: 100,
+        seconds: 3,
+    };
+    // The work of `StreamsSmokeTest run`.
+    let all = SmokeWork {
+        keys: 20,
+        records: 1000,
+        seconds: 30,
+    };
+    let (guarantees, work) = Length::wished().choose((&guarantees[..1], little), (guarantees, all));
+    for guarantee in guarantees {
+        smoke(guarantee, work)?;
+    }
+    Ok(())
 }
 
 #[test]

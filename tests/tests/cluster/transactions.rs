@@ -13,6 +13,7 @@ use dohle_tests::wait::DEADLINE;
 use dohle_tests::{Cluster, eventually};
 use kacrab_protocol::generated as kafka;
 
+use crate::console_tools::ours;
 use crate::faults::allow_lost_connections;
 
 pub const SOURCE: &str = "orders";
@@ -263,6 +264,20 @@ impl Loop {
         zombie.kill()?;
         self.steps(&STEPS[3..])
     }
+
+    /// Copies the remaining orders, and checks that each was copied once.
+    fn finish(mut self) -> Result<()> {
+        while self.committed < ORDERS {
+            self.steps(&STEPS)?;
+        }
+        self.copy.finish()?;
+        let mut seen = committed(&self.cluster)?;
+        seen.sort();
+        let mut expected: Vec<String> = (0..ORDERS).map(|n| format!("copy of order {n}")).collect();
+        expected.sort();
+        ensure!(seen == expected, "{} records: {seen:?}", seen.len());
+        Ok(())
+    }
 }
 
 /// Whether an error has one of the names that clients give to their being fenced.
@@ -282,17 +297,24 @@ fn story(flavour: Flavour) -> Result<()> {
     copies.transaction_in_which_the_leader_of_the_target_moves()?;
     copies.aborted_transaction()?;
     copies.zombie()?;
-    while copies.committed < ORDERS {
-        copies.steps(&STEPS)?;
-    }
-    copies.copy.finish()?;
+    copies.finish()
+}
 
-    let mut seen = committed(&copies.cluster)?;
-    seen.sort();
-    let mut expected: Vec<String> = (0..ORDERS).map(|n| format!("copy of order {n}")).collect();
-    expected.sort();
-    ensure!(seen == expected, "{} records: {seen:?}", seen.len());
-    Ok(())
+/// The version of the protocol is raised between transactions, while the program goes on.
+#[test]
+fn transactions_while_their_version_is_raised() -> Result<()> {
+    let mut copies = Loop::start(Flavour::Java)?;
+    for arguments in [
+        &["disable", "--feature", "transaction.version"][..],
+        &["upgrade", "--feature", "transaction.version=1"],
+        &["upgrade", "--feature", "transaction.version=2"],
+    ] {
+        let bootstrap = copies.cluster.bootstrap();
+        ours("features", &bootstrap, arguments)?.run()?.ok()?;
+        copies.steps(&STEPS)?;
+        copies.transaction_with_the_coordinator_killed_during_its_commit()?;
+    }
+    copies.finish()
 }
 
 #[test]
