@@ -40,6 +40,10 @@ pub struct BrokerConfig {
     pub replica_high_watermark_checkpoint_interval: Duration,
     /// Whether `replica.selector.class` names Kafka's rack-aware selector (KIP-392).
     pub selects_replicas_by_rack: bool,
+    /// `replication.quota.window.num`, at least 1.
+    pub replication_quota_window_num: u32,
+    /// `replication.quota.window.size.seconds`.
+    pub replication_quota_window_size: Duration,
     /// `log.retention.check.interval.ms`.
     pub log_retention_check_interval: Duration,
     /// `log.flush.offset.checkpoint.interval.ms`.
@@ -100,6 +104,11 @@ impl BrokerConfig {
             ),
             selects_replicas_by_rack: fixed(values, &keys::REPLICA_SELECTOR_CLASS)
                 .is_some_and(|class| class.ends_with("RackAwareReplicaSelector")),
+            replication_quota_window_num: fixed(values, &keys::REPLICATION_QUOTA_WINDOW_NUM),
+            replication_quota_window_size: fixed(
+                values,
+                &keys::REPLICATION_QUOTA_WINDOW_SIZE_SECONDS,
+            ),
             log_retention_check_interval: fixed(values, &keys::LOG_RETENTION_CHECK_INTERVAL_MS),
             log_flush_offset_checkpoint_interval: fixed(
                 values,
@@ -170,6 +179,10 @@ pub struct DynamicBrokerConfig {
     pub cleaner: CleanerConfig,
     /// `log.scrub.*`.
     pub scrub: ScrubConfig,
+    /// `leader.replication.throttled.rate`, bytes per second; `None` for no limit.
+    pub leader_replication_throttled_rate: Option<u64>,
+    /// `follower.replication.throttled.rate`, bytes per second; `None` for no limit.
+    pub follower_replication_throttled_rate: Option<u64>,
 }
 
 impl DynamicBrokerConfig {
@@ -183,6 +196,10 @@ impl DynamicBrokerConfig {
             log_dir_reserve_bytes: values.read(&keys::LOG_DIR_RESERVE_BYTES),
             cleaner: CleanerConfig::resolve(values),
             scrub: ScrubConfig::resolve(values),
+            leader_replication_throttled_rate: values
+                .read(&keys::LEADER_REPLICATION_THROTTLED_RATE),
+            follower_replication_throttled_rate: values
+                .read(&keys::FOLLOWER_REPLICATION_THROTTLED_RATE),
         }
     }
 }

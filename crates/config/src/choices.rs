@@ -1,6 +1,6 @@
 //! The types of properties whose value is one of a few words, or a set of such words.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use dohle_model::CompressionType;
@@ -8,6 +8,33 @@ use dohle_model::CompressionType;
 /// Numbers by address: `max.connections.per.ip.overrides`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AddressCounts(pub HashMap<IpAddr, usize>);
+
+/// `leader.replication.throttled.replicas` and `follower.replication.throttled.replicas`: the
+/// replicas of a topic whose replication is throttled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ThrottledReplicas {
+    /// All of them.
+    All,
+    /// Those of these partitions on these brokers.
+    Listed(HashSet<(i32, i32)>),
+}
+
+impl Default for ThrottledReplicas {
+    fn default() -> Self {
+        Self::Listed(HashSet::new())
+    }
+}
+
+impl ThrottledReplicas {
+    /// Returns whether the replica of a partition on a broker is one of them.
+    #[must_use]
+    pub fn contains(&self, partition: i32, broker: i32) -> bool {
+        match self {
+            Self::All => true,
+            Self::Listed(replicas) => replicas.contains(&(partition, broker)),
+        }
+    }
+}
 
 /// `message.timestamp.type`: which clock the timestamps of records come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use dohle_model::CompressionType;
 
-use super::choices::{AddressCounts, CleanupPolicy, TargetCompression, TimestampType};
+use super::choices::{
+    AddressCounts, CleanupPolicy, TargetCompression, ThrottledReplicas, TimestampType,
+};
 use super::definition::{ConfigDef, ConfigType, Default as ConfigDefault, Status};
-use super::value::{address_and_count, list, parse_boolean};
+use super::value::{address_and_count, list, parse_boolean, partition_and_broker};
 use super::{Properties, Scope, tables};
 
 /// A type that values of properties are read as.
@@ -247,6 +249,16 @@ impl ConfigValue for AddressCounts {
             .map(address_and_count)
             .collect::<Option<_>>()
             .map(Self)
+    }
+}
+
+impl ConfigValue for ThrottledReplicas {
+    fn read(_: &ConfigDef, text: &str) -> Option<Self> {
+        if text == "*" {
+            return Some(Self::All);
+        }
+        let replicas = list(text).map(partition_and_broker);
+        replicas.collect::<Option<_>>().map(Self::Listed)
     }
 }
 

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use dohle_model::CompressionType;
 
-use super::choices::{AddressCounts, CleanupPolicy, TargetCompression, TimestampType};
+use super::choices::{
+    AddressCounts, CleanupPolicy, TargetCompression, ThrottledReplicas, TimestampType,
+};
 use super::group::MigrationPolicy;
 use super::key::{BrokerKey, GroupKey, TopicKey};
 
@@ -67,6 +69,7 @@ pub mod broker {
         DEFAULT_REPLICATION_FACTOR: i16 = "default.replication.factor";
         DELETE_TOPIC_ENABLE: bool = "delete.topic.enable";
         FETCH_MAX_BYTES: usize = "fetch.max.bytes";
+        FOLLOWER_REPLICATION_THROTTLED_RATE: Option<u64> = "follower.replication.throttled.rate";
         GROUP_CONSUMER_ASSIGNMENT_INTERVAL_MS: Duration = "group.consumer.assignment.interval.ms";
         GROUP_CONSUMER_ASSIGNORS: Vec<String> = "group.consumer.assignors";
         GROUP_CONSUMER_HEARTBEAT_INTERVAL_MS: Duration = "group.consumer.heartbeat.interval.ms";
@@ -94,6 +97,7 @@ pub mod broker {
         INTER_BROKER_LISTENER_NAME: Option<String> = "inter.broker.listener.name";
         LEADER_IMBALANCE_CHECK_INTERVAL_SECONDS: Duration =
             "leader.imbalance.check.interval.seconds";
+        LEADER_REPLICATION_THROTTLED_RATE: Option<u64> = "leader.replication.throttled.rate";
         LISTENER_SECURITY_PROTOCOL_MAP: String = "listener.security.protocol.map";
         LISTENERS: Vec<String> = "listeners";
         LOG_CLEANER_BACKOFF_MS: Duration = "log.cleaner.backoff.ms";
@@ -147,6 +151,8 @@ pub mod broker {
             "replica.high.watermark.checkpoint.interval.ms";
         REPLICA_LAG_TIME_MAX_MS: Duration = "replica.lag.time.max.ms";
         REPLICA_SELECTOR_CLASS: Option<String> = "replica.selector.class";
+        REPLICATION_QUOTA_WINDOW_NUM: u32 = "replication.quota.window.num";
+        REPLICATION_QUOTA_WINDOW_SIZE_SECONDS: Duration = "replication.quota.window.size.seconds";
         REQUEST_TIMEOUT_MS: Duration = "request.timeout.ms";
         SASL_ENABLED_MECHANISMS: Vec<String> = "sasl.enabled.mechanisms";
         SASL_JAAS_CONFIG: Option<String> = "sasl.jaas.config";
@@ -213,7 +219,11 @@ pub mod topic {
         FILE_DELETE_DELAY_MS: Duration = "file.delete.delay.ms";
         FLUSH_MESSAGES: Option<u64> = "flush.messages";
         FLUSH_MS: Option<Duration> = "flush.ms";
+        FOLLOWER_REPLICATION_THROTTLED_REPLICAS: ThrottledReplicas =
+            "follower.replication.throttled.replicas";
         INDEX_INTERVAL_BYTES: u32 = "index.interval.bytes";
+        LEADER_REPLICATION_THROTTLED_REPLICAS: ThrottledReplicas =
+            "leader.replication.throttled.replicas";
         MAX_COMPACTION_LAG_MS: Option<Duration> = "max.compaction.lag.ms";
         MAX_MESSAGE_BYTES: u32 = "max.message.bytes";
         MESSAGE_TIMESTAMP_AFTER_MAX_MS: Option<Duration> = "message.timestamp.after.max.ms";

@@ -26,7 +26,9 @@ pub mod topic;
 mod value;
 
 pub use broker::{BrokerConfig, DynamicBrokerConfig};
-pub use choices::{AddressCounts, CleanupPolicy, TargetCompression, TimestampType};
+pub use choices::{
+    AddressCounts, CleanupPolicy, TargetCompression, ThrottledReplicas, TimestampType,
+};
 pub use cleaner::{CleanerConfig, ScrubConfig};
 pub use definition::{
     ConfigDef, ConfigType, Default as ConfigDefault, Importance, Status, UpdateMode, Validator,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Properties;
-use super::choices::{CleanupPolicy, TargetCompression, TimestampType};
+use super::choices::{CleanupPolicy, TargetCompression, ThrottledReplicas, TimestampType};
 use super::effective::BrokerValues;
 use super::key::{ConfigValue, TopicKey};
 use super::keys::topic as keys;
@@ -31,8 +31,12 @@ pub struct TopicConfig {
     pub flush_messages: Option<u64>,
     /// `flush.ms`.
     pub flush: Option<Duration>,
+    /// `follower.replication.throttled.replicas`.
+    pub follower_throttled: ThrottledReplicas,
     /// `index.interval.bytes`.
     pub index_interval_bytes: u32,
+    /// `leader.replication.throttled.replicas`.
+    pub leader_throttled: ThrottledReplicas,
     /// `max.compaction.lag.ms`.
     pub max_compaction_lag: Option<Duration>,
     /// `max.message.bytes`: the largest size of a batch, header included.
@@ -82,7 +86,9 @@ impl TopicConfig {
             file_delete_delay: values.read(&keys::FILE_DELETE_DELAY_MS),
             flush_messages: values.read(&keys::FLUSH_MESSAGES),
             flush: values.read(&keys::FLUSH_MS),
+            follower_throttled: values.read(&keys::FOLLOWER_REPLICATION_THROTTLED_REPLICAS),
             index_interval_bytes: values.read(&keys::INDEX_INTERVAL_BYTES),
+            leader_throttled: values.read(&keys::LEADER_REPLICATION_THROTTLED_REPLICAS),
             max_compaction_lag: values.read(&keys::MAX_COMPACTION_LAG_MS),
             max_message_bytes: values.read(&keys::MAX_MESSAGE_BYTES),
             message_timestamp_after_max: values.read(&keys::MESSAGE_TIMESTAMP_AFTER_MAX_MS),

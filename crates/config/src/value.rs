@@ -102,7 +102,9 @@ impl Validator {
             Self::NonEmpty => !value.is_empty(),
             Self::GzipLevel => whole().is_some_and(|level| level == -1 || (1..=9).contains(&level)),
             Self::AddressCounts => list(value).all(|item| address_and_count(item).is_some()),
-            Self::ThrottledReplicas => value == "*" || list(value).all(is_partition_and_broker),
+            Self::ThrottledReplicas => {
+                value == "*" || list(value).all(|item| partition_and_broker(item).is_some())
+            }
             Self::OffsetReset => match value.split_once(':') {
                 Some(("by_duration", duration)) => is_duration(duration),
                 Some(_) => false,
@@ -171,8 +173,9 @@ fn is_duration(text: &str) -> bool {
     days_are_right && parts > 0 && time.is_empty()
 }
 
-fn is_partition_and_broker(item: &str) -> bool {
-    let number = |text: &str| text.parse::<u32>().is_ok();
-    item.split_once(':')
-        .is_some_and(|(partition, broker)| number(partition) && number(broker))
+/// Reads the index of a partition and the id of a broker, neither negative: `0:1`.
+pub(super) fn partition_and_broker(item: &str) -> Option<(i32, i32)> {
+    let number = |text: &str| text.parse::<i32>().ok().filter(|number| *number >= 0);
+    let (partition, broker) = item.split_once(':')?;
+    Some((number(partition)?, number(broker)?))
 }

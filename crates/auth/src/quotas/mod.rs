@@ -6,19 +6,22 @@
 //! ```
 //!
 //! [`ClientRates`] has the quotas that are rates over sampled windows: produced bytes, fetched
-//! bytes and request time. [`MutationBuckets`] has the token buckets of controller mutations, and
-//! [`ConnectionRates`] the limits of connections per second.
+//! bytes and request time. [`MutationBuckets`] has the token buckets of controller mutations,
+//! [`ConnectionRates`] the limits of connections per second, and [`ReplicationRate`] the limit of
+//! bytes between brokers.
 //!
 //! Invariant: memory depends on the quotas that are set and on [`SENSORS_MAX`], not on the number
 //! of names that clients invent; see [`sensors`](self::sensors).
 //!
-//! Source: KIP-13, KIP-55, KIP-124, KIP-219, KIP-546, KIP-599, KIP-612.
+//! Source: KIP-13, KIP-55, KIP-124, KIP-219, KIP-546, KIP-599, KIP-612; KIP-73 for
+//! replication.
 
 mod connections;
 mod limits;
 mod mutations;
 mod rate;
 mod rates;
+mod replication;
 pub(crate) mod sensors;
 #[cfg(test)]
 mod tests;
@@ -30,6 +33,7 @@ pub use limits::{Applicable, EntityRef, QuotaLimits, Scope, applicable};
 pub use mutations::{Enforcement, Exceeded, MutationBuckets, MutationQuota};
 pub use rate::Rate;
 pub use rates::ClientRates;
+pub use replication::ReplicationRate;
 pub use sensors::SENSORS_MAX;
 
 /// A type of quota on the clients of a user, with a client id, or both.

@@ -60,6 +60,32 @@ impl Rate {
 
     /// Returns the quantity per second, and the time over which it was measured.
     pub fn measure(&mut self, windows: &QuotaWindows, now: Instant) -> (f64, Duration) {
+        let elapsed = self.elapsed(windows, now);
+        // As though all windows but the current one had passed, so that the first values do not
+        // count as a burst.
+        let whole = elapsed.as_nanos() / windows.length.as_nanos().max(1);
+        let lacking = u128::from(windows.samples.saturating_sub(1)).saturating_sub(whole);
+        let lacking = u32::try_from(lacking).unwrap_or(u32::MAX);
+        self.over(elapsed + windows.length.saturating_mul(lacking))
+    }
+
+    /// Returns how long nothing may be recorded until the rate since the first sample, over at
+    /// least one window, is `limit` again; zero when it is not above. Time before the first sample
+    /// does not count, so what was not used is not saved up. Source: `SimpleRate`.
+    pub fn simple_delay(&mut self, windows: &QuotaWindows, limit: f64, now: Instant) -> Duration {
+        let elapsed = self.elapsed(windows, now);
+        let (rate, measured) = self.over(elapsed.max(windows.length));
+        if rate <= limit {
+            return Duration::ZERO;
+        }
+        let due = rate * measured.as_secs_f64() / limit;
+        let delay = Duration::try_from_secs_f64(due - elapsed.as_secs_f64());
+        // The samples are forgotten after that time in any case.
+        delay.unwrap_or(Duration::MAX).min(windows.span())
+    }
+
+    /// Forgets samples that no longer count, and returns the time since the oldest one began.
+    fn elapsed(&mut self, windows: &QuotaWindows, now: Instant) -> Duration {
         let span = windows.span();
         for sample in &mut self.samples {
             if now.saturating_duration_since(sample.last_event) >= span {
@@ -67,13 +93,10 @@ impl Rate {
             }
         }
         let oldest = self.samples.iter().map(|sample| sample.began).min();
-        let elapsed = oldest.map_or(Duration::ZERO, |began| now.saturating_duration_since(began));
-        // As though all windows but the current one had passed, so that the first values do not
-        // count as a burst.
-        let whole = elapsed.as_nanos() / windows.length.as_nanos().max(1);
-        let lacking = u128::from(windows.samples.saturating_sub(1)).saturating_sub(whole);
-        let lacking = u32::try_from(lacking).unwrap_or(u32::MAX);
-        let measured = elapsed + windows.length.saturating_mul(lacking);
+        oldest.map_or(Duration::ZERO, |began| now.saturating_duration_since(began))
+    }
+
+    fn over(&self, measured: Duration) -> (f64, Duration) {
         let measured = measured.max(Duration::from_millis(1));
         let sum: f64 = self.samples.iter().map(|sample| sample.sum).sum();
         (sum / measured.as_secs_f64(), measured)

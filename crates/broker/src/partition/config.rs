@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dohle_config::TopicConfig;
+use dohle_config::{ThrottledReplicas, TopicConfig};
 use dohle_log::LogConfig;
 
 /// The part of a topic's configuration that a partition uses.
@@ -12,6 +12,10 @@ pub struct PartitionConfig {
     pub log: Arc<LogConfig>,
     /// `min.insync.replicas`, at least 1.
     pub min_insync_replicas: usize,
+    /// `leader.replication.throttled.replicas`.
+    pub leader_throttled: ThrottledReplicas,
+    /// `follower.replication.throttled.replicas`.
+    pub follower_throttled: ThrottledReplicas,
 }
 
 impl Default for PartitionConfig {
@@ -19,6 +23,8 @@ impl Default for PartitionConfig {
         Self {
             log: Arc::new(LogConfig::default()),
             min_insync_replicas: 1,
+            leader_throttled: ThrottledReplicas::default(),
+            follower_throttled: ThrottledReplicas::default(),
         }
     }
 }
@@ -53,6 +59,8 @@ impl From<&TopicConfig> for PartitionConfig {
         Self {
             log: Arc::new(log),
             min_insync_replicas: config.min_insync_replicas,
+            leader_throttled: config.leader_throttled.clone(),
+            follower_throttled: config.follower_throttled.clone(),
         }
     }
 }

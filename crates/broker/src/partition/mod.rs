@@ -37,6 +37,7 @@ pub(crate) mod space;
 mod state;
 mod suspects;
 mod tail;
+mod throttle;
 mod transactions;
 mod truncate;
 mod types;
@@ -62,6 +63,7 @@ use crate::replica::Follower;
 use lock::StateLock;
 use shared::PartitionContext;
 use state::{DeferredWakeups, LogState, PartitionSnapshot, ReadyTokens, Role, State};
+use throttle::ThrottledSides;
 
 /// A partition that this broker hosts a replica of.
 #[derive(Debug)]
@@ -74,6 +76,7 @@ pub struct Partition {
     ready_tokens: Mutex<ReadyTokens>,
     /// Whether it is on the list of partitions with lagging followers.
     lag_noted: AtomicBool,
+    throttled: ThrottledSides,
     /// Makes reads for followers find nothing in the page cache.
     #[cfg(test)]
     pub(crate) is_uncached: AtomicBool,
@@ -115,6 +118,8 @@ impl Partition {
         let published = RwLock::new(state.published(shared.node));
         let ready_tokens = Mutex::default();
         let lag_noted = AtomicBool::new(false);
+        let throttled = ThrottledSides::default();
+        throttled.set(&state.config, id.partition.0, shared.node);
         Arc::new_cyclic(|this| Self {
             id,
             name,
@@ -123,6 +128,7 @@ impl Partition {
             published,
             ready_tokens,
             lag_noted,
+            throttled,
             #[cfg(test)]
             is_uncached: AtomicBool::new(false),
         })

@@ -166,6 +166,8 @@ impl Partition {
     /// Applies a change of the topic's configuration.
     pub(crate) fn set_config(&self, config: Arc<PartitionConfig>, lag_max: std::time::Duration) {
         let now = self.shared.now();
+        let partition = self.id.partition.0;
+        self.throttled.set(&config, partition, self.shared.node);
         self.with_contained(|state, wakes| {
             if let Ok(log) = state.log_mut() {
                 log.set_config(Arc::clone(&config.log));

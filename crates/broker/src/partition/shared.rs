@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use dohle_auth::quotas::QuotaWindows;
+use dohle_config::DynamicBrokerConfig;
 use dohle_log::{DecompressionMemory, OpenFiles};
 use dohle_model::image::MetadataImage;
 use dohle_model::{BrokerEpoch, DirectoryId, NodeId, TopicIdPartition};
@@ -15,6 +17,7 @@ use tokio::sync::{Notify, watch};
 use super::shortage::ClosedLogs;
 use super::space::SpaceTable;
 use super::suspects::Suspects;
+use super::throttle::ReplicationThrottle;
 use crate::blocking::BlockingPool;
 use crate::replica::IsrProposal;
 
@@ -89,6 +92,10 @@ pub(crate) struct PartitionContext {
     pub(crate) open_files: Arc<OpenFiles>,
     /// Bytes in the tails of all partitions.
     pub(crate) tail_bytes: Arc<AtomicUsize>,
+    /// What throttled replicas may send to their followers.
+    pub(crate) leader_throttle: ReplicationThrottle,
+    /// What throttled replicas may receive from their leaders.
+    pub(crate) follower_throttle: ReplicationThrottle,
     /// Whether a high watermark changed since the checkpoint was written.
     pub(crate) moved: AtomicBool,
 }
@@ -102,7 +109,8 @@ impl std::fmt::Debug for PartitionContext {
 }
 
 impl PartitionContext {
-    pub(crate) fn new(node: NodeId) -> Arc<Self> {
+    /// Creates the state of a broker, which measures the rates of replication over `windows`.
+    pub(crate) fn new(node: NodeId, windows: QuotaWindows) -> Arc<Self> {
         Arc::new(Self {
             node,
             image: RwLock::default(),
@@ -127,6 +135,8 @@ impl PartitionContext {
             closed_logs: ClosedLogs::default(),
             open_files: Arc::new(OpenFiles::for_process()),
             tail_bytes: Arc::default(),
+            leader_throttle: ReplicationThrottle::new(windows),
+            follower_throttle: ReplicationThrottle::new(windows),
             moved: AtomicBool::new(false),
         })
     }
@@ -154,6 +164,16 @@ impl PartitionContext {
 
     pub(crate) fn set_image(&self, image: &Arc<MetadataImage>) {
         *self.image.write() = Arc::clone(image);
+    }
+
+    /// Sets the limits of throttled replicas.
+    pub(crate) fn set_throttles(&self, config: &DynamicBrokerConfig) {
+        let (leader, follower) = (
+            config.leader_replication_throttled_rate,
+            config.follower_replication_throttled_rate,
+        );
+        self.leader_throttle.set_limit(leader);
+        self.follower_throttle.set_limit(follower);
     }
 
     /// Whether a broker may join the ISR of this partition: it is alive, not shutting down, has the
@@ -326,7 +346,7 @@ mod tests {
             features: Vec::new(),
         };
         replay(&mut image, MetadataRecord::RegisterBroker(broker));
-        let shared = PartitionContext::new(NodeId(1));
+        let shared = PartitionContext::new(NodeId(1), QuotaWindows::default());
         let eligible = |image: &MetadataImage| {
             shared.set_image(&Arc::new(image.clone()));
             [0, 1, 2].map(|partition| {

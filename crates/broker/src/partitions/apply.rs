@@ -148,6 +148,7 @@ impl Partitions {
             let properties = Arc::clone(&self.properties);
             let values = BrokerValues::new(properties, &change.after, node);
             let dynamic = DynamicBrokerConfig::resolve(&values);
+            self.shared.set_throttles(&dynamic);
             *self.settings.write() = CurrentConfig { values, dynamic };
         }
         let topics: BTreeSet<&TopicName> = changed

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use dohle_auth::quotas::QuotaWindows;
 use dohle_config::{BrokerConfig, BrokerValues, DynamicBrokerConfig, Properties};
 use dohle_log::{DecompressionMemory, OpenFiles};
 use dohle_model::{DirectoryId, NodeId, Timestamp, TopicIdPartition, TopicPartition};
@@ -147,11 +148,17 @@ impl Partitions {
     #[must_use]
     pub fn open(config: PartitionsConfig) -> Arc<Self> {
         assert!(!config.log_dirs.is_empty(), "a broker has a log directory");
-        let shared = PartitionContext::new(config.node);
+        let fixed = BrokerValues::fixed(Arc::clone(&config.properties));
+        let fixed = BrokerConfig::resolve(&fixed);
+        let windows = QuotaWindows {
+            samples: fixed.replication_quota_window_num,
+            length: fixed.replication_quota_window_size,
+        };
+        let shared = PartitionContext::new(config.node, windows);
         let properties = Arc::clone(&config.properties);
         let values = BrokerValues::new(properties, &shared.image(), config.node);
         let dynamic = DynamicBrokerConfig::resolve(&values);
-        let fixed = BrokerValues::fixed(Arc::clone(&config.properties));
+        shared.set_throttles(&dynamic);
         let dirs: Vec<Dir> = config.log_dirs.into_iter().map(Dir::open).collect();
         for dir in dirs.iter().filter(|dir| dir.offline().is_some()) {
             shared.dir_failed(dir.id);
@@ -168,7 +175,7 @@ impl Partitions {
             dirs,
             offline_dirs: config.offline_dirs,
             registry: RwLock::default(),
-            config: BrokerConfig::resolve(&fixed),
+            config: fixed,
             settings: RwLock::new(CurrentConfig { values, dynamic }),
             marker_replays: RwLock::default(),
             replicator: config.replicator,

@@ -27,6 +27,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) const CREDIT_BYTES: u64 = 8 << 20;
 /// The same on a stream for replicas that are far behind.
 pub(super) const CATCH_UP_CREDIT_BYTES: u64 = 2 << 20;
+/// The same for throttled replicas: one message, so that they exceed their limit by little.
+pub(super) const THROTTLED_CREDIT_BYTES: u64 = 256 << 10;
 /// Bytes of records in one message, unless a single batch is larger.
 pub(super) const MESSAGE_BYTES: usize = 1 << 20;
 /// The largest message that is accepted: one batch of the largest size that fits in a segment.

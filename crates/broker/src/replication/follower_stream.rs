@@ -27,7 +27,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::connection::{self, CATCH_UP_CREDIT_BYTES, CREDIT_BYTES, Connection};
+use super::connection::{
+    self, CATCH_UP_CREDIT_BYTES, CREDIT_BYTES, Connection, THROTTLED_CREDIT_BYTES,
+};
+use super::credits::Credits;
 use super::flushes::{AfterFlush, Flushes, is_newer};
 use super::retries::Retries;
 use crate::backoff::Backoff;
@@ -57,12 +60,18 @@ pub(super) enum ReplicationStream {
     /// `CatchUp`: partitions that are far behind. A connection of its own and fewer credits keep
     /// them from delaying the others.
     CatchUp,
+    /// `CatchUp` with few credits, which follow the limit for throttled replicas that this broker
+    /// follows: those that are behind and not in the ISR.
+    Throttled,
 }
 
 /// Changes the stream of a partition.
 pub(super) trait ChangeStream: std::fmt::Debug + Send + Sync {
     /// Moves a partition to another kind of stream, because it has fallen far behind or caught up.
     fn change_stream(&self, partition: &Arc<Partition>, leader: NodeId, kind: ReplicationStream);
+
+    /// Returns whether this broker is in the ISR of a partition, by its metadata.
+    fn is_in_sync(&self, partition: &Partition) -> bool;
 }
 
 /// The first message of a follower, which identifies it.
@@ -112,7 +121,7 @@ struct FollowerOutbox {
     flushes: Flushes,
     /// Truncations that the leader's last message requires.
     truncations: Vec<(Arc<Partition>, Truncation)>,
-    credit_bytes: u64,
+    credits: Credits,
     retries: Retries,
     /// Offsets at which the leader sent records that this replica refused.
     damaged: BTreeMap<TopicIdPartition, Offset>,
@@ -256,7 +265,7 @@ async fn fetch(
     tracing::debug!(leader = %core.leader, "replication stream began");
     let mut truncations = FuturesUnordered::new();
     let end = loop {
-        let next = core.retry_at();
+        let next = core.next_due();
         truncations.extend(core.take_truncations().map(truncate));
         tokio::select! {
             changed = targets.changed() => {
@@ -264,7 +273,7 @@ async fn fetch(
                     break SessionEnd::Retarget;
                 }
             }
-            () = sleep_until(next) => core.retry(),
+            () = sleep_until(next) => core.on_due(),
             Some((partition, outcome)) = truncations.next(), if !truncations.is_empty() => {
                 core.on_truncated(&partition, outcome);
             }
@@ -314,7 +323,7 @@ async fn connect(
 ) -> Result<(Messages<Incoming>, Connection), TransportError> {
     let path = match core.kind {
         ReplicationStream::Live => REPLICATE_PATH,
-        ReplicationStream::CatchUp => CATCH_UP_PATH,
+        ReplicationStream::CatchUp | ReplicationStream::Throttled => CATCH_UP_PATH,
     };
     let body = RequestBody {
         core: Arc::clone(core),
@@ -333,10 +342,12 @@ impl Core {
         outbox.acks.clear();
         outbox.truncations.clear();
         outbox.retries = Retries::default();
-        outbox.credit_bytes = match self.kind {
-            ReplicationStream::Live => CREDIT_BYTES,
-            ReplicationStream::CatchUp => CATCH_UP_CREDIT_BYTES,
-        };
+        outbox.credits = Credits::default();
+        match self.kind {
+            ReplicationStream::Live => outbox.credits.add(CREDIT_BYTES),
+            ReplicationStream::CatchUp => outbox.credits.add(CATCH_UP_CREDIT_BYTES),
+            ReplicationStream::Throttled => outbox.hold_credits(THROTTLED_CREDIT_BYTES),
+        }
         outbox.session = Arc::default();
         Arc::clone(&outbox.session)
     }
@@ -347,14 +358,22 @@ impl Core {
         session.wake();
     }
 
-    fn retry_at(&self) -> Option<Instant> {
-        self.outbox.lock().retries.next_at()
+    /// Returns when the next subscription is due, or credits that are held back.
+    fn next_due(&self) -> Option<Instant> {
+        let outbox = self.outbox.lock();
+        let times = [
+            outbox.retries.next_at(),
+            outbox.credits.release_at().map(Instant::from_std),
+        ];
+        times.into_iter().flatten().min()
     }
 
-    fn retry(&self) {
+    /// Subscribes again what is due, and gives credits that were held back.
+    fn on_due(&self) {
         let mut outbox = self.outbox.lock();
         let again = outbox.retries.due(Instant::now());
         outbox.subscribe.extend(again);
+        outbox.hold_credits(0);
         drop(outbox);
         self.wake();
     }
@@ -371,7 +390,10 @@ impl Core {
             self.on_part(&part, records, now)?;
         }
         let mut outbox = self.outbox.lock();
-        outbox.credit_bytes += bytes;
+        match self.kind {
+            ReplicationStream::Throttled => outbox.hold_credits(bytes),
+            ReplicationStream::Live | ReplicationStream::CatchUp => outbox.credits.add(bytes),
+        }
         let news = bytes > 0 || !outbox.acks.is_empty() || !outbox.subscribe.is_empty();
         drop(outbox);
         if news {
@@ -391,6 +413,7 @@ impl Core {
         let Some(partition) = self.outbox.lock().partitions.get(&id).cloned() else {
             return Ok(());
         };
+        partition.on_received(records.len());
         let outcome = partition.on_leader_part(&leader_part(part), records, now);
         if self.change_stream(&partition, part) {
             return Ok(());
@@ -508,13 +531,23 @@ impl Core {
             return false;
         }
         let lag = part.high_watermark - partition.positions().log_end_offset.0;
-        let kind = match self.kind {
-            ReplicationStream::Live if lag > BEHIND_RECORDS => ReplicationStream::CatchUp,
-            ReplicationStream::CatchUp if lag <= CAUGHT_UP_RECORDS => ReplicationStream::Live,
-            _ => return false,
-        };
         let Some(replica_streams) = self.replica_streams.upgrade() else {
             return false;
+        };
+        let in_sync = || replica_streams.is_in_sync(partition);
+        let is_throttled = partition.is_throttled_follower();
+        let kind = match self.kind {
+            ReplicationStream::CatchUp if lag <= CAUGHT_UP_RECORDS => ReplicationStream::Live,
+            // A few records may be many bytes.
+            ReplicationStream::Throttled if lag <= 0 || in_sync() => ReplicationStream::Live,
+            ReplicationStream::Throttled if !is_throttled => ReplicationStream::CatchUp,
+            ReplicationStream::Live | ReplicationStream::CatchUp
+                if is_throttled && lag > CAUGHT_UP_RECORDS && !in_sync() =>
+            {
+                ReplicationStream::Throttled
+            }
+            ReplicationStream::Live if lag > BEHIND_RECORDS => ReplicationStream::CatchUp,
+            _ => return false,
         };
         replica_streams.change_stream(partition, self.leader, kind);
         true
@@ -558,13 +591,24 @@ impl Core {
                 .map(partition_ref)
                 .collect(),
             acks: std::mem::take(&mut outbox.acks).into_values().collect(),
-            credit_bytes: std::mem::take(&mut outbox.credit_bytes),
+            credit_bytes: outbox.credits.take(),
             damaged: std::mem::take(&mut outbox.damaged)
                 .into_iter()
                 .map(damage_report)
                 .collect(),
         };
         (message != v1::FollowerMessage::default()).then_some(message)
+    }
+}
+
+impl FollowerOutbox {
+    /// Gives the leader credits of throttled replicas when the limit allows it.
+    fn hold_credits(&mut self, bytes: u64) {
+        self.credits.hold(bytes);
+        // The limit is one for all partitions of this broker.
+        let delay = self.partitions.values().next();
+        let delay = delay.and_then(|partition| partition.receive_delay());
+        self.credits.release(delay, Instant::now().into_std());
     }
 }
 

@@ -29,8 +29,10 @@ use crate::partition::{
 use crate::partitions::Partitions;
 
 mod cold_reads;
+mod throttled;
 
 use cold_reads::{ColdRead, ColdReads};
+use throttled::ThrottledSubscriptions;
 
 /// How long a change of positions waits for records, to be sent together with them.
 const POSITIONS_LINGER: Duration = Duration::from_millis(5);
@@ -50,6 +52,8 @@ struct Subscription {
     /// Whether a read for it waits for the disk, or for its turn. No other read begins meanwhile,
     /// so that its records keep their order.
     cold: bool,
+    /// Whether it waits for the limit of throttled replicas.
+    throttled: bool,
 }
 
 #[derive(Debug, Default)]
@@ -253,6 +257,7 @@ impl LeaderSession {
                     watch: Arc::clone(&handle.watch),
                     sent_positions: None,
                     cold: false,
+                    throttled: false,
                 };
                 inner.insert(token, subscription);
                 drop(inner);
@@ -443,6 +448,7 @@ pub(crate) struct LeaderStream {
     linger: Option<Pin<Box<Sleep>>>,
     tokens: Vec<u32>,
     cold: ColdReads,
+    throttled: ThrottledSubscriptions,
     /// Bytes of records in a message of this kind of stream.
     message_bytes: usize,
 }
@@ -469,6 +475,7 @@ impl LeaderStream {
             linger: None,
             tokens: Vec::new(),
             cold: ColdReads::default(),
+            throttled: ThrottledSubscriptions::default(),
             message_bytes: if catch_up {
                 MESSAGE_BYTES / 4
             } else {
@@ -482,6 +489,7 @@ impl LeaderStream {
     fn poll_message(&mut self, linger_over: bool, cx: &mut Context<'_>) -> Outgoing {
         let calls = Arc::clone(&self.calls);
         let mut tokens = std::mem::take(&mut self.tokens);
+        self.resume_throttled(&mut calls.inner.lock(), cx);
         let out = loop {
             calls.ready_set.take(&mut tokens);
             self.queue.extend(tokens.drain(..));
@@ -494,6 +502,20 @@ impl LeaderStream {
         };
         self.tokens = tokens;
         out
+    }
+
+    /// Gives a turn to the subscriptions whose wait for the limit of throttled replicas is over.
+    fn resume_throttled(&mut self, inner: &mut Inner, cx: &mut Context<'_>) {
+        for (token, subscription_id) in self.throttled.take_due(cx) {
+            if let Some(Some(subscription)) = inner.subscriptions.get_mut(token as usize)
+                && subscription.subscription_id == subscription_id
+            {
+                subscription.throttled = false;
+                if subscription.watch.hold() {
+                    self.queue.push_back(token);
+                }
+            }
+        }
     }
 
     fn collect(&mut self, inner: &mut Inner, linger_over: bool) -> Outgoing {
@@ -537,11 +559,22 @@ impl LeaderStream {
             return;
         };
         subscription.watch.rearm();
-        if subscription.cold {
-            // The subscription gets its turn when the read has ended.
+        if subscription.cold || subscription.throttled {
+            // The subscription gets its turn when the read or the wait has ended.
             return;
         }
+        let follower = inner.follower.map(|(follower, _)| follower);
         let (partition, subscription_id) = (&subscription.partition, subscription.subscription_id);
+        if let Some(delay) = follower.and_then(|follower| partition.send_delay(follower)) {
+            subscription.throttled = true;
+            self.throttled.add(token, subscription_id, delay);
+            if subscription.sent_positions.is_none() {
+                subscription.send_positions(out);
+            } else {
+                self.lazy.push(token);
+            }
+            return;
+        }
         match partition.read_for_follower(subscription_id, room, Access::Cached) {
             Ok(Some(part)) => {
                 // If the partition changed since `rearm`, the ready set has the token already.
@@ -629,6 +662,7 @@ impl LeaderStream {
             }
             return;
         }
+        subscription.partition.on_sent(length);
         let mut data = subscription.part(&part.positions);
         data.length = length as u64;
         subscription.sent_positions = Some(part.positions);
@@ -698,6 +732,7 @@ impl Stream for LeaderStream {
             }
             this.linger = Some(linger);
         }
+        this.throttled.wake_when_due(cx);
         Poll::Pending
     }
 }

@@ -16,6 +16,7 @@
 mod broker_client;
 mod calls;
 mod connection;
+mod credits;
 mod flushes;
 mod follower_stream;
 mod hello;

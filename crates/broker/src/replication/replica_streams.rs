@@ -1,6 +1,6 @@
 //! The streams on which this broker follows partitions: one [`FollowerStream`] to each leader
-//! broker for the partitions that keep up, and another while there are partitions that are far
-//! behind.
+//! broker for the partitions that keep up, another while there are partitions that are far behind,
+//! and a third for those of them whose replication is throttled.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
@@ -88,11 +88,13 @@ impl ReplicaStreams {
 
     /// Follows `leader` for a partition, in the partition's own leader epoch.
     pub(super) fn follow(&self, partition: &Arc<Partition>, leader: NodeId) {
-        self.assign(
-            &mut self.inner.lock(),
-            partition,
-            (leader, ReplicationStream::Live),
-        );
+        let mut inner = self.inner.lock();
+        let is_behind = !self.is_member(&inner.image, partition);
+        let kind = match is_behind && partition.is_throttled_follower() {
+            true => ReplicationStream::Throttled,
+            false => ReplicationStream::Live,
+        };
+        self.assign(&mut inner, partition, (leader, kind));
     }
 
     fn assign(
@@ -123,6 +125,12 @@ impl ReplicaStreams {
         });
         follower_stream.add(partition);
         inner.dirty.insert(to);
+    }
+
+    /// Returns whether this broker is in the ISR of a partition.
+    fn is_member(&self, image: &MetadataImage, partition: &Partition) -> bool {
+        let registration = image.partition(&partition.id());
+        registration.is_some_and(|registration| registration.isr.contains(&self.node))
     }
 
     /// Stops following a partition.
@@ -205,6 +213,11 @@ impl ChangeStream for ReplicaStreams {
             self.assign(&mut inner, partition, (leader, kind));
             inner.flush();
         }
+    }
+
+    fn is_in_sync(&self, partition: &Partition) -> bool {
+        let image = Arc::clone(&self.inner.lock().image);
+        self.is_member(&image, partition)
     }
 }
 

@@ -291,6 +291,50 @@ impl Cluster {
         self.change(records);
     }
 
+    /// Adds a partition to the topic, whose first replica leads.
+    pub fn create_partition(&self, index: i32, replicas: &[i32]) {
+        let replicas: Vec<NodeId> = replicas.iter().copied().map(NodeId).collect();
+        let directories = vec![DirectoryId::UNASSIGNED; replicas.len()];
+        self.change(vec![MetadataRecord::Partition {
+            topic_id: partition_id().topic_id,
+            partition: PartitionIndex(index),
+            registration: PartitionRegistration::new(replicas.clone(), directories, replicas),
+        }]);
+    }
+
+    /// Assigns replicas to a partition of the topic; the ISR stays as it is.
+    pub fn assign_replicas(&self, index: i32, replicas: &[i32]) {
+        let replicas: Vec<NodeId> = replicas.iter().copied().map(NodeId).collect();
+        self.change(vec![MetadataRecord::PartitionChange {
+            topic_id: partition_id().topic_id,
+            partition: PartitionIndex(index),
+            change: PartitionChange {
+                directories: Some(vec![DirectoryId::UNASSIGNED; replicas.len()]),
+                replicas: Some(replicas),
+                ..PartitionChange::default()
+            },
+        }]);
+    }
+
+    /// Returns a broker's replica of a partition of the topic.
+    pub fn replica_at(&self, node: i32, index: i32) -> Arc<Partition> {
+        let id = TopicIdPartition {
+            partition: PartitionIndex(index),
+            ..partition_id()
+        };
+        let partitions = self.partitions(node);
+        partitions.get(&id).expect("hosts the partition")
+    }
+
+    /// Sets or removes a property at run time.
+    pub fn set_config(&self, resource: ConfigResource, key: &str, value: Option<&str>) {
+        self.change(vec![MetadataRecord::Config {
+            resource,
+            key: key.to_owned(),
+            value: value.map(str::to_owned),
+        }]);
+    }
+
     /// Deletes the topic.
     pub fn delete_topic(&self) {
         self.change(vec![MetadataRecord::RemoveTopic {

@@ -1,10 +1,10 @@
-//! Brokers' properties that are not in Apache Kafka's list: those of its StandardAuthorizer, and
-//! Dohle's own.
+//! Brokers' properties that are not in Apache Kafka's list: those of its StandardAuthorizer, those
+//! that it takes at run time alone (`DynamicConfig.Broker`), and Dohle's own.
 
 use crate::definition::ConfigDef;
 use crate::definition::ConfigType::{Boolean, Double, Long, String};
 use crate::definition::Default::Value;
-use crate::definition::Importance::Low;
+use crate::definition::Importance::{Low, Medium};
 use crate::definition::UpdateMode::ClusterWide;
 use crate::definition::Validator::AtLeast;
 
@@ -14,6 +14,18 @@ pub(crate) const TABLE: &[ConfigDef] = &[
         .honoured().internal()
         .doc("With an authorizer: whether everyone may do everything with a resource that no ACL \
              matches."),
+    ConfigDef::new("follower.replication.throttled.rate", Long,
+        Value("9223372036854775807"), Medium)
+        .check(AtLeast(0)).dynamic(ClusterWide).honoured().internal()
+        .doc("The most bytes per second that this broker receives, as a follower, for the replicas \
+             that follower.replication.throttled.replicas of topics list. Replicas in the ISR are \
+             counted, and not delayed. It is suggested that the limit be kept above 1 MB/s."),
+    ConfigDef::new("leader.replication.throttled.rate", Long,
+        Value("9223372036854775807"), Medium)
+        .check(AtLeast(0)).dynamic(ClusterWide).honoured().internal()
+        .doc("The most bytes per second that this broker sends, as a leader, to the replicas that \
+             leader.replication.throttled.replicas of topics list. Replicas in the ISR are \
+             counted, and not delayed. It is suggested that the limit be kept above 1 MB/s."),
     ConfigDef::new("log.dir.reserve.bytes", Long, Value("268435456"), Low)
         .check(AtLeast(0)).dynamic(ClusterWide).honoured()
         .doc("The bytes that are kept free in the file system of each log directory, and of the \
@@ -34,6 +46,11 @@ pub(crate) const TABLE: &[ConfigDef] = &[
     ConfigDef::new("log.scrub.max.bytes.per.second", Double, Value("4194304"), Low)
         .dynamic(ClusterWide).honoured()
         .doc("The most bytes that a pass reads per second, on average."),
+    ConfigDef::new("replica.alter.log.dirs.io.max.bytes.per.second", Long,
+        Value("9223372036854775807"), Medium)
+        .check(AtLeast(0)).dynamic(ClusterWide).internal()
+        .doc("The most bytes per second that replicas use which move between the log directories \
+             of a broker."),
     ConfigDef::new("super.users", String, Value(""), Low)
         .honoured().internal()
         .doc("With an authorizer: the principals that may do everything, separated by semicolons, \

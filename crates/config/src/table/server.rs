@@ -339,10 +339,10 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .doc("The socket timeout for network requests. Its value should be at least \
              replica.fetch.wait.max.ms"),
     ConfigDef::new("replication.quota.window.num", Int, Value("11"), Low)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("The number of samples to retain in memory for replication quotas"),
     ConfigDef::new("replication.quota.window.size.seconds", Int, Value("1"), Low)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("The time span of each sample for replication quotas"),
     ConfigDef::new("request.timeout.ms", Int, Value("30000"), High)
         .honoured()

@@ -71,7 +71,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
              use replication for durability and allow the operating system's background flush \
              capabilities as it is more efficient."),
     ConfigDef::new("follower.replication.throttled.replicas", List, Value(""), Medium)
-        .check(ThrottledReplicas)
+        .check(ThrottledReplicas).honoured()
         .doc("A list of replicas for which log replication should be throttled on the follower \
              side. The list should describe a set of replicas in the form \
              [PartitionId]:[BrokerId],[PartitionId]:[BrokerId]:... or alternatively the \
@@ -88,7 +88,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .internal()
         .doc("The maximum size of a single log file. This should be used for testing only."),
     ConfigDef::new("leader.replication.throttled.replicas", List, Value(""), Medium)
-        .check(ThrottledReplicas)
+        .check(ThrottledReplicas).honoured()
         .doc("A list of replicas for which log replication should be throttled on the leader \
              side. The list should describe a set of replicas in the form \
              [PartitionId]:[BrokerId],[PartitionId]:[BrokerId]:... or alternatively the \

@@ -5,6 +5,7 @@ mod connections;
 mod mutations;
 mod precedence;
 mod rates;
+mod replication;
 
 use std::time::{Duration, Instant};
 

@@ -102,7 +102,7 @@ async fn watermark_after_refusal(answers: Vec<String>, repeated: bool) -> Offset
     };
     let answers = answers.into_iter().map(Err).chain([Ok(refusal)]);
     let link = Arc::new(Scripted(Mutex::new(answers.collect())));
-    let shared = PartitionContext::new(NODE);
+    let shared = PartitionContext::new(NODE, Default::default());
     shared.propose(partition.id(), proposal.clone());
     let partitions = Arc::downgrade(&broker.partitions);
     let asking = tokio::spawn(alter_isr_loop(partitions, shared, link));
