@@ -2,18 +2,22 @@
 //!
 //! Three nodes, replication factor 3, 6 partitions, acks=all, min.insync.replicas=2, values of
 //! 1 KiB. It starts a cluster of its own, or, with `--bootstrap HOST:PORT,… --pids PID,…`, measures
-//! one that runs already. `docs/performance.md` explains the figures.
+//! one that runs already. `--client "--ca FILE --mechanism M …"` are flags of the client, for
+//! listeners that authenticate. `docs/performance.md` explains the figures.
 
 use std::fmt::{self, Display, Formatter};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use dohle_tests::clients::franz_go::franz_go;
+use dohle_tests::program::Program;
 use dohle_tests::{Cluster, proc};
 
 struct Options {
     bytes: u64,
     paced: String,
+    /// How long to open connections; `None` to measure the throughput and latencies.
+    connections: Option<String>,
     other: Option<Target>,
 }
 
@@ -21,12 +25,24 @@ struct Options {
 struct Target {
     bootstrap: String,
     pids: Vec<u32>,
+    /// Flags of the client.
+    client: Vec<String>,
+}
+
+impl Target {
+    /// Returns a subcommand of the client.
+    fn client(&self, command: &str) -> Program {
+        franz_go(command, &self.bootstrap).args(&self.client)
+    }
 }
 
 fn main() -> Result<()> {
     let options = options()?;
     match options.other {
-        Some(ref target) => measure(target, &options),
+        Some(ref target) => match &options.connections {
+            Some(time) => connections(target, time),
+            None => measure(target, &options),
+        },
         None => {
             let mut cluster = Cluster::of(3).prepare()?;
             let started = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
@@ -44,7 +60,12 @@ fn main() -> Result<()> {
                 .iter()
                 .map(|node| node.pid())
                 .collect::<Result<_>>()?;
-            measure(&Target { bootstrap, pids }, &options)?;
+            let target = Target {
+                bootstrap,
+                pids,
+                client: Vec::new(),
+            };
+            measure(&target, &options)?;
             cluster.stop()
         }
     }
@@ -54,9 +75,10 @@ fn options() -> Result<Options> {
     let mut options = Options {
         bytes: 2_000_000_000,
         paced: "20s".to_owned(),
+        connections: None,
         other: None,
     };
-    let (mut bootstrap, mut pids) = (None, None);
+    let (mut bootstrap, mut pids, mut client) = (None, None, Vec::new());
     let mut args = std::env::args().skip(1);
     while let Some(flag) = args.next() {
         let value = args
@@ -67,15 +89,35 @@ fn options() -> Result<Options> {
             "--paced-for" => options.paced = value,
             "--bootstrap" => bootstrap = Some(value),
             "--pids" => pids = Some(value.split(',').map(str::parse).collect::<Result<_, _>>()?),
-            _ => bail!("unknown flag {flag}: --bytes N, --paced-for 20s, --bootstrap, --pids"),
+            "--client" => client = value.split_whitespace().map(str::to_owned).collect(),
+            "--connections-for" => options.connections = Some(value),
+            _ => bail!(
+                "unknown flag {flag}: --bytes N, --paced-for 20s, --bootstrap, --pids, \
+                 --client, --connections-for 10s"
+            ),
         }
     }
     options.other = match (bootstrap, pids) {
-        (Some(bootstrap), Some(pids)) => Some(Target { bootstrap, pids }),
-        (None, None) => None,
+        (Some(bootstrap), Some(pids)) => Some(Target {
+            bootstrap,
+            pids,
+            client,
+        }),
+        (None, None) if client.is_empty() && options.connections.is_none() => None,
+        (None, None) => bail!("--client and --connections-for need --bootstrap and --pids"),
         _ => bail!("--bootstrap and --pids go together"),
     };
     Ok(options)
+}
+
+fn connections(target: &Target, time: &str) -> Result<()> {
+    let before = Used::until_now(target)?;
+    let output = target.client("connections").args(["--for", time]);
+    let output = output.limit(Duration::from_secs(900)).run()?.ok()?;
+    let used = Used::since(&before, target)?;
+    println!("connections: {}", output.trim());
+    println!("CPU of the servers meanwhile: {used}");
+    Ok(())
 }
 
 fn measure(target: &Target, options: &Options) -> Result<()> {
@@ -84,14 +126,16 @@ fn measure(target: &Target, options: &Options) -> Result<()> {
     let limit = Duration::from_secs(900);
     let run = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
     let topic = format!("bench-{run}");
-    franz_go("bench", &target.bootstrap)
+    target
+        .client("bench")
         .args(["--topic", &topic, "--bytes", "100000000"])
         .limit(limit)
         .run()?
         .ok()
         .context("warm up")?;
     let before = Used::until_now(target)?;
-    let output = franz_go("bench", &target.bootstrap)
+    let output = target
+        .client("bench")
         .args(["--topic", &topic, "--bytes", &options.bytes.to_string()])
         .limit(limit)
         .run()?
@@ -103,7 +147,8 @@ fn measure(target: &Target, options: &Options) -> Result<()> {
     // Otherwise the kernel, which is still writing those bytes to the disk, delays the next ones.
     rustix::fs::sync();
     let before = Used::until_now(target)?;
-    let output = franz_go("bench", &target.bootstrap)
+    let output = target
+        .client("bench")
         .args(["--topic", &topic, "--bytes", &options.bytes.to_string()])
         .args(["--transaction", "100ms"])
         .limit(limit)
@@ -114,7 +159,8 @@ fn measure(target: &Target, options: &Options) -> Result<()> {
     println!("CPU of the servers: {}, {used}", used.per_gigabyte(options));
     rustix::fs::sync();
     let before = Used::until_now(target)?;
-    let output = franz_go("paced", &target.bootstrap)
+    let output = target
+        .client("paced")
         .args(["--topic", &topic, "--for", &options.paced])
         .limit(limit)
         .run()?

@@ -24,6 +24,7 @@ type benchFlags struct {
 	*flag.FlagSet
 	bootstrap, topic          *string
 	partitions, replicas, isr *int
+	security                  securityFlags
 }
 
 func newBenchFlags(name string) benchFlags {
@@ -35,7 +36,17 @@ func newBenchFlags(name string) benchFlags {
 		f.Int("partitions", 6, "partitions of the topic"),
 		f.Int("replicas", 3, "replication factor of the topic"),
 		f.Int("min-isr", 2, "min.insync.replicas of the topic"),
+		newSecurityFlags(f),
 	}
+}
+
+// client makes a client with these options besides those that all clients have.
+func (b benchFlags) client(opts ...kgo.Opt) (*kgo.Client, error) {
+	secured, err := b.security.options()
+	if err != nil {
+		return nil, err
+	}
+	return kgo.NewClient(slices.Concat(clientOptions(*b.bootstrap), secured, opts)...)
 }
 
 func (b benchFlags) createTopic(ctx context.Context, client *kgo.Client) error {
@@ -68,16 +79,16 @@ func bench(args []string) error {
 	size := b.Int("value", 1024, "bytes of a value")
 	transaction := b.Duration("transaction", 0, "commit a transaction each time that this long has passed; 0 for none")
 	b.Parse(args)
-	options := append(clientOptions(*b.bootstrap),
+	options := []kgo.Opt{
 		kgo.DefaultProduceTopic(*b.topic),
 		kgo.ProducerBatchCompression(kgo.NoCompression()),
 		kgo.MaxBufferedRecords(65_536),
 		kgo.RecordPartitioner(kgo.UniformBytesPartitioner(512<<10, true, true, nil)),
-	)
+	}
 	if *transaction > 0 {
 		options = append(options, kgo.TransactionalID(*b.topic))
 	}
-	client, err := kgo.NewClient(options...)
+	client, err := b.client(options...)
 	if err != nil {
 		return err
 	}
@@ -168,13 +179,13 @@ func paced(args []string) error {
 	length := b.Duration("for", 20*time.Second, "how long to measure")
 	warmUp := b.Duration("warm-up", 3*time.Second, "how long to produce before measuring")
 	b.Parse(args)
-	client, err := kgo.NewClient(append(clientOptions(*b.bootstrap),
+	client, err := b.client(
 		kgo.DefaultProduceTopic(*b.topic),
 		kgo.ProducerBatchCompression(kgo.NoCompression()),
 		kgo.ProducerLinger(0),
 		kgo.MaxBufferedRecords(1_000_000),
 		kgo.RecordPartitioner(kgo.RoundRobinPartitioner()),
-	)...)
+	)
 	if err != nil {
 		return err
 	}
@@ -217,6 +228,51 @@ func paced(args []string) error {
 	fmt.Printf("records=%d p50_ms=%.2f p99_ms=%.2f p999_ms=%.2f max_ms=%.2f\n", len(latencies), at(0.5),
 		at(0.99), at(0.999), at(1))
 	return nil
+}
+
+// connections opens connections, several at a time; each authenticates, and asks for the metadata once.
+func connections(args []string) error {
+	b := newBenchFlags("connections")
+	length := b.Duration("for", 10*time.Second, "how long to measure")
+	together := b.Int("together", 4, "connections that open at a time")
+	b.Parse(args)
+	var opened atomic.Int64
+	var group sync.WaitGroup
+	failed := make(chan error, *together)
+	started := time.Now()
+	for range *together {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			for time.Since(started) < *length {
+				if err := b.connect(); err != nil {
+					failed <- err
+					return
+				}
+				opened.Add(1)
+			}
+		}()
+	}
+	group.Wait()
+	select {
+	case err := <-failed:
+		return err
+	default:
+	}
+	elapsed := time.Since(started).Seconds()
+	fmt.Printf("connections=%d per_s=%.0f\n", opened.Load(), float64(opened.Load())/elapsed)
+	return nil
+}
+
+func (b benchFlags) connect() error {
+	client, err := b.client()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return client.Ping(ctx)
 }
 
 func firstAck(args []string) error {

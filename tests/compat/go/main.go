@@ -28,6 +28,7 @@ var commands = []command{
 	{"transactional", "copy records in transactions, step by step", transactional},
 	{"bench", "produce as fast as possible and print the throughput", bench},
 	{"paced", "produce at a fixed rate and print the latencies", paced},
+	{"connections", "open connections for some time and print how many", connections},
 	{"first-ack", "wait for the first acknowledged record and print how long it took", firstAck},
 }
 

@@ -23,11 +23,7 @@ func secure(args []string) error {
 	flags := flag.NewFlagSet("secure", flag.ExitOnError)
 	bootstrap := flags.String("bootstrap", "", "bootstrap servers")
 	topic := flags.String("topic", "", "topic")
-	mechanism := flags.String("mechanism", "", "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, or nothing")
-	user := flags.String("user", "", "user")
-	password := flags.String("password", "", "password")
-	ca := flags.String("ca", "", "PEM file with the trusted certificates; nothing for no TLS")
-	store := flags.String("store", "", "PEM file with the client's certificate and key; nothing for none")
+	security := newSecurityFlags(flags)
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -40,20 +36,11 @@ func secure(args []string) error {
 		kgo.RequestRetries(2),
 		kgo.RecordRetries(2),
 	}
-	auth, err := saslMechanism(*mechanism, *user, *password)
+	secured, err := security.options()
 	if err != nil {
 		return err
 	}
-	if auth != nil {
-		opts = append(opts, kgo.SASL(auth))
-	}
-	if *ca != "" {
-		config, err := tlsConfig(*ca, *store)
-		if err != nil {
-			return err
-		}
-		opts = append(opts, kgo.DialTLSConfig(config))
-	}
+	opts = append(opts, secured...)
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
 		return err
@@ -80,6 +67,40 @@ func secure(args []string) error {
 	}
 	fmt.Println("ok", count)
 	return nil
+}
+
+// securityFlags say how a client authenticates.
+type securityFlags struct {
+	mechanism, user, password, ca, store *string
+}
+
+func newSecurityFlags(flags *flag.FlagSet) securityFlags {
+	return securityFlags{
+		flags.String("mechanism", "", "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, or nothing"),
+		flags.String("user", "", "user"),
+		flags.String("password", "", "password"),
+		flags.String("ca", "", "PEM file with the trusted certificates; nothing for no TLS"),
+		flags.String("store", "", "PEM file with the client's certificate and key; nothing for none"),
+	}
+}
+
+func (s securityFlags) options() ([]kgo.Opt, error) {
+	var opts []kgo.Opt
+	auth, err := saslMechanism(*s.mechanism, *s.user, *s.password)
+	if err != nil {
+		return nil, err
+	}
+	if auth != nil {
+		opts = append(opts, kgo.SASL(auth))
+	}
+	if *s.ca != "" {
+		config, err := tlsConfig(*s.ca, *s.store)
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, kgo.DialTLSConfig(config))
+	}
+	return opts, nil
 }
 
 func saslMechanism(name, user, password string) (sasl.Mechanism, error) {

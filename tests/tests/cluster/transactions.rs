@@ -292,7 +292,9 @@ fn story(flavour: Flavour) -> Result<()> {
     let mut copies = Loop::start(flavour)?;
     if flavour == Flavour::Kafkajs {
         // Its leader leaves out members without a partition; the zombie may still be a member.
-        copies.cluster.allow("leader assigned nothing to some members");
+        copies
+            .cluster
+            .allow("leader assigned nothing to some members");
     }
     copies.steps(&STEPS)?;
     copies.transaction_with_the_coordinator_killed_before_every_step()?;
