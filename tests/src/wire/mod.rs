@@ -10,6 +10,7 @@ pub mod batches;
 pub mod codec;
 pub mod compare;
 pub mod names;
+pub mod permissions;
 pub mod recording;
 pub mod run;
 pub mod schema;

@@ -55,7 +55,8 @@ pub struct Target {
 }
 
 /// A connection that is opened anew when the server has closed it.
-struct Client<'a> {
+#[derive(Debug)]
+pub struct Client<'a> {
     schemas: &'a Schemas,
     target: Target,
     connection: Option<KafkaConnection>,
@@ -100,13 +101,24 @@ pub fn run(schemas: &Schemas, target: Target, script: &Script, server: Server) -
 }
 
 impl<'a> Client<'a> {
-    fn new(schemas: &'a Schemas, target: Target) -> Self {
+    /// Returns a client, which connects with its first request.
+    pub fn new(schemas: &'a Schemas, target: Target) -> Self {
         Self {
             schemas,
             target,
             connection: None,
             correlation_id: 0,
         }
+    }
+
+    /// Sends a request, and returns its answer.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be decoded.
+    pub fn call(&mut self, api: &str, version: i16, request: &Value) -> Result<Value> {
+        let answer = self.send(api, version, request, Change::None)?;
+        ensure!(answer.is_object(), "{api} v{version}: {answer}");
+        Ok(answer)
     }
 
     fn sequence(
@@ -184,8 +196,11 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    /// Repeats a request until its answer is as wanted.
-    fn prepare(&mut self, scope: &mut Scope, step: &Step) -> Result<()> {
+    /// Repeats a preparation until its answer is as wanted.
+    ///
+    /// # Errors
+    /// When it never is.
+    pub fn prepare(&mut self, scope: &mut Scope, step: &Step) -> Result<()> {
         let Step::Call {
             api,
             version,
@@ -265,7 +280,8 @@ impl<'a> Client<'a> {
             "the response has the correlation id {id:?}, not {}",
             self.correlation_id
         );
-        if message.flexible.contains(version) {
+        // The header of ApiVersions is the same in all versions, so that every client can read it.
+        if message.flexible.contains(version) && api != "ApiVersions" {
             body = body.strip_prefix(&[0]).context("the header has tags")?;
         }
         codec::decode(message, version, body)
@@ -313,7 +329,7 @@ fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
 }
 
 /// Returns all error codes of a response but 0.
-fn errors(response: &Value) -> Vec<i64> {
+pub fn errors(response: &Value) -> Vec<i64> {
     match response {
         Value::Array(items) => items.iter().flat_map(errors).collect(),
         Value::Object(fields) => {

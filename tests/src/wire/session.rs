@@ -68,9 +68,10 @@ pub fn cases(script: &Script) -> BTreeSet<(String, i16)> {
     cases.collect()
 }
 
-/// Returns the names of the APIs that scripts call.
+/// Returns the names of the APIs that scripts and the test of permissions call.
 pub fn apis(scripts: &[Script]) -> BTreeSet<&'static str> {
     let mut apis = BTreeSet::from(run::OWN_CALLS);
+    apis.extend(super::permissions::rows().iter().map(|row| row.api));
     for script in scripts {
         apis.insert(script.api);
         for step in script.sequences.iter().flat_map(|it| &it.steps) {

@@ -136,7 +136,7 @@ fn wait_for(state: &'static str) -> Step {
 }
 
 /// Returns a request with some of its fields changed.
-fn with(request: &Value, changes: &Value) -> Value {
+pub(super) fn with(request: &Value, changes: &Value) -> Value {
     let mut request = request.clone();
     for (name, value) in changes.as_object().into_iter().flatten() {
         request[name.as_str()] = value.clone();

@@ -13,7 +13,7 @@ use super::{all_report, all_work};
 const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
 
 /// A cluster of one node with a listener for clients that authenticate, and its address.
-fn cluster(properties: &[(&str, &str)]) -> Result<(Cluster, String)> {
+pub(super) fn cluster(properties: &[(&str, &str)]) -> Result<(Cluster, String)> {
     let port = free_port()?;
     let mut builder = Cluster::of(1)
         .property("sasl.enabled.mechanisms", &MECHANISMS.join(","))
