@@ -5,6 +5,7 @@ mod container;
 mod dev;
 mod healthcheck;
 mod logging;
+mod security;
 mod server;
 mod signals;
 mod storage;
@@ -36,6 +37,8 @@ enum Command {
     Dev(dev::Arguments),
     /// Check whether the node of this machine or container serves requests; exits with 1 if not.
     Healthcheck(healthcheck::Arguments),
+    /// Create the certificates and properties of a cluster whose listeners are secured.
+    Security(security::Arguments),
     /// Run as a container's first process: give the data folders to their user, then run a node as
     /// that user, or any other given command.
     Entrypoint(container::Arguments),
@@ -119,6 +122,7 @@ fn run(words: Vec<OsString>) -> ExitCode {
         Command::Server(arguments) => block_on(server::run(arguments, began)),
         Command::Dev(arguments) => block_on(dev::run(arguments, began)),
         Command::Healthcheck(arguments) => healthcheck::run(arguments, &hostname()),
+        Command::Security(arguments) => security::run(arguments),
         Command::Entrypoint(arguments) => {
             let hostname = hostname();
             container::enter(&arguments, &hostname)
@@ -136,7 +140,7 @@ fn run(words: Vec<OsString>) -> ExitCode {
 
 /// Raises the limit of open files of a node to the system's maximum.
 fn raise_open_files(command: &Command) {
-    if matches!(command, Command::Healthcheck(_)) {
+    if matches!(command, Command::Healthcheck(_) | Command::Security(_)) {
         return;
     }
     match dohle_log::descriptors::raise_limit() {

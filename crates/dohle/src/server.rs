@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use dohle::Node;
-use dohle::config::{NodeConfig, Sources, notices};
+use dohle::config::{NodeConfig, Sources, notices, open_listener_warnings};
 
 use crate::{hostname, read, signals};
 
@@ -51,6 +51,9 @@ pub async fn run(arguments: Arguments, began: Instant) -> anyhow::Result<()> {
 pub async fn serve(config: NodeConfig, hostname: &str, began: Instant) -> anyhow::Result<()> {
     for notice in notices(&config) {
         tracing::warn!("{notice}");
+    }
+    for warning in open_listener_warnings(&config) {
+        tracing::warn!("{warning}");
     }
     let roles = match (config.roles.broker, config.roles.controller) {
         (true, true) => "broker and controller",

@@ -14,6 +14,7 @@
 //!
 //! Invariant: no error, log line or `Debug` output contains a password or a private key.
 
+pub mod authority;
 mod client;
 mod connector;
 mod error;

@@ -38,6 +38,18 @@ pub(crate) fn blocks(text: &str) -> Vec<Block> {
     blocks
 }
 
+/// Returns a block with lines of 64 characters.
+#[must_use]
+pub fn encode(label: &str, der: &[u8]) -> String {
+    let base64 = STANDARD.encode(der);
+    let mut text = format!("-----BEGIN {label}-----\n");
+    for line in base64.as_bytes().chunks(64) {
+        text += &String::from_utf8_lossy(line);
+        text.push('\n');
+    }
+    text + &format!("-----END {label}-----\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,31 +1,19 @@
 //! Certificates for tests: authorities, and what they issue.
 
-use std::net::IpAddr;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, SanType,
-};
+use rcgen::{DnType, ExtendedKeyUsagePurpose};
 use rustls::pki_types::CertificateDer;
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
+
+use crate::authority::{Authority, CertificateRequest};
+
+pub use crate::authority::Identity as TestIdentity;
+pub use crate::pem::encode as pem;
+
+const DAY_SECS: i64 = 86_400;
 
 /// An authority that issues certificates.
 #[derive(Debug)]
-pub struct TestAuthority {
-    issuer: Issuer<'static, KeyPair>,
-    certificate: CertificateDer<'static>,
-}
-
-/// A certificate and its private key.
-#[derive(Debug, Clone)]
-pub struct TestIdentity {
-    /// The certificate.
-    pub certificate: CertificateDer<'static>,
-    /// The private key, in PKCS#8.
-    pub key: Vec<u8>,
-}
+pub struct TestAuthority(Authority);
 
 /// What a certificate is to contain.
 #[derive(Debug, Clone)]
@@ -55,25 +43,15 @@ impl TestRequest {
         }
     }
 
-    fn params(&self) -> CertificateParams {
-        let mut params = CertificateParams::default();
-        params.distinguished_name = DistinguishedName::new();
-        for (kind, value) in &self.subject {
-            params.distinguished_name.push(kind.clone(), value.as_str());
+    fn request(&self) -> CertificateRequest {
+        let now = OffsetDateTime::now_utc().unix_timestamp();
+        CertificateRequest {
+            subject: self.subject.clone(),
+            hosts: self.hosts.clone(),
+            not_before: now + self.days.0 * DAY_SECS,
+            not_after: now + self.days.1 * DAY_SECS,
+            purposes: self.purposes.clone(),
         }
-        params.subject_alt_names = self
-            .hosts
-            .iter()
-            .map(|host| match host.parse::<IpAddr>() {
-                Ok(ip) => SanType::IpAddress(ip),
-                Err(_) => SanType::DnsName(host.as_str().try_into().expect("a host name")),
-            })
-            .collect();
-        let now = OffsetDateTime::now_utc();
-        params.not_before = now + Duration::days(self.days.0);
-        params.not_after = now + Duration::days(self.days.1);
-        params.extended_key_usages.clone_from(&self.purposes);
-        params
     }
 }
 
@@ -84,32 +62,20 @@ impl TestAuthority {
     /// When the certificate cannot be made.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        let mut request = TestRequest::new(name, &[]);
-        request.purposes.clear();
-        let mut params = request.params();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![
-            KeyUsagePurpose::KeyCertSign,
-            KeyUsagePurpose::DigitalSignature,
-        ];
-        let key = KeyPair::generate().expect("a key");
-        let certificate = params.self_signed(&key).expect("a certificate");
-        Self {
-            certificate: certificate.der().clone(),
-            issuer: Issuer::new(params, key),
-        }
+        let request = TestRequest::new(name, &[]).request();
+        Self(Authority::new(&request).expect("an authority"))
     }
 
     /// Returns the authority's own certificate.
     #[must_use]
     pub fn certificate(&self) -> &CertificateDer<'static> {
-        &self.certificate
+        &self.0.identity.certificate
     }
 
     /// Returns the authority's own certificate as PEM.
     #[must_use]
     pub fn pem(&self) -> String {
-        pem("CERTIFICATE", &self.certificate)
+        self.0.identity.certificate_pem()
     }
 
     /// Issues a certificate.
@@ -118,12 +84,7 @@ impl TestAuthority {
     /// When the certificate cannot be made.
     #[must_use]
     pub fn issue(&self, request: &TestRequest) -> TestIdentity {
-        let key = KeyPair::generate().expect("a key");
-        let certificate = request.params().signed_by(&key, &self.issuer);
-        TestIdentity {
-            certificate: certificate.expect("a certificate").der().clone(),
-            key: key.serialize_der(),
-        }
+        self.0.issue(&request.request()).expect("a certificate")
     }
 
     /// Issues a certificate for a node or a client with this name on this machine.
@@ -134,52 +95,11 @@ impl TestAuthority {
     }
 }
 
-impl TestIdentity {
-    /// Returns a certificate that is signed with its own key.
-    ///
-    /// # Panics
-    /// When the certificate cannot be made.
-    #[must_use]
-    pub fn self_signed(request: &TestRequest, is_ca: bool) -> Self {
-        let mut params = request.params();
-        if is_ca {
-            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        }
-        let key = KeyPair::generate().expect("a key");
-        let certificate = params.self_signed(&key).expect("a certificate");
-        Self {
-            certificate: certificate.der().clone(),
-            key: key.serialize_der(),
-        }
-    }
-
-    /// Returns the certificate as PEM.
-    #[must_use]
-    pub fn certificate_pem(&self) -> String {
-        pem("CERTIFICATE", &self.certificate)
-    }
-
-    /// Returns the private key as PEM.
-    #[must_use]
-    pub fn key_pem(&self) -> String {
-        pem("PRIVATE KEY", &self.key)
-    }
-
-    /// Returns certificate and key as PEM.
-    #[must_use]
-    pub fn pem(&self) -> String {
-        self.certificate_pem() + &self.key_pem()
-    }
-}
-
-/// Returns a PEM block.
+/// Returns a certificate that is signed with its own key.
+///
+/// # Panics
+/// When the certificate cannot be made.
 #[must_use]
-pub fn pem(label: &str, der: &[u8]) -> String {
-    let base64 = STANDARD.encode(der);
-    let mut text = format!("-----BEGIN {label}-----\n");
-    for line in base64.as_bytes().chunks(64) {
-        text += &String::from_utf8_lossy(line);
-        text.push('\n');
-    }
-    text + &format!("-----END {label}-----\n")
+pub fn self_signed(request: &TestRequest, is_ca: bool) -> TestIdentity {
+    TestIdentity::self_signed(&request.request(), is_ca).expect("a certificate")
 }

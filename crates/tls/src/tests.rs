@@ -11,7 +11,7 @@ use rcgen::{DnType, ExtendedKeyUsagePurpose};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
-use crate::testing::{TestAuthority, TestIdentity, TestRequest, pem};
+use crate::testing::{TestAuthority, TestIdentity, TestRequest, pem, self_signed};
 use crate::{ClientPurpose, ClientTls, ServerTls, TlsError, TlsSettings};
 
 mod stores;
@@ -152,7 +152,7 @@ fn a_subject_is_written_as_java_writes_it() {
     let mut request = TestRequest::new("", &[]);
     let owned = |(kind, value): (DnType, &str)| (kind, value.to_owned());
     request.subject = subject.into_iter().map(owned).collect();
-    let identity = TestIdentity::self_signed(&request, false);
+    let identity = self_signed(&request, false);
     let name = crate::distinguished_name(&identity.certificate);
     let expected = "STREET=Weg 1 \u{e4},DC=example,UID=u1,1.2.840.113549.1.9.1=#0c056140622e63,\
                     CN=\\ lead trail\\ \\ ,OU=\\#x \\\"q\\\" \\<y\\>\\;z\\\\w,O=A\\, B\\+C\\=D,\
@@ -224,7 +224,7 @@ async fn each_end_refuses_a_certificate_and_names_the_cause() {
 async fn a_certificate_in_the_trust_store_is_trusted_even_if_it_signed_itself() {
     for is_ca in [false, true] {
         let request = TestRequest::new("node", &["localhost"]);
-        let node = TestIdentity::self_signed(&request, is_ca);
+        let node = self_signed(&request, is_ca);
         let trusted = node.certificate_pem();
         let auth = [("ssl.client.auth", "required")];
         let tls = server(own(&node, &trusted, &auth));
@@ -232,7 +232,7 @@ async fn a_certificate_in_the_trust_store_is_trusted_even_if_it_signed_itself() 
         assert_eq!(outcome, Ok(Some("CN=node".to_owned())), "{is_ca}");
         let mut old = request.clone();
         old.days = (-3, -2);
-        let node = TestIdentity::self_signed(&old, is_ca);
+        let node = self_signed(&old, is_ca);
         let trusted = node.certificate_pem();
         let tls = server(own(&node, "", &[]));
         let outcome = handshake(&tls, trusting(&trusted, &[]), "localhost").await;

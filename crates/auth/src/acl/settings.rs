@@ -49,7 +49,9 @@ impl AclSettings {
         Ok(settings)
     }
 
-    pub(super) fn is_super_user(&self, principal: &Principal) -> bool {
+    /// Returns whether a principal may do everything.
+    #[must_use]
+    pub fn is_super_user(&self, principal: &Principal) -> bool {
         self.super_users.contains(principal.name())
     }
 }

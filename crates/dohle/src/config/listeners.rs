@@ -256,14 +256,24 @@ fn protocols(
     Ok(map)
 }
 
+/// The protocols with their names in `listener.security.protocol.map`.
+const PROTOCOLS: [(&str, SecurityProtocol); 4] = [
+    ("PLAINTEXT", SecurityProtocol::Plaintext),
+    ("SSL", SecurityProtocol::Ssl),
+    ("SASL_PLAINTEXT", SecurityProtocol::SaslPlaintext),
+    ("SASL_SSL", SecurityProtocol::SaslSsl),
+];
+
 fn security_protocol(name: &str) -> Option<SecurityProtocol> {
-    match name.to_uppercase().as_str() {
-        "PLAINTEXT" => Some(SecurityProtocol::Plaintext),
-        "SSL" => Some(SecurityProtocol::Ssl),
-        "SASL_PLAINTEXT" => Some(SecurityProtocol::SaslPlaintext),
-        "SASL_SSL" => Some(SecurityProtocol::SaslSsl),
-        _ => None,
-    }
+    let mut known = PROTOCOLS.iter();
+    let found = known.find(|(known, _)| known.eq_ignore_ascii_case(name));
+    found.map(|(_, protocol)| *protocol)
+}
+
+/// Returns the name of a protocol in `listener.security.protocol.map`.
+pub(super) fn protocol_name(protocol: SecurityProtocol) -> &'static str {
+    let found = PROTOCOLS.iter().find(|(_, known)| *known == protocol);
+    found.map_or("PLAINTEXT", |(name, _)| *name)
 }
 
 fn check_protocol(

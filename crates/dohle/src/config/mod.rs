@@ -8,6 +8,7 @@ mod authorizer;
 pub mod image;
 mod listeners;
 mod notices;
+mod open_listeners;
 mod sasl;
 mod source;
 mod values;
@@ -29,6 +30,7 @@ use dohle_tls::TlsSettings;
 pub use address::ListenerAddress;
 pub use listeners::{Listeners, Roles, is_all_interfaces, is_loopback};
 pub use notices::notices;
+pub use open_listeners::open_listener_warnings;
 pub use source::{Sources, property_of};
 use values::PropertyReader;
 

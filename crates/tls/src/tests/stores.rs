@@ -47,7 +47,7 @@ fn jks(node: &TestIdentity, password: &str, key_password: &str) -> Vec<u8> {
     let mut store = jks::KeyStore::new();
     let entry = jks::PrivateKeyEntry {
         creation_time: SystemTime::UNIX_EPOCH,
-        private_key: node.key.clone(),
+        private_key: node.key.to_vec(),
         certificate_chain: vec![certificate(&node.certificate)],
     };
     store
