@@ -5,12 +5,15 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use dohle_auth::TokenKey;
+use dohle_config::keys::broker as keys;
 use dohle_config::{BrokerConfig, BrokerValues, ConfigSnapshot, Properties};
 use dohle_model::image::MetadataImage;
 use dohle_model::{ApiError, MetadataOffset, NodeId};
 use tokio::time::Instant;
 
 use crate::fetch_session::FetchSessions;
+use crate::token_credentials::DelegationTokens;
 use crate::verifier::VerifyTransactions;
 use dohle_broker::metadata::{ControllerClient, MetadataCache};
 use dohle_broker::partitions::Partitions;
@@ -42,6 +45,8 @@ pub struct Context {
     pub groups: Arc<GroupCoordinator>,
     /// The transactions that this broker coordinates.
     pub transactions: Arc<TransactionCoordinator>,
+    /// The delegation tokens that clients authenticate with (KIP-48).
+    pub(crate) delegation_tokens: DelegationTokens,
     /// Creates internal topics when they are first needed.
     pub(crate) internal_topics: InternalTopics,
     /// The fetch sessions of this broker's consumers (KIP-227).
@@ -75,7 +80,10 @@ impl Context {
         partitions: Arc<Partitions>,
         coordinators: Coordinators,
     ) -> Arc<Self> {
-        let config = BrokerConfig::resolve(&BrokerValues::fixed(Arc::clone(&properties)));
+        let values = BrokerValues::fixed(Arc::clone(&properties));
+        let config = BrokerConfig::resolve(&values);
+        let secret = values.text_set(&keys::DELEGATION_TOKEN_SECRET_KEY);
+        let delegation_tokens = DelegationTokens::new(secret.and_then(TokenKey::new));
         let internal_topics = InternalTopics::new(
             node_id,
             Arc::clone(&properties),
@@ -98,6 +106,7 @@ impl Context {
             partitions,
             groups,
             transactions,
+            delegation_tokens,
             internal_topics,
             fetch_sessions: FetchSessions::new(slots),
             transaction_verifier: OnceLock::new(),

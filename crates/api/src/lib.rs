@@ -20,6 +20,7 @@ pub mod context;
 mod create_acls;
 mod create_partitions;
 mod create_topics;
+mod delegation_tokens;
 mod delete_acls;
 mod delete_groups;
 mod delete_records;
@@ -67,6 +68,7 @@ mod sync_group;
 mod table;
 #[cfg(test)]
 pub(crate) mod tests;
+mod token_credentials;
 mod txn_offset_commit;
 mod unregister_broker;
 mod update_features;

@@ -5,6 +5,7 @@
 
 mod acl;
 mod authorizer;
+mod delegation_tokens;
 pub mod jaas;
 mod principal;
 pub mod quotas;
@@ -14,6 +15,7 @@ mod ssl_principal;
 
 pub use acl::{AclAuthorizer, AclSettings, InvalidSuperUser};
 pub use authorizer::{AllowAll, Authorizer};
+pub use delegation_tokens::TokenKey;
 pub use principal::Principal;
 pub use secret::{Secret, is_same_secret};
 pub use ssl_principal::{RuleError, SslPrincipalMapper};

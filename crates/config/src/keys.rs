@@ -67,6 +67,11 @@ pub mod broker {
         CONTROLLER_QUOTA_WINDOW_NUM: u32 = "controller.quota.window.num";
         CONTROLLER_QUOTA_WINDOW_SIZE_SECONDS: Duration = "controller.quota.window.size.seconds";
         DEFAULT_REPLICATION_FACTOR: i16 = "default.replication.factor";
+        DELEGATION_TOKEN_EXPIRY_CHECK_INTERVAL_MS: Duration =
+            "delegation.token.expiry.check.interval.ms";
+        DELEGATION_TOKEN_EXPIRY_TIME_MS: Duration = "delegation.token.expiry.time.ms";
+        DELEGATION_TOKEN_MAX_LIFETIME_MS: Duration = "delegation.token.max.lifetime.ms";
+        DELEGATION_TOKEN_SECRET_KEY: Option<String> = "delegation.token.secret.key";
         DELETE_TOPIC_ENABLE: bool = "delete.topic.enable";
         FETCH_MAX_BYTES: usize = "fetch.max.bytes";
         FOLLOWER_REPLICATION_THROTTLED_RATE: Option<u64> = "follower.replication.throttled.rate";

@@ -11,7 +11,7 @@ use dohle_model::record::MetadataRecord;
 use dohle_model::{DirectoryId, NodeId, features};
 use dohle_tls::Connector;
 
-use crate::plan::{ConfigSchema, PlanSettings};
+use crate::plan::{ConfigSchema, PlanSettings, TokenSettings};
 
 /// The address at which a voter listens for brokers and voters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +81,8 @@ pub struct ControllerConfig {
     pub min_insync_replicas: usize,
     /// `unclean.leader.election.enable` of topics that set none.
     pub unclean_leader_election: bool,
+    /// The key and the lifetimes of delegation tokens; `None` where they are disabled.
+    pub delegation_tokens: Option<TokenSettings>,
     /// `controller.quota.window.num` and `controller.quota.window.size.seconds`: the samples of
     /// quotas of controller mutations.
     pub quota_windows: QuotaWindows,
@@ -132,6 +134,7 @@ impl ControllerConfig {
             default_replication_factor: 1,
             min_insync_replicas: 1,
             unclean_leader_election: false,
+            delegation_tokens: None,
             quota_windows: QuotaWindows::default(),
             configs,
             feed_bytes_min: 1024 * 1024,
@@ -149,6 +152,7 @@ impl ControllerConfig {
             default_replication_factor: self.default_replication_factor,
             min_insync_replicas: self.min_insync_replicas,
             unclean_leader_election: self.unclean_leader_election,
+            delegation_tokens: self.delegation_tokens.clone(),
             configs: Arc::clone(&self.configs),
         }
     }

@@ -10,6 +10,7 @@
 //! crate does not depend on partitions' logs or the Kafka API.
 
 mod actor;
+mod clock;
 mod config;
 mod controller;
 mod feed;

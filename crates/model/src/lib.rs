@@ -9,6 +9,7 @@ pub mod address;
 pub mod batch;
 pub mod client_quota;
 pub mod compression;
+pub mod delegation_token;
 pub mod error;
 pub mod features;
 pub mod ids;

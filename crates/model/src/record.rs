@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::acl::AclEntry;
 use crate::client_quota::{QuotaEntity, QuotaValue};
+use crate::delegation_token::DelegationToken;
 use crate::ids::{
     BrokerEpoch, DirectoryId, IncarnationId, NodeId, PartitionIndex, ProducerId, TopicId, Uuid,
 };
@@ -259,6 +260,13 @@ pub enum MetadataRecord {
         key: String,
         /// Its value.
         value: Option<QuotaValue>,
+    },
+    /// A delegation token is created, or its time of expiry changes.
+    DelegationToken(DelegationToken),
+    /// A delegation token is removed.
+    RemoveDelegationToken {
+        /// Its id.
+        id: Arc<str>,
     },
 }
 

@@ -42,6 +42,9 @@ forwarded! {
     IncrementalAlterConfigsRequestData 1..=1;
     AlterUserScramCredentialsRequestData 0..=0;
     AlterClientQuotasRequestData 1..=1;
+    CreateDelegationTokenRequestData 3..=3;
+    RenewDelegationTokenRequestData 2..=2;
+    ExpireDelegationTokenRequestData 2..=2;
     DescribeQuorumRequestData 2..=2;
     UpdateFeaturesRequestData 2..=2;
     CreateAclsRequestData 3..=3;

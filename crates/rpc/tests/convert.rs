@@ -7,6 +7,7 @@ use dohle_model::acl::{
 };
 use dohle_model::batch::{CommittedBatch, MetadataBatch};
 use dohle_model::client_quota::{QuotaEntity, QuotaValue};
+use dohle_model::delegation_token::DelegationToken;
 use dohle_model::delta::MetadataDelta;
 use dohle_model::ids::{BrokerEpoch, LeaderEpoch, PartitionEpoch, ProducerId};
 use dohle_model::image::{MetadataImage, Replayed};
@@ -17,7 +18,8 @@ use dohle_model::record::{
 };
 use dohle_model::scram::{ScramCredential, ScramMechanism};
 use dohle_model::{
-    DirectoryId, IncarnationId, MetadataOffset, NodeId, PartitionIndex, TopicId, TopicName, Uuid,
+    DirectoryId, IncarnationId, MetadataOffset, NodeId, PartitionIndex, Timestamp, TopicId,
+    TopicName, Uuid,
 };
 use dohle_rpc::convert::{
     SnapshotBuilder, batch_from_wire, batch_to_wire, record_from_wire, record_to_wire,
@@ -41,6 +43,18 @@ fn registration(leader: i32) -> PartitionRegistration {
             vec![NodeId(1), NodeId(2)],
         )
     }
+}
+
+fn token(id: &str) -> MetadataRecord {
+    MetadataRecord::DelegationToken(DelegationToken {
+        id: id.into(),
+        owner: "User:alice".into(),
+        requester: "User:bob".into(),
+        renewers: ["User:carol".into(), "User:dave".into()].into(),
+        issued: Timestamp(1),
+        expires: Timestamp(2),
+        expires_last: Timestamp(3),
+    })
 }
 
 fn every_kind_of_record() -> Vec<MetadataRecord> {
@@ -137,6 +151,9 @@ fn every_kind_of_record() -> Vec<MetadataRecord> {
             entry: acl(AclOperation::One(Operation::Read)),
         },
         MetadataRecord::RemoveAccessControlEntry { id: Uuid([7; 16]) },
+        token("first"),
+        token("second"),
+        MetadataRecord::RemoveDelegationToken { id: "first".into() },
         scram_credential("alice"),
         scram_credential("bob"),
         MetadataRecord::RemoveUserScramCredential {

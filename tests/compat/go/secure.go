@@ -72,6 +72,7 @@ func secure(args []string) error {
 // securityFlags say how a client authenticates.
 type securityFlags struct {
 	mechanism, user, password, ca, store *string
+	token                                *bool
 }
 
 func newSecurityFlags(flags *flag.FlagSet) securityFlags {
@@ -81,12 +82,13 @@ func newSecurityFlags(flags *flag.FlagSet) securityFlags {
 		flags.String("password", "", "password"),
 		flags.String("ca", "", "PEM file with the trusted certificates; nothing for no TLS"),
 		flags.String("store", "", "PEM file with the client's certificate and key; nothing for none"),
+		flags.Bool("token", false, "whether user and password are the id and the HMAC of a delegation token"),
 	}
 }
 
 func (s securityFlags) options() ([]kgo.Opt, error) {
 	var opts []kgo.Opt
-	auth, err := saslMechanism(*s.mechanism, *s.user, *s.password)
+	auth, err := saslMechanism(*s.mechanism, *s.user, *s.password, *s.token)
 	if err != nil {
 		return nil, err
 	}
@@ -103,16 +105,16 @@ func (s securityFlags) options() ([]kgo.Opt, error) {
 	return opts, nil
 }
 
-func saslMechanism(name, user, password string) (sasl.Mechanism, error) {
+func saslMechanism(name, user, password string, token bool) (sasl.Mechanism, error) {
 	switch name {
 	case "":
 		return nil, nil
 	case "PLAIN":
 		return plain.Auth{User: user, Pass: password}.AsMechanism(), nil
 	case "SCRAM-SHA-256":
-		return scram.Auth{User: user, Pass: password}.AsSha256Mechanism(), nil
+		return scram.Auth{User: user, Pass: password, IsToken: token}.AsSha256Mechanism(), nil
 	case "SCRAM-SHA-512":
-		return scram.Auth{User: user, Pass: password}.AsSha512Mechanism(), nil
+		return scram.Auth{User: user, Pass: password, IsToken: token}.AsSha512Mechanism(), nil
 	}
 	return nil, fmt.Errorf("unknown mechanism %q", name)
 }

@@ -33,6 +33,9 @@ pub struct Credentials {
     pub user: String,
     /// The password.
     pub password: String,
+    /// Whether the user is the id of a delegation token, and the password its HMAC. Of the clients,
+    /// the Java client and franz-go support that.
+    pub is_token: bool,
     /// The PEM file with the trusted certificates; `None` for a listener without TLS.
     pub ca: Option<PathBuf>,
     /// The PEM file with the client's certificate and key; `None` for a client without.
@@ -86,8 +89,14 @@ impl Credentials {
             "PLAIN" => "plain.PlainLoginModule",
             _ => "scram.ScramLoginModule",
         };
+        let token = if self.is_token {
+            " tokenauth=\"true\""
+        } else {
+            ""
+        };
         Some(format!(
-            "org.apache.kafka.common.security.{module} required username=\"{}\" password=\"{}\";",
+            "org.apache.kafka.common.security.{module} required username=\"{}\" \
+             password=\"{}\"{token};",
             self.user, self.password
         ))
     }
@@ -196,6 +205,9 @@ fn pairs(with: &Credentials) -> Vec<(&'static str, String)> {
         pairs.push(("mechanism", mechanism.clone()));
         pairs.push(("user", with.user.clone()));
         pairs.push(("password", with.password.clone()));
+    }
+    if with.is_token {
+        pairs.push(("token", "true".to_owned()));
     }
     let files = [("ca", &with.ca), ("store", &with.store)];
     pairs.extend(files.into_iter().filter_map(|(name, path)| {

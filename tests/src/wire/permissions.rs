@@ -50,6 +50,7 @@ pub fn rows() -> Vec<Row> {
         topics(),
         cluster(),
         users(),
+        delegation_tokens(),
     ];
     parts.into_iter().flatten().collect()
 }
@@ -339,5 +340,17 @@ fn users() -> Vec<Row> {
             CLUSTER,
             json!({"Deletions": [{"Name": "x", "Mechanism": 1}], "Upsertions": []}),
         ),
+    ]
+}
+
+fn delegation_tokens() -> Vec<Row> {
+    let owner = json!({"OwnerPrincipalType": "User", "OwnerPrincipalName": "x", "Renewers": [],
+        "MaxLifetimeMs": -1});
+    let why = "the controller asks whether the client is the token's owner or one of its renewers";
+    vec![
+        row("CreateDelegationToken", TOKEN, owner),
+        free("RenewDelegationToken", why),
+        free("ExpireDelegationToken", why),
+        hides("DescribeDelegationToken", "Tokens", json!({"Owners": null})),
     ]
 }

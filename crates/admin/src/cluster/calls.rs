@@ -78,6 +78,8 @@ calls! {
     ApiVersionsRequestData => ApiVersionsResponseData: ApiVersions, code!();
     ConsumerGroupDescribeRequestData => ConsumerGroupDescribeResponseData: ConsumerGroupDescribe;
     CreateAclsRequestData => CreateAclsResponseData: CreateAcls, first_error_of!(results);
+    CreateDelegationTokenRequestData => CreateDelegationTokenResponseData:
+        CreateDelegationToken, code!();
     CreatePartitionsRequestData => CreatePartitionsResponseData:
         CreatePartitions, first_error_of!(results);
     CreateTopicsRequestData => CreateTopicsResponseData: CreateTopics, first_error_of!(topics);
@@ -93,6 +95,8 @@ calls! {
         DescribeClientQuotas, code_and_message!();
     DescribeClusterRequestData => DescribeClusterResponseData: DescribeCluster, code_and_message!();
     DescribeConfigsRequestData => DescribeConfigsResponseData: DescribeConfigs;
+    DescribeDelegationTokenRequestData => DescribeDelegationTokenResponseData:
+        DescribeDelegationToken, code!();
     DescribeGroupsRequestData => DescribeGroupsResponseData: DescribeGroups;
     DescribeLogDirsRequestData => DescribeLogDirsResponseData: DescribeLogDirs, code!();
     DescribeProducersRequestData => DescribeProducersResponseData: DescribeProducers;
@@ -105,6 +109,8 @@ calls! {
     DescribeUserScramCredentialsRequestData => DescribeUserScramCredentialsResponseData:
         DescribeUserScramCredentials, code_and_message!();
     ElectLeadersRequestData => ElectLeadersResponseData: ElectLeaders, code!();
+    ExpireDelegationTokenRequestData => ExpireDelegationTokenResponseData:
+        ExpireDelegationToken, code!();
     FindCoordinatorRequestData => FindCoordinatorResponseData: FindCoordinator;
     IncrementalAlterConfigsRequestData => IncrementalAlterConfigsResponseData:
         IncrementalAlterConfigs, first_error_of!(responses);
@@ -131,6 +137,8 @@ calls! {
         Ok(())
     };
     RemoveRaftVoterRequestData => RemoveRaftVoterResponseData: RemoveRaftVoter, code_and_message!();
+    RenewDelegationTokenRequestData => RenewDelegationTokenResponseData:
+        RenewDelegationToken, code!();
     ShareGroupDescribeRequestData => ShareGroupDescribeResponseData: ShareGroupDescribe;
     StreamsGroupDescribeRequestData => StreamsGroupDescribeResponseData: StreamsGroupDescribe;
     UnregisterBrokerRequestData => UnregisterBrokerResponseData:

@@ -126,6 +126,8 @@ impl Refusal {
             ErrorCode::NonEmptyGroup => "GroupNotEmpty".to_owned(),
             ErrorCode::RequestTimedOut => "Timeout".to_owned(),
             ErrorCode::InvalidConfig => "InvalidConfiguration".to_owned(),
+            ErrorCode::DelegationTokenAuthDisabled => "DelegationTokenDisabled".to_owned(),
+            ErrorCode::DelegationTokenRequestNotAllowed => "UnsupportedByAuthentication".to_owned(),
             ErrorCode::KafkaStorageError => "KafkaStorage".to_owned(),
             code => format!("{code:?}"),
         };

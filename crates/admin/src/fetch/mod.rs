@@ -4,6 +4,7 @@ mod acls;
 mod batches;
 mod brokers;
 mod configs;
+mod delegation_tokens;
 mod group_changes;
 mod groups;
 mod offsets;
@@ -20,6 +21,9 @@ pub use self::batches::{ByPartition, ask_leaders, by_topic, leaders};
 pub use self::brokers::{describe_log_dirs, unregister_broker};
 pub use self::configs::{
     ConfigEntry, ConfigSource, Resource, alter_configs, describe_configs, list_config_resources,
+};
+pub use self::delegation_tokens::{
+    PrincipalParts, TokenAndHmac, create_token, describe_tokens, expire_token, renew_token,
 };
 pub use self::group_changes::{commit_offsets, delete_group, delete_offsets};
 pub use self::groups::{

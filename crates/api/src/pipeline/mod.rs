@@ -33,7 +33,7 @@ pub(crate) use authorize::{CLUSTER, denial};
 #[cfg(test)]
 pub(crate) use quotas::Unlimited;
 pub(crate) use quotas::{QuotaClient, Quotas, ThrottleClass};
-pub(crate) use request::{Call, ClientSoftware, RequestContext};
+pub(crate) use request::{Authentication, Call, ClientSoftware, RequestContext};
 pub(crate) use respond::{Ordered, Respond};
 pub use sasl::{SaslConfig, SaslListener};
 
@@ -130,7 +130,7 @@ struct KafkaConnection {
 impl connection::ConnectionHandler for KafkaConnection {
     fn call(&mut self, mut frame: Bytes, permit: MemoryPermit) -> Result<Pending, Malformed> {
         if let Some(sasl) = self.sasl.as_mut().filter(|sasl| sasl.expects_bare_token()) {
-            let answer = sasl.on_bare_token(&frame, &self.node.context.image());
+            let answer = sasl.on_bare_token(&frame, &self.node.context);
             self.principal = sasl.principal();
             return Ok(answer);
         }
@@ -219,8 +219,15 @@ impl KafkaConnection {
             None if api.before_authentication => Principal::anonymous(),
             None => return Err("the client has not authenticated".into()),
         };
+        let authentication = match &self.sasl {
+            Some(sasl) if sasl.is_delegated() => Authentication::DelegationToken,
+            Some(_) => Authentication::Sasl,
+            None if principal == Principal::anonymous() => Authentication::None,
+            None => Authentication::Certificate,
+        };
         Ok(RequestContext {
             principal,
+            authentication,
             listener: Arc::clone(&self.client.listener),
             client_address: self.client.peer,
             client_id: header.client_id.clone(),

@@ -23,6 +23,8 @@ use crate::context::Context;
 pub(crate) struct RequestContext {
     /// The authenticated sender.
     pub principal: Principal,
+    /// How the sender has proved who it is.
+    pub authentication: Authentication,
     /// The name of the listener that the connection came in on.
     pub listener: Arc<str>,
     /// The client's address.
@@ -35,6 +37,19 @@ pub(crate) struct RequestContext {
     pub correlation_id: i32,
     /// When the request was complete.
     pub received: Instant,
+}
+
+/// How a client has proved who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Authentication {
+    /// Not at all: it is `User:ANONYMOUS`.
+    None,
+    /// With the certificate of a TLS connection.
+    Certificate,
+    /// With SASL.
+    Sasl,
+    /// With SASL and a delegation token of its principal (KIP-48).
+    DelegationToken,
 }
 
 impl RequestContext {

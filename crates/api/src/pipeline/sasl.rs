@@ -14,7 +14,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use dohle_auth::Principal;
 use dohle_auth::sasl::{
     Credentials, EnabledMechanism, Failure, FailureLog, Jwks, NONCE_BYTES, PlainUsers, Refusal,
-    SaslSession, ScramUsers, TokenAccepted, TokenError, TokenRules, printable_user,
+    SaslSession, ScramUsers, TokenAccepted, TokenCredential, TokenError, TokenRules,
+    printable_user,
 };
 use dohle_model::ErrorCode;
 use dohle_model::image::MetadataImage;
@@ -32,6 +33,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tokio::time::Instant;
 
 use crate::context::Context;
+use crate::token_credentials::DelegationTokens;
 
 /// The SASL configuration of a node.
 #[derive(Debug, Default)]
@@ -83,6 +85,7 @@ pub(super) struct SaslStage {
 struct ListenerCredentials<'a> {
     listener: &'a SaslListener,
     image: &'a MetadataImage,
+    delegation_tokens: &'a DelegationTokens,
 }
 
 impl Credentials for ListenerCredentials<'_> {
@@ -99,6 +102,12 @@ impl Credentials for ListenerCredentials<'_> {
 
     fn scram(&self, mechanism: ScramMechanism, user: &str) -> (ScramCredential, bool) {
         self.credential(mechanism, user)
+    }
+
+    fn delegation_token(&self, mechanism: ScramMechanism, id: &str) -> Option<TokenCredential> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        self.delegation_tokens
+            .credential(self.image, mechanism, id, now.unwrap_or_default())
     }
 }
 
@@ -131,6 +140,11 @@ impl SaslStage {
         self.session.user().map(|user| Principal::user(user))
     }
 
+    /// Returns whether the client has authenticated with a delegation token.
+    pub fn is_delegated(&self) -> bool {
+        self.session.is_delegated()
+    }
+
     /// Returns the sizes of frames that are accepted now.
     pub fn frame_sizes(&self, configured: FrameSizes) -> FrameSizes {
         if self.session.user().is_some() {
@@ -153,8 +167,9 @@ impl SaslStage {
     }
 
     /// Evaluates a bare token.
-    pub fn on_bare_token(&mut self, token: &[u8], image: &MetadataImage) -> Pending {
-        match self.evaluate(token, image) {
+    pub fn on_bare_token(&mut self, token: &[u8], context: &Context) -> Pending {
+        let tokens = &context.delegation_tokens;
+        match self.evaluate(token, &context.image(), tokens) {
             Ok(accepted) => {
                 let mut frame = BytesMut::with_capacity(4 + accepted.message.len());
                 // A message of this node is shorter than 2 GiB.
@@ -181,8 +196,7 @@ impl SaslStage {
         match header.key {
             ApiKey::SaslHandshake => self.on_handshake(header, body),
             ApiKey::SaslAuthenticate if !is_authenticated => {
-                let image = context.image();
-                self.on_authenticate(header, body, &image).map(Some)
+                self.on_authenticate(header, body, context).map(Some)
             }
             key => {
                 let is_api_versions = key == ApiKey::ApiVersions;
@@ -231,10 +245,11 @@ impl SaslStage {
         &mut self,
         header: &RequestHeader,
         body: &Bytes,
-        image: &MetadataImage,
+        context: &Context,
     ) -> Result<Pending, String> {
         let request = decode::<SaslAuthenticateRequestData>(header, body)?;
-        match self.evaluate(&request.auth_bytes, image) {
+        let (token, image) = (&request.auth_bytes, context.image());
+        match self.evaluate(token, &image, &context.delegation_tokens) {
             Ok(accepted) => {
                 let lifetime = accepted.session_lifetime.as_millis();
                 let response = SaslAuthenticateResponseData {
@@ -266,10 +281,16 @@ impl SaslStage {
         }
     }
 
-    fn evaluate(&mut self, token: &[u8], image: &MetadataImage) -> Result<TokenAccepted, Refusal> {
+    fn evaluate(
+        &mut self,
+        token: &[u8],
+        image: &MetadataImage,
+        delegation_tokens: &DelegationTokens,
+    ) -> Result<TokenAccepted, Refusal> {
         let credentials = ListenerCredentials {
             listener: &self.listener,
             image,
+            delegation_tokens,
         };
         let mut nonce = [0; NONCE_BYTES];
         if SystemRandom::new().fill(&mut nonce).is_err() {

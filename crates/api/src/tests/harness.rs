@@ -227,8 +227,16 @@ pub(super) fn client_at(
     memory_pool: Arc<RequestMemoryPool>,
     address: Ipv4Addr,
 ) -> TestClient {
+    client_of(service, memory_pool, peer(address))
+}
+
+/// Returns a client of a service, as a listener describes it.
+pub(super) fn client_of(
+    service: &KafkaService,
+    memory_pool: Arc<RequestMemoryPool>,
+    peer: Client,
+) -> TestClient {
     let (client, server) = tokio::io::duplex(1 << 20);
-    let peer = peer(address);
     let limits = ConnectionLimits {
         request_bytes_max: 1 << 20,
         idle_max: Duration::from_mins(10),

@@ -21,11 +21,28 @@ pub trait Credentials {
     /// with `false`.
     fn scram(&self, mechanism: ScramMechanism, user: &str) -> (ScramCredential, bool);
 
+    /// Returns what a client with a delegation token authenticates with; `None` for a token that
+    /// does not exist or has expired, and where delegation tokens are disabled.
+    fn delegation_token(&self, _: ScramMechanism, _id: &str) -> Option<TokenCredential> {
+        None
+    }
+
     /// Returns the user of a token, and how long the token remains valid.
     ///
     /// # Errors
     /// Why the token is refused.
     fn bearer(&self, token: &str) -> Result<(Arc<str>, Duration), TokenError>;
+}
+
+/// What a client with a delegation token authenticates with (KIP-48).
+#[derive(Debug, Clone)]
+pub struct TokenCredential {
+    /// The credential, whose password is the token's HMAC.
+    pub credential: ScramCredential,
+    /// The name of the user that the token acts for.
+    pub owner: Arc<str>,
+    /// How long the token remains valid.
+    pub lifetime: Duration,
 }
 
 /// The users of PLAIN on one listener: the options `user_NAME="PASSWORD"` of its JAAS line.

@@ -23,7 +23,7 @@ use std::time::Duration;
 use dohle_model::scram::ScramMechanism;
 
 pub use client::{ClientError, ClientExchange, ClientStep};
-pub use credentials::{Credentials, PlainUsers};
+pub use credentials::{Credentials, PlainUsers, TokenCredential};
 pub use failures::{Failure, FailureLog, printable_user};
 pub use oauthbearer::{Jwks, JwksError, OAuthBearerServer, TokenError, TokenRules, ValidToken};
 pub use scram::{
@@ -99,6 +99,8 @@ pub enum Step {
         user: Arc<str>,
         /// How long the client's credential remains valid; `None` when it does not end.
         lifetime: Option<Duration>,
+        /// Whether the client has presented a delegation token of the user (KIP-48).
+        is_delegated: bool,
     },
 }
 
@@ -177,9 +179,15 @@ pub enum Cause {
     /// The stored credential has fewer iterations than the mechanism requires.
     #[error("the user's credential has too few iterations; set the password again")]
     WeakCredential,
-    /// The client presents a delegation token.
-    #[error("the client presents a delegation token, and delegation tokens are not supported")]
+    /// The client presents a delegation token that cannot be used.
+    #[error(
+        "the delegation token does not exist or has expired, or delegation.token.secret.key is not \
+         set"
+    )]
     DelegationToken,
+    /// The HMAC of the delegation token is wrong.
+    #[error("the HMAC of the delegation token is wrong")]
+    DelegationTokenHmac,
     /// A client that authenticates again uses another mechanism than before.
     #[error("the client authenticates again with another mechanism")]
     OtherMechanism,

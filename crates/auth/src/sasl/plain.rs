@@ -38,6 +38,7 @@ pub(super) fn authenticate(
         message: Vec::new(),
         user: user.into(),
         lifetime: None,
+        is_delegated: false,
     })
 }
 
@@ -88,6 +89,7 @@ mod tests {
             message: Vec::new(),
             user: "alice".into(),
             lifetime: None,
+            is_delegated: false,
         };
         assert_eq!(authenticate(b"\0alice\0secret", &Alice), Ok(done.clone()));
         assert_eq!(

@@ -55,6 +55,8 @@ struct Tokens {
 struct Identity {
     user: Arc<str>,
     mechanism: Mechanism,
+    /// Whether the client has presented a delegation token of the user.
+    is_delegated: bool,
     /// When the session ends.
     expires: Option<Instant>,
 }
@@ -113,6 +115,14 @@ impl SaslSession {
             (State::Authenticated, Some(identity)) => Some(&identity.user),
             _ => None,
         }
+    }
+
+    /// Returns whether the client has authenticated with a delegation token (KIP-48).
+    #[must_use]
+    pub fn is_delegated(&self) -> bool {
+        self.identity
+            .as_ref()
+            .is_some_and(|identity| identity.is_delegated)
     }
 
     /// Returns whether the next frame is a bare token, and not a request.
@@ -264,6 +274,7 @@ impl SaslSession {
                 message,
                 user,
                 lifetime,
+                is_delegated,
             } => {
                 if let Some(before) = &self.identity
                     && before.user != user
@@ -284,6 +295,7 @@ impl SaslSession {
                 self.identity = Some(Identity {
                     user,
                     mechanism,
+                    is_delegated,
                     expires: session_max.and_then(|max| now.checked_add(max)),
                 });
                 self.state = State::Authenticated;

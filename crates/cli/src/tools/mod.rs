@@ -8,6 +8,7 @@ mod console_consumer;
 mod console_producer;
 mod consumer_groups;
 mod consumer_perf;
+mod delegation_tokens;
 mod delete_records;
 mod dump_log;
 mod features;
@@ -34,6 +35,7 @@ pub const TOOLS: &[Tool] = &[
     consumer_groups::TOOL,
     configs::TOOL,
     acls::TOOL,
+    delegation_tokens::TOOL,
     console_producer::TOOL,
     console_consumer::TOOL,
     producer_perf::TOOL,

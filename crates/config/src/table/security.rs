@@ -36,17 +36,21 @@ pub(super) const TABLE: &[ConfigDef] = &[
              prefix and SASL mechanism name in lower-case. For example, \
              listener.name.sasl_ssl.oauthbearer.connections.max.reauth.ms=3600000"),
     ConfigDef::new("delegation.token.expiry.check.interval.ms", Long, Value("3600000"), Low)
+        .honoured()
         .check(AtLeast(1))
         .doc("Scan interval to remove expired delegation tokens."),
     ConfigDef::new("delegation.token.expiry.time.ms", Long, Value("86400000"), Medium)
+        .honoured()
         .check(AtLeast(1))
         .doc("The token validity time in milliseconds before the token needs to be renewed. \
              Default value 1 day."),
     ConfigDef::new("delegation.token.max.lifetime.ms", Long, Value("604800000"), Medium)
+        .honoured()
         .check(AtLeast(1))
         .doc("The token has a maximum lifetime beyond which it cannot be renewed anymore. \
              Default value 7 days."),
     ConfigDef::new("delegation.token.secret.key", Password, Null, Medium)
+        .honoured()
         .doc("Secret key to generate and verify delegation tokens. The same key must be \
              configured across all the brokers.  If using Kafka with KRaft, the key must also \
              be set across all controllers.  If the key is not set or set to empty string, \

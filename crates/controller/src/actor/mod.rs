@@ -38,7 +38,9 @@ pub(crate) use job::{Job, Planned, Refused};
 use probe::Probe;
 pub(crate) use sessions::{Outgoing, SessionHandle};
 
+use crate::clock;
 use crate::heartbeats::{BrokerHeartbeats, BrokerReport, SessionId};
+use crate::plan::delegation_tokens::remove_expired;
 use crate::plan::{Draft, Note, PlanSettings, features, leaders};
 use crate::raft::{ApplyOutcome, Leadership, PAYLOAD_LEN_MAX, ProposeError, Proposed, Quorum};
 use crate::state_machine::PublishedImage;
@@ -165,6 +167,8 @@ pub(crate) struct Actor {
     /// Whether the first batch of this activation is still to be proposed.
     activation_pending: bool,
     rebalance_at: Option<Instant>,
+    /// When expired delegation tokens are removed next; `None` where tokens are disabled.
+    expire_tokens_at: Option<Instant>,
     lease_check_at: Option<Instant>,
     /// When the actor last checked for work; at least each quarter of the lease while active.
     ran_at: Instant,
@@ -203,6 +207,7 @@ impl Actor {
             brokers_to_review: BTreeSet::new(),
             activation_pending: false,
             rebalance_at: None,
+            expire_tokens_at: None,
             lease_check_at: None,
             elected: None,
             ran_at: Instant::now(),
@@ -268,12 +273,12 @@ impl Actor {
         } else {
             None
         };
-        let rebalance = if self.in_flight.is_none() {
-            self.rebalance_at
+        let (rebalance, expire_tokens) = if self.in_flight.is_none() {
+            (self.rebalance_at, self.expire_tokens_at)
         } else {
-            None
+            (None, None)
         };
-        [session, rebalance, self.lease_check_at]
+        [session, rebalance, expire_tokens, self.lease_check_at]
             .into_iter()
             .flatten()
             .min()
@@ -370,6 +375,12 @@ impl Actor {
         );
         self.activation_pending = true;
         self.rebalance_at = self.config.rebalance_every.map(|every| now + every);
+        self.expire_tokens_at = self.next_token_check(now);
+    }
+
+    fn next_token_check(&self, now: Instant) -> Option<Instant> {
+        let tokens = self.config.settings.delegation_tokens.as_ref()?;
+        Some(now + tokens.check_interval)
     }
 
     fn become_inactive(&mut self) {
@@ -378,6 +389,7 @@ impl Actor {
         self.brokers_to_review.clear();
         self.activation_pending = false;
         self.rebalance_at = None;
+        self.expire_tokens_at = None;
         self.activity
             .send_modify(|activity| activity.active = false);
         let in_flight = self.in_flight.take().map(|in_flight| in_flight.round.jobs);
@@ -435,11 +447,13 @@ impl Actor {
             let now = Instant::now();
             let expired = self.heartbeats.expired(now.into_std());
             let rebalance = self.rebalance_at.is_some_and(|at| at <= now);
+            let expire_tokens = self.expire_tokens_at.is_some_and(|at| at <= now);
             if !self.activation_pending
                 && self.waiting.is_empty()
                 && self.brokers_to_review.is_empty()
                 && expired.is_empty()
                 && !rebalance
+                && !expire_tokens
             {
                 return;
             }
@@ -545,6 +559,11 @@ impl Actor {
                 .filter(|_| !again)
                 .unwrap_or_default();
             self.rebalance_at = Some(now + every);
+        }
+        if self.expire_tokens_at.is_some_and(|at| at <= now) {
+            let expired = |draft: &mut Draft| remove_expired(draft, clock::now());
+            report_broken(draft.step(expired));
+            self.expire_tokens_at = self.next_token_check(now);
         }
         let mut jobs = Vec::new();
         while draft.records.len() < BATCH_RECORDS {

@@ -13,6 +13,9 @@ pub(super) fn log(notes: &[Note]) {
     let (mut unclean, mut last_known, mut waiting) = (0, 0, 0);
     for note in notes {
         match note {
+            Note::TokenExpired { id, owner } => {
+                tracing::info!(token = %id, %owner, "removed an expired delegation token");
+            }
             Note::LeftIsrs {
                 broker,
                 partitions,

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
+use dohle_auth::TokenKey;
 use dohle_auth::quotas::{Exceeded, MutationQuota};
 use dohle_model::delta::MetadataDelta;
 use dohle_model::image::{MetadataImage, ReplayError};
@@ -33,8 +35,24 @@ pub struct PlanSettings {
     pub min_insync_replicas: usize,
     /// `unclean.leader.election.enable` of topics that set none.
     pub unclean_leader_election: bool,
+    /// The key and the lifetimes of delegation tokens; `None` where they are disabled.
+    pub delegation_tokens: Option<TokenSettings>,
     /// Defines the allowed configuration names and values.
     pub configs: Arc<dyn ConfigSchema>,
+}
+
+/// The key and the lifetimes of delegation tokens.
+#[derive(Debug, Clone)]
+pub struct TokenSettings {
+    /// `delegation.token.secret.key`.
+    pub key: TokenKey,
+    /// `delegation.token.max.lifetime.ms`: tokens expire after this time however often they are
+    /// renewed.
+    pub lifetime_max: Duration,
+    /// `delegation.token.expiry.time.ms`: tokens expire after this time unless they are renewed.
+    pub renewal_max: Duration,
+    /// `delegation.token.expiry.check.interval.ms`.
+    pub check_interval: Duration,
 }
 
 /// A decision of a plan that operators may need to see. Logged once the plan is committed.
@@ -60,6 +78,13 @@ pub enum Note {
         topic: TopicName,
         /// The replicas that an unclean election can choose from.
         replicas: Vec<NodeId>,
+    },
+    /// A delegation token has expired and was removed.
+    TokenExpired {
+        /// The token's id.
+        id: Arc<str>,
+        /// The principal that it acted for.
+        owner: Arc<str>,
     },
     /// A broker was removed from ISRs or ELRs.
     LeftIsrs {

@@ -12,6 +12,7 @@ mod config_schema;
 pub mod configs;
 pub mod create_partitions;
 pub mod create_topics;
+pub mod delegation_tokens;
 pub mod delete_topics;
 pub mod draft;
 pub mod election;
@@ -26,7 +27,7 @@ pub mod reassignments;
 pub mod scram;
 
 pub use config_schema::{AnyConfig, ConfigSchema};
-pub use draft::{Draft, Note, PlanSettings};
+pub use draft::{Draft, Note, PlanSettings, TokenSettings};
 pub use indexes::Indexes;
 
 use std::collections::HashMap;

@@ -20,6 +20,8 @@ use tonic::Status;
 
 use super::mutations::MutationAccount;
 use super::{Inner, quorum};
+use crate::clock;
+use crate::plan::delegation_tokens::TokenRequest;
 use crate::plan::{self, Draft};
 
 /// A row of the table.
@@ -69,6 +71,9 @@ static TABLE: &[Row] = table! {
         planned(|draft, request, _id| plan::scram::alter(draft, request));
     AlterClientQuotasRequestData:
         planned(|draft, request, _id| plan::client_quotas::alter(draft, request));
+    CreateDelegationTokenRequestData: about_tokens(plan::delegation_tokens::create);
+    RenewDelegationTokenRequestData: about_tokens(plan::delegation_tokens::renew);
+    ExpireDelegationTokenRequestData: about_tokens(plan::delegation_tokens::expire);
     DescribeQuorumRequestData: read(quorum::describe);
 };
 
@@ -150,6 +155,30 @@ where
         *field = throttled.rest_ms();
     }
     respond(offset, &response, version)
+}
+
+/// Plans a request about delegation tokens, which depends on its sender and the time.
+async fn about_tokens<R, P>(
+    inner: Arc<Inner>,
+    request: v1::ForwardRequest,
+    plan: P,
+) -> Result<v1::ForwardedResponse, Status>
+where
+    R: Forwarded,
+    P: Fn(&mut Draft, &R, TokenRequest<'_>) -> R::Response + Send + 'static,
+{
+    let sender = request.sender.as_ref();
+    let sender = sender.ok_or_else(|| Status::invalid_argument("the request has no sender"))?;
+    let principal = sender.principal.clone();
+    let plan = move |draft: &mut Draft, message: &R, id: Uuid| {
+        let by = TokenRequest {
+            id,
+            principal: &principal,
+            now: clock::now(),
+        };
+        plan(draft, message, by)
+    };
+    planned(inner, request, plan).await
 }
 
 /// Answers a request that changes nothing, from this controller's state.

@@ -2,7 +2,6 @@
 //! heartbeats.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use dohle_model::{DirectoryId, ErrorCode, METADATA_TOPIC, MetadataOffset, NodeId};
 use dohle_protocol::messages::describe_quorum_request::DescribeQuorumRequestData;
@@ -16,6 +15,7 @@ use tonic::Status;
 
 use super::Inner;
 use crate::actor::Message;
+use crate::clock;
 
 pub(super) async fn describe(
     inner: Arc<Inner>,
@@ -152,13 +152,9 @@ struct Clock {
 
 impl Clock {
     fn now() -> Self {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let millis = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
         Self {
             instant: Instant::now(),
-            millis,
+            millis: clock::now().0,
         }
     }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use dohle_auth::AllowAll;
 use dohle_auth::quotas::QuotaWindows;
+use dohle_auth::{AllowAll, TokenKey};
 use dohle_config::BrokerValues;
 use dohle_config::keys::broker as keys;
+use dohle_controller::plan::TokenSettings;
 use dohle_controller::{Controller, ControllerConfig, VoterAddress, new_cluster};
 use dohle_model::{DirectoryId, NodeId};
 use dohle_network::listener::{Bound, Listener, NetworkContext, Services};
@@ -120,8 +121,19 @@ fn controller_config(
         samples: values.read(&keys::CONTROLLER_QUOTA_WINDOW_NUM),
         length: values.read(&keys::CONTROLLER_QUOTA_WINDOW_SIZE_SECONDS),
     };
+    to.delegation_tokens = token_settings(values);
     to.unclean_leader_election = values.read(&keys::UNCLEAN_LEADER_ELECTION_ENABLE);
     to
+}
+
+/// Returns the settings of delegation tokens; `None` without `delegation.token.secret.key`.
+fn token_settings(values: &BrokerValues) -> Option<TokenSettings> {
+    Some(TokenSettings {
+        key: TokenKey::new(values.text_set(&keys::DELEGATION_TOKEN_SECRET_KEY)?)?,
+        lifetime_max: values.read(&keys::DELEGATION_TOKEN_MAX_LIFETIME_MS),
+        renewal_max: values.read(&keys::DELEGATION_TOKEN_EXPIRY_TIME_MS),
+        check_interval: values.read(&keys::DELEGATION_TOKEN_EXPIRY_CHECK_INTERVAL_MS),
+    })
 }
 
 fn voters(config: &NodeConfig) -> BTreeMap<NodeId, VoterAddress> {

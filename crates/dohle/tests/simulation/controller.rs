@@ -52,6 +52,7 @@ impl Controller {
             default_replication_factor: 3,
             min_insync_replicas,
             unclean_leader_election: false,
+            delegation_tokens: None,
             configs: Arc::new(AnyConfig),
         };
         let image = MetadataImage::default();

@@ -36,6 +36,8 @@ pub struct MetadataDelta {
     pub scram_users: BTreeSet<Arc<str>>,
     /// Entities whose quotas changed.
     pub client_quotas: BTreeSet<QuotaEntity>,
+    /// Delegation tokens that were created, changed or removed.
+    pub delegation_tokens: BTreeSet<Arc<str>>,
 }
 
 /// A partition that this broker hosts, as registered in the newer image.
@@ -114,6 +116,8 @@ impl MetadataDelta {
             .map(|(user, _)| user)
             .collect();
         delta.client_quotas = changed_keys(&before.client_quotas, &after.client_quotas).collect();
+        delta.delegation_tokens =
+            changed_keys(&before.delegation_tokens, &after.delegation_tokens).collect();
         delta
     }
 

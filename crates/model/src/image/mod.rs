@@ -12,6 +12,7 @@ use imbl::{OrdMap, OrdSet};
 use crate::acl::AclEntry;
 use crate::batch::CommittedBatch;
 use crate::client_quota::{QuotaEntity, QuotaValue};
+use crate::delegation_token::DelegationToken;
 use crate::ids::{BrokerEpoch, MetadataOffset, NodeId, PartitionIndex, ProducerId, TopicId, Uuid};
 use crate::names::{TopicIdPartition, TopicName};
 use crate::partition::PartitionRegistration;
@@ -64,6 +65,8 @@ pub struct MetadataImage {
     pub scram_credentials: OrdMap<(Arc<str>, ScramMechanism), Arc<ScramCredential>>,
     /// Quotas by entity and name: explicitly set ones only.
     pub client_quotas: OrdMap<QuotaEntity, Arc<BTreeMap<String, QuotaValue>>>,
+    /// The delegation tokens by their ids, expired ones included until they are removed.
+    pub delegation_tokens: OrdMap<Arc<str>, Arc<DelegationToken>>,
 }
 
 /// The number of activations that an image keeps. A position older than all of them cannot be
@@ -300,6 +303,15 @@ impl MetadataImage {
             MetadataRecord::ClientQuota { entity, key, value } => {
                 change_entry(&mut self.client_quotas, entity, key, *value);
                 delta.client_quotas.insert(entity.clone());
+            }
+            MetadataRecord::DelegationToken(token) => {
+                let id = Arc::clone(&token.id);
+                self.delegation_tokens.insert(id, Arc::new(token.clone()));
+                delta.delegation_tokens.insert(Arc::clone(&token.id));
+            }
+            MetadataRecord::RemoveDelegationToken { id } => {
+                self.delegation_tokens.remove(id);
+                delta.delegation_tokens.insert(Arc::clone(id));
             }
         }
         Ok(())

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use dohle_model::acl::{AclEntry, AclOperation, PatternType, PermissionType, ResourceType};
 use dohle_model::batch::{CommittedBatch, MetadataBatch};
 use dohle_model::client_quota::{QuotaEntity, QuotaValue};
+use dohle_model::delegation_token::DelegationToken;
 use dohle_model::ids::{BrokerEpoch, LeaderEpoch, PartitionEpoch, ProducerId, Uuid};
 use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
 use dohle_model::record::{
@@ -13,7 +14,7 @@ use dohle_model::record::{
     PartitionChange, SecurityProtocol, SupportedFeature,
 };
 use dohle_model::scram::{ScramCredential, ScramMechanism};
-use dohle_model::{NodeId, TopicName};
+use dohle_model::{NodeId, Timestamp, TopicName};
 
 use super::{
     ConvertError, directories_from_wire, directories_to_wire, invalid, nodes_from_wire,
@@ -179,6 +180,10 @@ pub fn record_to_wire(record: &MetadataRecord) -> v1::MetadataRecord {
                 value: value.map(|value| value.0),
             })
         }
+        MetadataRecord::DelegationToken(token) => Record::DelegationToken(token_to_wire(token)),
+        MetadataRecord::RemoveDelegationToken { id } => {
+            Record::RemoveDelegationToken(v1::RemoveDelegationToken { id: id.to_string() })
+        }
     };
     v1::MetadataRecord {
         record: Some(record),
@@ -294,6 +299,10 @@ pub fn record_from_wire(record: &v1::MetadataRecord) -> Result<MetadataRecord, C
                 value: quota.value.map(QuotaValue),
             }
         }
+        Record::DelegationToken(token) => MetadataRecord::DelegationToken(token_from_wire(token)),
+        Record::RemoveDelegationToken(record) => MetadataRecord::RemoveDelegationToken {
+            id: record.id.as_str().into(),
+        },
     })
 }
 
@@ -307,6 +316,31 @@ fn code<T>(
         .ok()
         .and_then(convert)
         .ok_or_else(|| invalid(field, code))
+}
+
+fn token_to_wire(token: &DelegationToken) -> v1::DelegationToken {
+    v1::DelegationToken {
+        id: token.id.to_string(),
+        owner: token.owner.to_string(),
+        requester: token.requester.to_string(),
+        renewers: token.renewers.iter().map(ToString::to_string).collect(),
+        issued_ms: token.issued.0,
+        expires_ms: token.expires.0,
+        expires_last_ms: token.expires_last.0,
+    }
+}
+
+fn token_from_wire(token: &v1::DelegationToken) -> DelegationToken {
+    let renewers = token.renewers.iter();
+    DelegationToken {
+        id: token.id.as_str().into(),
+        owner: token.owner.as_str().into(),
+        requester: token.requester.as_str().into(),
+        renewers: renewers.map(|renewer| renewer.as_str().into()).collect(),
+        issued: Timestamp(token.issued_ms),
+        expires: Timestamp(token.expires_ms),
+        expires_last: Timestamp(token.expires_last_ms),
+    }
 }
 
 fn acl_to_wire(id: Uuid, entry: &AclEntry) -> v1::AccessControlEntry {

@@ -118,7 +118,9 @@ fn security_records(image: &MetadataImage) -> impl Iterator<Item = MetadataRecor
                 value: Some(*value),
             })
     });
-    acls.chain(credentials).chain(quotas)
+    let tokens = image.delegation_tokens.values();
+    let tokens = tokens.map(|token| MetadataRecord::DelegationToken(token.as_ref().clone()));
+    acls.chain(credentials).chain(quotas).chain(tokens)
 }
 
 /// Collects the chunks of a snapshot into an image.

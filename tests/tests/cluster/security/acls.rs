@@ -8,7 +8,7 @@ use dohle_tests::program::Output;
 use crate::console_tools::{Kafka, ours, theirs};
 use crate::tools::normal;
 
-const AUTHORIZER: (&str, &str) = (
+pub(super) const AUTHORIZER: (&str, &str) = (
     "authorizer.class.name",
     "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
 );

@@ -20,7 +20,14 @@ const USERS: &str = "org.apache.kafka.common.security.plain.PlainLoginModule req
 
 /// Gives `allowed` and `denied` all permissions on everything, and takes all from `denied`.
 fn acls() -> Value {
-    let resources = [(2, "*"), (3, "*"), (4, "kafka-cluster"), (5, "*"), (6, "*")];
+    let resources = [
+        (2, "*"),
+        (3, "*"),
+        (4, "kafka-cluster"),
+        (5, "*"),
+        (6, "*"),
+        (7, "*"),
+    ];
     let mut acls = Vec::new();
     for (kind, name) in resources {
         for (principal, permission) in [("allowed", 3), ("denied", 3), ("denied", 2)] {
@@ -172,6 +179,7 @@ fn every_api_of_a_node_refuses_users_without_permissions_and_serves_those_with_t
         ("transaction.state.log.num.partitions", "1"),
         ("auto.create.topics.enable", "false"),
         ("listener.name.clients.plain.sasl.jaas.config", USERS),
+        ("delegation.token.secret.key", "secret"),
     ];
     let (mut cluster, address) = cluster(&properties)?;
     let schemas = session::schemas()?;
@@ -186,6 +194,10 @@ fn every_api_of_a_node_refuses_users_without_permissions_and_serves_those_with_t
     set_up(&mut administrator, &mut scope)?;
     let closed = target(address.parse()?);
     let rows = advertised(&mut administrator, &schemas)?;
+    // A token that `nobody` does not own.
+    let token = json!({"Renewers": [], "MaxLifetimeMs": -1});
+    let created = connect(&schemas, closed, "allowed")?.call("CreateDelegationToken", 2, &token)?;
+    ensure!(run::errors(&created).is_empty(), "{created}");
 
     let before = state(&mut administrator)?;
     for user in ["nobody", "denied"] {

@@ -264,6 +264,7 @@ async fn scram_credentials_come_from_the_metadata() {
         ("bob".into(), mechanism),
         Arc::new(credential(mechanism, &salted, b"salt", 4096)),
     );
+    let tokens = DelegationTokens::new(None);
     let config = Arc::new(config(None));
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 9092));
     let client = Client {
@@ -285,11 +286,11 @@ async fn scram_credentials_come_from_the_metadata() {
         let of_client = Mechanism::Scram(mechanism);
         let password = Secret::new(password);
         let mut exchange = ClientExchange::new(of_client, user, password, [9; NONCE_BYTES]);
-        let first = stage.evaluate(&exchange.first(), &image).unwrap();
+        let first = stage.evaluate(&exchange.first(), &image, &tokens).unwrap();
         let ClientStep::Send(last) = exchange.step(&first.message).unwrap() else {
             panic!("SCRAM has two messages")
         };
-        match stage.evaluate(&last, &image) {
+        match stage.evaluate(&last, &image, &tokens) {
             Ok(accepted) => {
                 assert!(is_right, "{user}");
                 assert_eq!(exchange.step(&accepted.message), Ok(ClientStep::Done));

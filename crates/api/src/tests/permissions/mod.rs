@@ -13,17 +13,18 @@ use dohle_auth::{Authorizer, Principal};
 use dohle_coordinator::groups::OFFSETS_TOPIC;
 use dohle_coordinator::transactions::TRANSACTION_TOPIC;
 use dohle_model::acl::{Operation, OperationSet, ResourceType};
+use dohle_model::delegation_token::DelegationToken;
 use dohle_model::features::GROUP_VERSION;
-use dohle_model::record::MetadataRecord;
-use dohle_model::{ErrorCode, TopicId};
-use dohle_network::connection::Service as _;
+use dohle_model::record::{MetadataRecord, SecurityProtocol};
+use dohle_model::{ErrorCode, Timestamp, TopicId};
+use dohle_network::connection::{Client, Service as _};
 use dohle_protocol::ApiKey;
 use futures::FutureExt;
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use super::coordinator::Nothing;
-use super::harness::{Broker, client_at, frame};
+use super::harness::{Broker, client_of, frame, peer};
 use crate::KafkaService;
 use crate::pipeline::Unlimited;
 use crate::table::TABLE;
@@ -36,13 +37,21 @@ use cases::cases;
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// APIs that ask nothing, and why.
-const FREE: [(ApiKey, &str); 3] = [
+const FREE: [(ApiKey, &str); 5] = [
     (
         ApiKey::ApiVersions,
         "answered before the client is known, with what the node is and not what it has",
     ),
     (ApiKey::SaslHandshake, "clients use it to become known"),
     (ApiKey::SaslAuthenticate, "clients use it to become known"),
+    (
+        ApiKey::RenewDelegationToken,
+        "the controller asks whether the client is the token's owner or one of its renewers",
+    ),
+    (
+        ApiKey::ExpireDelegationToken,
+        "the controller asks whether the client is the token's owner or one of its renewers",
+    ),
 ];
 
 /// Error codes of denials.
@@ -68,6 +77,8 @@ struct Case {
     denied: Vec<i16>,
     /// The codes when these operations are denied and all others are allowed.
     partly: Vec<(Vec<Asked>, Vec<i16>)>,
+    /// The user that the certificate of the client names; `None` for an anonymous client.
+    user: Option<&'static str>,
     /// Whether an allowed request waits for the controller, which the test does not have.
     forwarded: bool,
 }
@@ -76,6 +87,24 @@ impl Case {
     fn denying(mut self, denied: &[Asked], codes: &[i16]) -> Self {
         self.partly.push((denied.to_vec(), codes.to_vec()));
         self
+    }
+
+    fn by(mut self, user: &'static str) -> Self {
+        self.user = Some(user);
+        self
+    }
+
+    /// Returns the client, as a listener describes it.
+    fn client(&self) -> Client {
+        let client = peer(std::net::Ipv4Addr::LOCALHOST);
+        match self.user {
+            None => client,
+            Some(user) => Client {
+                security_protocol: SecurityProtocol::Ssl,
+                certificate_principal: Some(Principal::user(user)),
+                ..client
+            },
+        }
     }
 
     fn forwarded(mut self) -> Self {
@@ -129,7 +158,7 @@ impl Authorizer for Recorder {
         operation: Operation,
         (kind, name): (ResourceType, &str),
     ) -> bool {
-        assert_eq!(principal.to_string(), "User:ANONYMOUS");
+        assert!(["ANONYMOUS", "alice"].contains(&principal.name()));
         assert!(host.is_loopback());
         assert!(kind != ResourceType::Cluster || name == "kafka-cluster");
         self.allows(kind, operation)
@@ -171,6 +200,7 @@ impl Fixture {
             ("unstable.api.versions.enable", "true"),
             ("transaction.two.phase.commit.enable", "true"),
             ("group.initial.rebalance.delay.ms", "0"),
+            ("delegation.token.secret.key", "secret"),
         ];
         let broker = Broker::start(&properties).await;
         let topic_id = broker.topic("t", 1).await;
@@ -180,7 +210,16 @@ impl Fixture {
             name: GROUP_VERSION.to_owned(),
             level: 1,
         };
-        broker.apply(&[level]).await;
+        let token = MetadataRecord::DelegationToken(DelegationToken {
+            id: "token".into(),
+            owner: "User:bob".into(),
+            requester: "User:bob".into(),
+            renewers: [].into(),
+            issued: Timestamp(0),
+            expires: Timestamp(i64::MAX),
+            expires_last: Timestamp(i64::MAX),
+        });
+        broker.apply(&[level, token]).await;
         let loaded = async {
             let loading = ErrorCode::CoordinatorLoadInProgress;
             while broker.context.groups.run("g", &Nothing).await == Err(loading)
@@ -215,11 +254,12 @@ impl Fixture {
     /// `None` when the request waits for the controller.
     async fn send(&self, case: &Case, authorizer: &Arc<Recorder>) -> Option<Vec<i16>> {
         let service = self.service(Arc::clone(authorizer));
-        if case.forwarded && self.waits(case.key, case.version, &case.body, &service) {
+        let client = case.client();
+        if case.forwarded && self.waits((case.key, case.version), &case.body, &service, &client) {
             return None;
         }
         let memory_pool = Arc::clone(&self.broker.memory_pool);
-        let mut client = client_at(&service, memory_pool, std::net::Ipv4Addr::LOCALHOST);
+        let mut client = client_of(&service, memory_pool, client);
         let exchange = client.exchange(case.key, case.version, &case.body);
         let response = timeout(DEADLINE, exchange).await;
         let response = response.unwrap_or_else(|_| panic!("{} has no answer", case.name()));
@@ -227,8 +267,14 @@ impl Fixture {
     }
 
     /// Returns whether the first poll of a request ends without its response.
-    fn waits(&self, key: ApiKey, version: i16, body: &[u8], service: &KafkaService) -> bool {
-        let mut session = service.connect(&super::harness::peer(std::net::Ipv4Addr::LOCALHOST));
+    fn waits(
+        &self,
+        (key, version): (ApiKey, i16),
+        body: &[u8],
+        service: &KafkaService,
+        client: &Client,
+    ) -> bool {
+        let mut session = service.connect(client);
         let request = frame(key, version, 1, body).slice(4..);
         let permit = self.broker.memory_pool.share().take(1).expect("room");
         let pending = session.call(request, permit).expect("a valid request");

@@ -10,7 +10,7 @@ use dohle_protocol::messages as m;
 use dohle_protocol::{ApiKey, text};
 use parking_lot::Mutex;
 
-use super::super::harness::{TestClient, ask, client_at};
+use super::super::harness::{TestClient, ask, client_at, peer};
 use super::Fixture;
 use super::cases::{member, metadata_of, offsets_of, record_for};
 use crate::KafkaService;
@@ -163,7 +163,12 @@ async fn a_refusal_does_not_wait_for_a_topic_that_may_be_about_to_be_known() {
     record_for("m").write(&mut body, 9).unwrap();
     let waits = || {
         let service = service(&fixture, &authorizer);
-        fixture.waits(ApiKey::Produce, 9, &body, &service)
+        fixture.waits(
+            (ApiKey::Produce, 9),
+            &body,
+            &service,
+            &peer(Ipv4Addr::LOCALHOST),
+        )
     };
     assert!(waits());
     authorizer.0.lock().push((Operation::Write, "m"));

@@ -59,6 +59,14 @@ impl ScramClient {
         }
     }
 
+    /// Returns this exchange with the id of a delegation token as its user, and the token's HMAC
+    /// as its password.
+    #[cfg(test)]
+    pub(in crate::sasl) fn with_token(mut self) -> Self {
+        self.first_bare += ",tokenauth=true";
+        self
+    }
+
     pub(in crate::sasl) fn first(&self) -> Vec<u8> {
         format!("{GS2_HEADER}{}", self.first_bare).into_bytes()
     }

@@ -69,6 +69,7 @@ impl OAuthBearerServer {
                     message: Vec::new(),
                     user,
                     lifetime: Some(lifetime),
+                    is_delegated: false,
                 })
             }
             Err(error) => {

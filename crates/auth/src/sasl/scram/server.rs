@@ -9,6 +9,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dohle_model::scram::{ScramCredential, ScramMechanism};
 
@@ -31,14 +32,27 @@ enum State {
 
 /// What the final message is checked against.
 struct Challenge {
-    user: Arc<str>,
+    /// The name in the client's message: a user, or the id of a delegation token.
+    name: Arc<str>,
     credential: ScramCredential,
-    is_known: bool,
+    identity: Identity,
     gs2_header: String,
     client_first_bare: String,
     /// The nonce of both sides, one after the other.
     nonce: String,
     server_first: String,
+}
+
+/// Whom a credential belongs to.
+enum Identity {
+    /// The user with the name in the message.
+    User,
+    /// No user has the name.
+    UnknownUser,
+    /// The owner of the delegation token whose id is the name, and how long the token is valid.
+    TokenOwner(Arc<str>, Duration),
+    /// No valid delegation token has the id.
+    UnknownToken,
 }
 
 impl fmt::Debug for ScramServer {
@@ -93,13 +107,10 @@ impl ScramServer {
                 cause,
             })
         };
-        if first.is_token {
-            return rejected(Cause::DelegationToken);
-        }
         if first.authorization_id.is_some_and(|id| id != first.user) {
             return rejected(Cause::AuthorizationId);
         }
-        let (credential, is_known) = credentials.scram(self.mechanism, &user);
+        let (credential, identity) = self.credential(credentials, &user, first.is_token);
         if credential.iterations < ITERATIONS_MIN {
             return rejected(Cause::WeakCredential);
         }
@@ -111,9 +122,9 @@ impl ScramServer {
         };
         let server_first = server_first.encode();
         self.state = State::ClientFinal(Box::new(Challenge {
-            user,
+            name: user,
             credential,
-            is_known,
+            identity,
             gs2_header: first.gs2_header,
             client_first_bare: first.bare,
             nonce,
@@ -122,9 +133,35 @@ impl ScramServer {
         Ok(Step::Continue(server_first.into_bytes()))
     }
 
+    /// Returns the credential of a user or a delegation token. For one that does not exist it is
+    /// one that no password matches.
+    fn credential(
+        &self,
+        credentials: &dyn Credentials,
+        name: &str,
+        is_token: bool,
+    ) -> (ScramCredential, Identity) {
+        if is_token {
+            return match credentials.delegation_token(self.mechanism, name) {
+                Some(token) => {
+                    let owner = Identity::TokenOwner(token.owner, token.lifetime);
+                    (token.credential, owner)
+                }
+                None => {
+                    let (credential, _) = credentials.scram(self.mechanism, name);
+                    (credential, Identity::UnknownToken)
+                }
+            };
+        }
+        match credentials.scram(self.mechanism, name) {
+            (credential, true) => (credential, Identity::User),
+            (credential, false) => (credential, Identity::UnknownUser),
+        }
+    }
+
     fn on_client_final(&self, message: &[u8], challenge: &Challenge) -> Result<Step, Rejection> {
         let rejected = |cause| Rejection {
-            user: Some(Arc::clone(&challenge.user)),
+            user: Some(Arc::clone(&challenge.name)),
             cause,
         };
         let last = ClientFinal::parse(message).map_err(|it| rejected(Cause::Malformed(it)))?;
@@ -149,16 +186,21 @@ impl ScramServer {
         let stored_key = keys::hash(mechanism, &client_key);
         let is_proof = is_same_secret(&stored_key, &credential.stored_key);
         let server_signature = keys::hmac(mechanism, &credential.server_key, signed.as_bytes());
-        if !challenge.is_known {
-            return Err(rejected(Cause::UnknownUser));
-        }
-        if !is_proof {
-            return Err(rejected(Cause::WrongPassword));
-        }
+        let (user, lifetime) = match &challenge.identity {
+            Identity::UnknownUser => return Err(rejected(Cause::UnknownUser)),
+            Identity::UnknownToken => return Err(rejected(Cause::DelegationToken)),
+            Identity::User if !is_proof => return Err(rejected(Cause::WrongPassword)),
+            Identity::TokenOwner(..) if !is_proof => {
+                return Err(rejected(Cause::DelegationTokenHmac));
+            }
+            Identity::User => (&challenge.name, None),
+            Identity::TokenOwner(owner, lifetime) => (owner, Some(*lifetime)),
+        };
         Ok(Step::Done {
             message: server_final(&server_signature),
-            user: Arc::clone(&challenge.user),
-            lifetime: None,
+            user: Arc::clone(user),
+            lifetime,
+            is_delegated: lifetime.is_some(),
         })
     }
 }

@@ -11,9 +11,9 @@ use dohle_model::scram::{ScramCredential, ScramMechanism};
 use proptest::prelude::*;
 
 use super::{ITERATIONS_MIN, NONCE_BYTES, ScramServer, ScramUsers, credential, salted_password};
-use crate::Secret;
 use crate::sasl::client::{ClientError, ClientStep, ScramClient};
-use crate::sasl::{Cause, Credentials, Rejection, Step, TokenError};
+use crate::sasl::{Cause, Credentials, Rejection, Step, TokenCredential, TokenError};
+use crate::{Secret, TokenKey};
 
 #[derive(Default)]
 struct Users(BTreeMap<String, Arc<ScramCredential>>);
@@ -89,6 +89,7 @@ fn the_server_follows_rfc_7677() {
         message: RFC_SERVER_FINAL.to_vec(),
         user: "user".into(),
         lifetime: None,
+        is_delegated: false,
     };
     assert_eq!(
         server.step(RFC_CLIENT_FINAL, &users, [0; NONCE_BYTES]),
@@ -290,16 +291,86 @@ fn nobody_acts_as_another_user() {
 }
 
 #[test]
-fn proofs_of_another_length_and_delegation_tokens_are_rejected() {
+fn proofs_of_another_length_are_rejected() {
     let users = rfc_users();
     let text = str::from_utf8(RFC_CLIENT_FINAL).unwrap();
     let short = text.replace("dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=", "dHzb");
     let cause = second(&users, RFC_CLIENT_FIRST, short.as_bytes());
     assert!(matches!(cause, Cause::Malformed(_)), "{cause:?}");
-    let mut server = ScramServer::new(ScramMechanism::Sha256);
-    let token = b"n,,n=id,r=abc,tokenauth=true";
-    let refused = server.on_client_first(token, &users, "def");
-    assert_eq!(refused.expect_err("rejected").cause, Cause::DelegationToken);
+}
+
+/// Users, and one delegation token of alice with the id `token`.
+struct WithToken(Users, TokenKey);
+
+impl Credentials for WithToken {
+    fn is_plain_password(&self, _: &str, _: &str) -> bool {
+        unreachable!("SCRAM sends no password")
+    }
+
+    fn scram(&self, mechanism: ScramMechanism, user: &str) -> (ScramCredential, bool) {
+        self.0.credential(mechanism, user)
+    }
+
+    fn delegation_token(&self, mechanism: ScramMechanism, id: &str) -> Option<TokenCredential> {
+        (id == "token").then(|| TokenCredential {
+            credential: self.1.credential(mechanism, id),
+            owner: "alice".into(),
+            lifetime: Duration::from_mins(1),
+        })
+    }
+
+    fn bearer(&self, _: &str) -> Result<(Arc<str>, Duration), TokenError> {
+        unreachable!("SCRAM has no bearer tokens")
+    }
+}
+
+#[test]
+fn a_delegation_token_authenticates_its_owner_for_its_lifetime() {
+    let key = TokenKey::new("secret key").unwrap();
+    let hmac = STANDARD.encode(&*key.hmac("token"));
+    for mechanism in ScramMechanism::ALL {
+        let users = Users::with(mechanism, &[("alice", "secret"), ("token", "secret")]);
+        let credentials = WithToken(users, key.clone());
+        let authenticate = |id: &str, password: &str, is_token: bool| {
+            let password = Secret::new(password);
+            let client = ScramClient::new(mechanism, id, password, [1; NONCE_BYTES]);
+            let mut client = if is_token {
+                client.with_token()
+            } else {
+                client
+            };
+            let mut server = ScramServer::new(mechanism);
+            let first = server.step(&client.first(), &credentials, [2; NONCE_BYTES]);
+            let Ok(Step::Continue(challenge)) = first else {
+                panic!("{first:?}")
+            };
+            let Ok(ClientStep::Send(proof)) = client.step(&challenge) else {
+                panic!("the client has no proof")
+            };
+            server.step(&proof, &credentials, [2; NONCE_BYTES])
+        };
+        match authenticate("token", &hmac, true) {
+            Ok(Step::Done {
+                user,
+                lifetime,
+                is_delegated,
+                ..
+            }) => {
+                assert_eq!((&*user, is_delegated), ("alice", true));
+                assert_eq!(lifetime, Some(Duration::from_mins(1)));
+            }
+            other => panic!("{other:?}"),
+        }
+        let cause = |id, password, is_token| match authenticate(id, password, is_token) {
+            Err(rejection) => rejection.cause,
+            Ok(step) => panic!("{step:?}"),
+        };
+        // A password is no HMAC, an HMAC is no password, and users are no tokens.
+        assert_eq!(cause("token", "secret", true), Cause::DelegationTokenHmac);
+        assert_eq!(cause("token", &hmac, false), Cause::WrongPassword);
+        assert_eq!(cause("alice", "secret", true), Cause::DelegationToken);
+        assert_eq!(cause("other", &hmac, true), Cause::DelegationToken);
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod acls;
 mod client_quotas;
+mod delegation_tokens;
 mod elections;
 mod features;
 mod invariants;
@@ -71,6 +72,7 @@ fn settings() -> PlanSettings {
         default_replication_factor: 3,
         min_insync_replicas: 1,
         unclean_leader_election: false,
+        delegation_tokens: None,
         configs: Arc::new(AnyConfig),
     }
 }

@@ -7,7 +7,7 @@ use dohle_protocol::KafkaUuid;
 use dohle_protocol::kinds::resource_type::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
 use dohle_protocol::messages as m;
 
-use super::{CLUSTER_DENIED, Case, GROUP_DENIED, SHOWN, TOPIC_DENIED, case, name};
+use super::{CLUSTER_DENIED, Case, GROUP_DENIED, SHOWN, TOKEN_DENIED, TOPIC_DENIED, case, name};
 use crate::wire;
 
 /// The resources that have properties, and the code of a denial for each. The name of the broker is
@@ -26,6 +26,7 @@ pub(super) fn cases(topic_id: KafkaUuid) -> Vec<Case> {
     cases.extend(reassignments());
     cases.extend(acls());
     cases.extend(users());
+    cases.extend(delegation_tokens());
     cases
 }
 
@@ -378,5 +379,40 @@ fn users() -> Vec<Case> {
         case!(SaslAuthenticate 2, Authenticate::default(),
             |r: m::sasl_authenticate_response::SaslAuthenticateResponseData| [r.error_code],
             [Code::IllegalSaslState.code()]),
+    ]
+}
+
+fn delegation_tokens() -> Vec<Case> {
+    let create = m::CreateDelegationTokenRequestData {
+        owner_principal_type: Some(name("User")),
+        owner_principal_name: Some(name("bob")),
+        ..Default::default()
+    };
+    let describe = m::DescribeDelegationTokenRequestData::default;
+    let not_allowed = Code::DelegationTokenRequestNotAllowed.code();
+    vec![
+        case!(CreateDelegationToken 3, create,
+            |r: m::CreateDelegationTokenResponseData| [r.error_code],
+            [TOKEN_DENIED])
+        .by("alice")
+        .forwarded(),
+        // Of a client that has not authenticated.
+        case!(RenewDelegationToken 2, m::RenewDelegationTokenRequestData::default(),
+            |r: m::RenewDelegationTokenResponseData| [r.error_code],
+            [not_allowed]),
+        case!(ExpireDelegationToken 2, m::ExpireDelegationTokenRequestData::default(),
+            |r: m::ExpireDelegationTokenResponseData| [r.error_code],
+            [not_allowed]),
+        case!(DescribeDelegationToken 1, describe(),
+            |r: m::DescribeDelegationTokenResponseData| [r.error_code, shown(&r.tokens)],
+            [wire::NONE, 0])
+        .by("alice"),
+        // Without permissions, a client is shown its own tokens.
+        case!(DescribeDelegationToken 3, describe(),
+            |r: m::DescribeDelegationTokenResponseData| [r.error_code, shown(&r.tokens)],
+            [wire::NONE, 0])
+        .denying(&[(On::User, Op::DescribeTokens)], &[wire::NONE, SHOWN])
+        .denying(&[(On::DelegationToken, Op::Describe)], &[wire::NONE, SHOWN])
+        .by("alice"),
     ]
 }

@@ -19,6 +19,7 @@ mod transactions;
 const TOPIC_DENIED: i16 = Code::TopicAuthorizationFailed as i16;
 const GROUP_DENIED: i16 = Code::GroupAuthorizationFailed as i16;
 const CLUSTER_DENIED: i16 = Code::ClusterAuthorizationFailed as i16;
+const TOKEN_DENIED: i16 = Code::DelegationTokenAuthorizationFailed as i16;
 const ID_DENIED: i16 = Code::TransactionalIdAuthorizationFailed as i16;
 
 /// What [`Case::codes`] has for something that a response shows.
@@ -41,6 +42,7 @@ macro_rules! case {
             }),
             denied: Vec::from($denied),
             partly: Vec::new(),
+            user: None,
             forwarded: false,
         }
     }};
