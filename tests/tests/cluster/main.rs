@@ -22,6 +22,7 @@ mod migration;
 mod mirror;
 mod offsets;
 mod open_transactions;
+mod outage;
 mod page_cache;
 mod quickstart;
 mod quickstart_snippets;

@@ -2,8 +2,12 @@
 //! equal its own, and their directories.
 //!
 //! Invariant: the log has one line when a voter stops answering, and one when it answers again.
+//!
+//! Invariant: a voter that follows a leader sends no requests to the others, so it holds none of
+//! them to be silent.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use dohle_model::DirectoryId;
 use parking_lot::Mutex;
@@ -24,6 +28,8 @@ pub(super) type Silent = BTreeMap<u64, Silence>;
 #[derive(Debug)]
 pub(super) struct Peers {
     silent: watch::Sender<Silent>,
+    /// Whether another voter leads. Changes under the lock of `silent`.
+    follows: AtomicBool,
     ends: LogEnds,
     /// Directories of voters whose log equals this one's, with the term in which they reported
     /// them.
@@ -34,6 +40,7 @@ impl Peers {
     pub(super) fn new() -> Self {
         Self {
             silent: watch::Sender::new(BTreeMap::new()),
+            follows: AtomicBool::new(false),
             ends: LogEnds::default(),
             directories: Mutex::default(),
         }
@@ -42,6 +49,22 @@ impl Peers {
     /// Returns a receiver of the voters that do not answer.
     pub(super) fn silent(&self) -> watch::Receiver<Silent> {
         self.silent.subscribe()
+    }
+
+    /// Records which other voter leads, if any. The leader has answered by that, and what was
+    /// observed of the rest says nothing about the next election.
+    pub(super) fn on_leader(&self, leader: Option<u64>) {
+        if let Some(leader) = leader {
+            self.on_answer(leader);
+        }
+        self.silent.send_if_modified(|silent| {
+            self.follows.store(leader.is_some(), Ordering::Relaxed);
+            let forgets = leader.is_some() && !silent.is_empty();
+            if forgets {
+                silent.clear();
+            }
+            forgets
+        });
     }
 
     /// Records that a voter answered.
@@ -65,6 +88,10 @@ impl Peers {
     pub(super) fn on_failure(&self, voter: u64, reason: &str) {
         let mut first = false;
         self.silent.send_if_modified(|silent| {
+            if self.follows.load(Ordering::Relaxed) {
+                // A late answer to a candidate that lost the election.
+                return false;
+            }
             first = !silent.contains_key(&voter);
             let entry = silent.entry(voter).or_insert_with(|| Silence {
                 since: Instant::now(),
@@ -168,6 +195,23 @@ mod tests {
         );
         peers.on_answer(2);
         assert!(silent.borrow().is_empty());
+    }
+
+    #[test]
+    fn a_voter_that_follows_a_leader_forgets_who_was_silent() {
+        let peers = Peers::new();
+        let silent = peers.silent();
+        peers.on_failure(2, "holds no metadata yet");
+        peers.on_failure(3, "holds no metadata yet");
+        let before = silent.borrow()[&3].since;
+        peers.on_leader(Some(2));
+        peers.on_failure(3, "the answer to an earlier request");
+        assert!(silent.borrow().is_empty());
+        peers.on_leader(None);
+        peers.on_failure(3, "connection refused");
+        let now = silent.borrow()[&3].clone();
+        assert!(now.since > before, "{now:?}");
+        assert_eq!(silent.borrow().len(), 1);
     }
 
     #[test]

@@ -70,6 +70,11 @@ pub(super) async fn watch_metrics(
         });
         if changed {
             let leader = next.leader.map(|leader| leader.0);
+            let other = current.current_leader.filter(|id| *id != current.id);
+            observed
+                .network
+                .peers
+                .on_leader(other.filter(|_| leader.is_some()));
             tracing::info!(
                 node = current.id,
                 leader,
