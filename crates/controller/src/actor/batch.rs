@@ -19,14 +19,46 @@ use crate::raft::PAYLOAD_LEN_MAX;
 const OVERHEAD: usize = 16;
 
 /// The records of one batch.
-pub(super) type Records = Vec<v1::MetadataRecord>;
+type Records = Vec<v1::MetadataRecord>;
+
+/// The records of a plan, in the batches in which they are proposed one after the other. Every
+/// voter can replay them.
+#[derive(Debug)]
+pub(super) struct Batches(VecDeque<Records>);
+
+impl Batches {
+    /// Divides records that were planned on `image`, at `splits` only, into batches of at most
+    /// about `bytes_max` encoded bytes.
+    ///
+    /// # Errors
+    /// The record that cannot be decoded or does not fit the image: nothing may be proposed.
+    pub(super) fn new(
+        image: &MetadataImage,
+        records: &[MetadataRecord],
+        splits: &[usize],
+        bytes_max: usize,
+    ) -> Result<Self, String> {
+        let batches = split(records, splits, bytes_max);
+        check(image, &batches)?;
+        Ok(Self(batches))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Removes the next batch and encodes it, for the image at offset `base`.
+    pub(super) fn encode_next(&mut self, base: MetadataOffset) -> Bytes {
+        let batch = v1::MetadataBatch {
+            base: base.0,
+            records: self.0.pop_front().unwrap_or_default(),
+        };
+        batch.encode_to_vec().into()
+    }
+}
 
 /// Divides records, at `splits` only, into batches of at most about `bytes_max` encoded bytes.
-pub(super) fn split(
-    records: &[MetadataRecord],
-    splits: &[usize],
-    bytes_max: usize,
-) -> VecDeque<Records> {
+fn split(records: &[MetadataRecord], splits: &[usize], bytes_max: usize) -> VecDeque<Records> {
     let mut batches = VecDeque::new();
     let mut batch = Records::new();
     let mut batch_len = 0;
@@ -75,20 +107,11 @@ pub(super) fn too_large(
     None
 }
 
-/// Encodes a batch of records that were planned on the image at offset `base`.
-pub(super) fn encode(base: MetadataOffset, records: Records) -> Bytes {
-    let batch = v1::MetadataBatch {
-        base: base.0,
-        records,
-    };
-    batch.encode_to_vec().into()
-}
-
 /// Decodes and replays batches that are about to be proposed, in the way each voter does.
 ///
 /// # Errors
 /// The record that cannot be decoded or does not fit the image.
-pub(super) fn check(image: &MetadataImage, batches: &VecDeque<Records>) -> Result<(), String> {
+fn check(image: &MetadataImage, batches: &VecDeque<Records>) -> Result<(), String> {
     let mut image = image.clone();
     let mut delta = MetadataDelta::default();
     for record in batches.iter().flatten() {
@@ -141,16 +164,19 @@ mod tests {
 
     #[test]
     fn a_batch_that_would_stop_the_voters_is_found_before_it_is_proposed() {
-        let fits = VecDeque::from([vec![convert::record_to_wire(&config(1))]]);
-        assert_eq!(check(&MetadataImage::default(), &fits), Ok(()));
+        let image = MetadataImage::default();
+        let batches = |records: &[MetadataRecord]| Batches::new(&image, records, &[1], 1);
+        let mut fits = batches(&[config(1), config(2)]).unwrap();
+        assert_eq!(fits.0.len(), 2);
+        assert!(!fits.encode_next(image.offset).is_empty());
+        assert_eq!(fits.0.len(), 1);
         let unknown = MetadataRecord::UnregisterBroker {
             id: NodeId(7),
             epoch: BrokerEpoch(1),
         };
-        let unknown = VecDeque::from([vec![convert::record_to_wire(&unknown)]]);
-        let error = check(&MetadataImage::default(), &unknown).unwrap_err();
+        let error = batches(&[config(1), unknown]).unwrap_err();
         assert!(error.contains("broker 7"), "{error}");
         let empty = VecDeque::from([vec![v1::MetadataRecord { record: None }]]);
-        assert!(check(&MetadataImage::default(), &empty).is_err());
+        assert!(check(&image, &empty).is_err());
     }
 }

@@ -34,6 +34,7 @@ use dohle_model::{ApiError, BrokerEpoch, MetadataOffset, NodeId, Uuid};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use batch::Batches;
 pub(crate) use job::{Job, Planned, Refused};
 use probe::Probe;
 pub(crate) use sessions::{Outgoing, SessionHandle};
@@ -124,7 +125,7 @@ struct InFlight {
     proposal: Proposal,
     round: PlannedBatch,
     /// The batches to propose after the one in flight.
-    rest: VecDeque<batch::Records>,
+    rest: Batches,
 }
 
 /// The content of one draft, to be settled when its records are committed.
@@ -465,41 +466,30 @@ impl Actor {
             let planned_on = draft.image.clone();
             let base = planned_on.offset;
             let round = self.plan(&mut draft, now, expired, rebalance);
-            let batches = batch::split(
-                &draft.records,
-                &draft.splits,
-                self.config.batch_bytes_max.min(PAYLOAD_LEN_MAX),
-            );
-            if batches.is_empty() {
-                self.settle(round, base);
-            } else if let Err(error) = batch::check(&planned_on, &batches) {
-                tracing::error!(
-                    error,
-                    "planned metadata records do not fit the image and are not proposed"
-                );
-                self.give_up(
-                    round,
-                    base,
-                    &format!("the planned records cannot be applied to the metadata: {error}"),
-                );
-            } else {
-                self.propose(base, batches, round);
+            let bytes_max = self.config.batch_bytes_max.min(PAYLOAD_LEN_MAX);
+            match Batches::new(&planned_on, &draft.records, &draft.splits, bytes_max) {
+                Ok(batches) if batches.is_empty() => self.settle(round, base),
+                Ok(batches) => self.propose(base, batches, round),
+                Err(error) => {
+                    tracing::error!(
+                        error,
+                        "planned metadata records do not fit the image and are not proposed"
+                    );
+                    let reason =
+                        format!("the planned records cannot be applied to the metadata: {error}");
+                    self.give_up(round, base, &reason);
+                }
             }
         }
     }
 
     /// Proposes the first of the batches; the rest follow once it is committed.
-    fn propose(
-        &mut self,
-        base: MetadataOffset,
-        mut batches: VecDeque<batch::Records>,
-        round: PlannedBatch,
-    ) {
+    fn propose(&mut self, base: MetadataOffset, mut batches: Batches, round: PlannedBatch) {
         assert!(
             self.in_flight.is_none(),
             "a batch on {base} is proposed while another is in flight"
         );
-        let payload = batch::encode(base, batches.pop_front().unwrap_or_default());
+        let payload = batches.encode_next(base);
         let quorum = self.quorum.clone();
         let proposal = Box::pin(async move { quorum.propose(payload).await });
         self.in_flight = Some(InFlight {
