@@ -9,3 +9,6 @@ pub mod replica;
 pub mod replication;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+
+#[cfg(test)]
+mod captured_lines;

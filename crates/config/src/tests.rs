@@ -300,6 +300,7 @@ fn a_topic_inherits_what_it_does_not_set() {
         fixed: properties(&[
             ("log.retention.minutes", "5"),
             ("log.cleanup.policy", "compact"),
+            ("compression.type", "gzip"),
         ]),
     };
     let own = properties(&[

@@ -4,9 +4,13 @@ mod common;
 
 use common::*;
 use dohle_log::{
-    AppendError, LogConfig, OpenOptions, ReadError, ReadLimits, RecoveryReport, StorageErrorKind,
+    AppendError, Log, LogConfig, OpenFiles, OpenOptions, ReadError, ReadLimits, RecoveryReport,
+    StorageErrorKind,
 };
 use dohle_model::{LeaderEpoch, Offset, Timestamp};
+use dohle_storage::simulated::{Image, Power};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 fn small_segments() -> LogConfig {
@@ -658,4 +662,38 @@ fn a_log_that_was_truncated_to_nothing_leaves_no_index_of_what_it_had() {
     let end = log.close(NOW).unwrap();
     let (_, report) = open_with(dir.path(), LogConfig::default(), clean(end));
     assert_eq!(report, RecoveryReport::default());
+}
+
+#[test]
+fn a_clean_stop_of_an_idle_log_makes_no_system_call() {
+    let power = Power::new(1, u64::MAX, |_| {});
+    let environment = power.disk(Image::new()).environment();
+    let open = |clean_shutdown, recovery_point| {
+        let options = OpenOptions {
+            clean_shutdown,
+            recovery_point,
+            ..unclean()
+        };
+        let files = OpenFiles::default().within(environment.clone());
+        let config = Arc::new(small_segments());
+        let log = Log::open_with(
+            Path::new("/t-0"),
+            partition(),
+            config,
+            options,
+            files.into(),
+        );
+        log.unwrap().0
+    };
+    let mut log = open(false, Offset::ZERO);
+    for _ in 0..20 {
+        append(&mut log, batch(5, 50, NOW.0), 0);
+    }
+    let end = log.close(NOW).unwrap();
+    let log = open(true, end);
+    assert!(log.segment_base_offsets().count() > 2);
+    let before = power.operations();
+    assert!(before > 20, "{before} operations");
+    assert!(!log.close_unsynced(NOW).unwrap());
+    assert_eq!(power.operations(), before);
 }

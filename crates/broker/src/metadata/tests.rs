@@ -371,7 +371,9 @@ async fn a_session_reports_at_once_that_metadata_caught_up_and_keeps_its_epoch_w
     let cache = Arc::new(MetadataCache::new());
     let session = start_session(&[&one], &cache);
     let mut first = next(&mut one.sessions).await;
-    assert_eq!(first.register().await.known_epoch, -1);
+    let register = first.register().await;
+    assert_eq!(register.known_epoch, -1);
+    assert_eq!(register.previous_broker_epoch, 4);
     first.say(fenced(7)).await;
     timeout(
         WAIT,

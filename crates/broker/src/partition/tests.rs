@@ -7,7 +7,7 @@ mod transactions;
 
 use bytes::Bytes;
 use dohle_log::Access;
-use dohle_model::record::{MetadataRecord, PartitionChange};
+use dohle_model::record::{ConfigResource, MetadataRecord, PartitionChange};
 use dohle_model::{
     BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset, PartitionIndex, Timestamp, TopicId,
 };
@@ -170,6 +170,27 @@ async fn a_subscription_that_a_newer_one_overtook_is_refused() {
         "{late:?}"
     );
     assert_eq!(acked(&partition), Some(Offset(3)));
+}
+
+#[tokio::test]
+async fn the_clusters_min_isr_holds_whatever_the_brokers_own_file_says() {
+    let key = "min.insync.replicas";
+    for (file, cluster) in [("1", "2"), ("2", "1")] {
+        let broker = Replicas::start(&[(key, file)]).await;
+        let config = MetadataRecord::Config {
+            resource: ConfigResource::BrokerDefault,
+            key: key.to_owned(),
+            value: Some(cluster.to_owned()),
+        };
+        broker.apply(&[config]).await;
+        let topic_id = broker.topic_led_by("t", 1, NODE, vec![NODE, OTHER]).await;
+        let partition = broker.partition(topic_id, 0);
+        elect(&broker, topic_id, NODE, &[NODE]).await;
+        let appended = partition.append(batch(&["value"]), Acks::All, AppendOrigin::Client, NOW);
+        let refused = appended.err().map(|error| error.code());
+        let expected = (cluster == "2").then_some(ErrorCode::NotEnoughReplicas);
+        assert_eq!(refused, expected, "file: {file}, cluster: {cluster}");
+    }
 }
 
 #[tokio::test]

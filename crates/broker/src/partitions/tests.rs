@@ -19,6 +19,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::{AlterAnswer, ControllerLink, LogDir, Partitions, PartitionsConfig};
+use crate::captured_lines::capture;
 use crate::metadata::MetadataChange;
 use crate::partition::{Acks, AppendOrigin, Partition};
 use crate::replica::IsrProposal;
@@ -583,20 +584,50 @@ fn a_log_of_unknown_identity_is_offline_alone() {
 }
 
 #[test]
+fn a_damaged_log_is_offline_alone() {
+    let (disks, quorum) = two_topics();
+    // What compaction put there was whole, and then the disk lost its end.
+    let path = disks.path(1).join("t-0").join("00000000000000000000.log");
+    let whole = std::fs::read(&path).unwrap();
+    let torn = path.with_extension("log.swap");
+    std::fs::write(&torn, &whole[..whole.len() - 3]).unwrap();
+    let broker = disks.start(&[1], &quorum);
+    let reason = broker.replica("t").offline().unwrap().to_string();
+    assert!(reason.contains(torn.to_str().unwrap()), "{reason}");
+    assert!(broker.partitions.dirs[0].offline().is_none());
+    assert_eq!(broker.log_end("u"), 3);
+    broker.produce("u", 1);
+    assert_eq!(disks.partitions(1), ["t-0", "u-0"]);
+    broker.stop();
+    // The other partition starts again, and the damage is still there to be repaired.
+    let broker = disks.start(&[1], &quorum);
+    assert_eq!(broker.log_end("u"), 4);
+    assert!(broker.replica("t").offline().is_some());
+    assert!(torn.exists());
+}
+
+#[test]
 fn damaged_checkpoints_are_built_again() {
     for damaged in ["", "garbage", "0\n9\nt 0 3\n", "0\n1\nt 0 -7\n"] {
         let (disks, quorum) = two_topics();
-        for file in [
+        let checkpoints = [
             "recovery-point-offset-checkpoint",
             "replication-offset-checkpoint",
             "log-start-offset-checkpoint",
             "cleaner-offset-checkpoint",
             "metadata-applied-checkpoint",
-            ".kafka_cleanshutdown",
-        ] {
+        ];
+        for file in checkpoints.iter().chain(&[".kafka_cleanshutdown"]) {
             std::fs::write(disks.path(1).join(file), damaged).unwrap();
         }
+        let (lines, guard) = capture();
         let broker = disks.start(&[1], &quorum);
+        drop(guard);
+        for file in checkpoints {
+            lines.assert_one(&["WARN", file]);
+        }
+        let consequence = "records removed by DeleteRecords may reappear";
+        lines.assert_one(&["WARN", "log-start-offset-checkpoint", consequence]);
         assert!(broker.partitions.dirs[0].offline().is_none(), "{damaged:?}");
         assert_eq!((broker.log_end("t"), broker.log_end("u")), (3, 3));
         broker.stop();

@@ -56,3 +56,28 @@ impl Rate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_waits_until_its_bytes_are_within_the_rate() {
+        let began = Instant::now();
+        let mut rate = Rate::new(1_000.0);
+        for _ in 0..4 {
+            assert!(rate.spend(15, &AtomicBool::new(false)));
+        }
+        let took = began.elapsed();
+        assert!(took >= Duration::from_millis(60), "{took:?}");
+    }
+
+    #[test]
+    fn work_that_waits_for_the_rate_ends_when_its_task_ends() {
+        let stop = StopOnDrop::default();
+        let stopped = Arc::clone(&stop.0);
+        let work = std::thread::spawn(move || Rate::new(1.0).spend(1_000_000_000, &stopped));
+        drop(stop);
+        assert!(!work.join().unwrap(), "the work goes on");
+    }
+}

@@ -1,47 +1,9 @@
 //! Tests of the log lines with which a partition reports its changes to operators.
 
-use std::sync::{Arc, Mutex};
-
 use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
-use tracing::subscriber::{DefaultGuard, set_default};
 
 use super::*;
-
-/// Captures the lines that this thread logs until the guard is dropped.
-fn capture() -> (Lines, DefaultGuard) {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .without_time()
-        .with_writer(move || writer.clone())
-        .finish();
-    (lines, set_default(subscriber))
-}
-
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Lines {
-    /// Asserts that exactly one line contains all these texts.
-    #[track_caller]
-    fn assert_one(&self, texts: &[&str]) {
-        let log = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        let matches = |line: &&str| texts.iter().all(|text| line.contains(text));
-        assert_eq!(log.lines().filter(matches).count(), 1, "{texts:?} in {log}");
-    }
-}
+use crate::captured_lines::capture;
 
 /// Returns a leader's answer that reports a divergence at this offset.
 fn diverging(partition: &Partition, parts_at: i64, leader_start: i64) -> LeaderPart {

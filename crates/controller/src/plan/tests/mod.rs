@@ -139,8 +139,12 @@ impl Harness {
                 }
                 String::new()
             }
-            // After a clean stop, and without one.
-            [how @ ("register" | "register-unclean"), id, ref dirs @ ..] => {
+            // After a clean stop, without one, and with the file of an earlier clean stop.
+            [
+                how @ ("register" | "register-unclean" | "register-stale"),
+                id,
+                ref dirs @ ..,
+            ] => {
                 let dirs: Vec<u8> = dirs.iter().map(|dir| dir.parse().unwrap()).collect();
                 let dirs = if dirs.is_empty() {
                     vec![node(id).0 as u8]
@@ -150,7 +154,11 @@ impl Harness {
                 let registration = self.registration(node(id), None, &dirs);
                 let brokers = &self.draft.image.brokers;
                 let previous = brokers.get(&node(id)).map(|broker| broker.epoch);
-                let previous = previous.filter(|_| how == "register");
+                let previous = match how {
+                    "register" => previous,
+                    "register-stale" => previous.map(|epoch| BrokerEpoch(epoch.0 - 1)),
+                    _ => None,
+                };
                 let result = super::brokers::register(&mut self.draft, registration, previous);
                 failed(result.map(|_| ()))
             }

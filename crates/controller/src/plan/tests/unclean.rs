@@ -1,6 +1,8 @@
 //! Tests of logs that may lack their end (KIP-966): brokers that did not stop cleanly, failed
 //! directories, and the single value of `min.insync.replicas` that makes the ELR safe.
 
+use std::sync::Arc;
+
 use dohle_model::NodeId;
 use dohle_model::record::{ConfigResource, MetadataRecord};
 use expect_test::expect;
@@ -139,6 +141,38 @@ fn an_unclean_stop_that_was_not_noticed_removes_the_leader_from_the_isr() {
             > unfence 3
               broker 3 unfenced
               foo-0 replicas 1,2,3 isr [3] leader 3 epochs 4/4 recovering
+        "#]],
+    );
+}
+
+#[test]
+fn the_file_of_an_earlier_clean_stop_does_not_count() {
+    check(
+        "brokers 1 2
+         topic foo 1,2 min.insync.replicas=2
+         fence 2
+         register-stale 2
+         register-stale 1",
+        expect![[r#"
+            > brokers 1 2
+              broker 1 epoch 0
+              broker 1 unfenced
+              broker 2 epoch 1
+              broker 2 unfenced
+            > topic foo 1,2 min.insync.replicas=2
+              topic foo
+              Config { resource: Topic("foo"), key: "min.insync.replicas", value: Some("2") }
+              foo-0 replicas 1,2 isr [1,2] leader 1 epochs 0/0
+            > fence 2
+              foo-0 replicas 1,2 isr [1] leader 1 epochs 0/1 elr [2]
+              broker 2 fenced
+            > register-stale 2
+              foo-0 replicas 1,2 isr [1] leader 1 epochs 0/2
+              broker 2 epoch 2
+            > register-stale 1
+              foo-0 replicas 1,2 isr [] leader none epochs 1/3 last known [1]
+              broker 1 fenced
+              broker 1 epoch 3
         "#]],
     );
 }
@@ -335,6 +369,8 @@ fn one_min_isr_holds_for_the_whole_cluster() {
 #[test]
 fn an_active_controller_unifies_what_earlier_ones_accepted() {
     let mut world = Harness::new(true);
+    let settings = Arc::make_mut(&mut world.draft.settings);
+    settings.min_insync_replicas = 2;
     world.run("brokers 1 2");
     let key = "min.insync.replicas";
     for (resource, value) in [
@@ -349,7 +385,7 @@ fn an_active_controller_unifies_what_earlier_ones_accepted() {
     }
     super::super::features::bootstrap(&mut world.draft);
     let image = &world.draft.image;
-    assert_eq!(image.config(&ConfigResource::BrokerDefault, key), Some("1"));
+    assert_eq!(image.config(&ConfigResource::BrokerDefault, key), Some("2"));
     assert_eq!(image.config(&ConfigResource::Broker(NodeId(2)), key), None);
     let records = world.draft.records.len();
     super::super::features::bootstrap(&mut world.draft);
