@@ -17,7 +17,7 @@ use crate::ports::free_port;
 use crate::wait::{DEADLINE, eventually, until};
 
 /// The id of every test cluster.
-const CLUSTER_ID: &str = "ZG9obGUtdGVzdHMtMDAwMQ";
+pub const CLUSTER_ID: &str = "ZG9obGUtdGVzdHMtMDAwMQ";
 
 /// Texts of log lines that every test allows: advice that depends on the machine, and the Raft
 /// library's own warnings about slow or missing peers.

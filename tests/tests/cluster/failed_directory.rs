@@ -1,5 +1,5 @@
 //! One of two log directories of a broker fails, first when the broker is a follower there, then
-//! when it leads: producers with acks=all continue.
+//! when it leads: producers with acks=all continue, also when the broker is restarted without it.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -107,6 +107,8 @@ fn acks_all_goes_on_when_one_of_two_log_directories_fails() -> Result<()> {
         "log goes offline",
         "log directory failed",
         "log directory is offline",
+        // What was in the directory when its replicas were built again in the other one.
+        "stray partitions are kept",
     ] {
         cluster.allow(text);
     }
@@ -119,6 +121,15 @@ fn acks_all_goes_on_when_one_of_two_log_directories_fails() -> Result<()> {
         eprintln!("leader: {leads}; the slowest acknowledgement took {longest:?}");
         let directory = second_directory(&mut cluster, id);
         cluster.broker(id).stop()?;
+        if leads {
+            let before = cluster.broker(id).log()?.len();
+            cluster.broker(id).start()?;
+            let log = cluster.broker(id).log()?.split_off(before);
+            let offline = format!("log directory is offline dir={}", directory.display());
+            ensure!(log.contains(&offline), "{log}");
+            produce_acknowledged(&cluster, partition)?;
+            cluster.broker(id).stop()?;
+        }
         std::fs::remove_file(&directory)?;
         std::fs::rename(directory.with_file_name("unmounted"), &directory)?;
         cluster.broker(id).start()?;

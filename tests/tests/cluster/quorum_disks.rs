@@ -1,11 +1,11 @@
-//! The disks of controllers are replaced: one after the other as the documentation advises, and
-//! most of them at once.
+//! The disks of controllers are new, formatted by an operator, or are replaced: one after the other
+//! as the documentation advises, and most of them at once.
 
 use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use dohle_tests::cluster::text;
+use dohle_tests::cluster::{CLUSTER_ID, text};
 use dohle_tests::node::{binary, clear_environment};
 use dohle_tests::wait::DEADLINE;
 use dohle_tests::{Cluster, until};
@@ -65,6 +65,26 @@ fn the_disks_of_all_nodes_are_replaced_in_turn_and_nothing_is_lost() -> Result<(
         cluster.wait_in_sync(&format!("t{id}"))?;
     }
     Ok(())
+}
+
+#[test]
+fn a_majority_that_was_formatted_forms_a_cluster_without_the_third_voter() -> Result<()> {
+    let mut cluster = Cluster::of(3).prepare()?;
+    allow_lost_connections(&mut cluster);
+    for id in 1..=2 {
+        let mut command = Command::new(binary()?);
+        clear_environment(&mut command);
+        command.args(["storage", "format", "-t", CLUSTER_ID, "-c"]);
+        let output = command.arg(&cluster.broker(id).properties).output()?;
+        ensure!(output.status.success(), "{output:?}");
+        cluster.broker(id).launch()?;
+    }
+    for id in 1..=2 {
+        cluster.broker(id).wait_until_ready()?;
+    }
+    cluster.wait_for_brokers(2)?;
+    cluster.create_topic("t", 1, 2, &[])?;
+    cluster.wait_in_sync("t")
 }
 
 #[test]

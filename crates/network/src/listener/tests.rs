@@ -41,7 +41,7 @@ impl ConnectionHandler for Echo {
     }
 }
 
-/// A service that reads the preface and answers "h2".
+/// A service that reads the preface, answers "h2", and waits until the client sends no more.
 struct Http2;
 
 impl Http2Service for Http2 {
@@ -55,6 +55,7 @@ impl Http2Service for Http2 {
             stream.read_exact(&mut preface).await.unwrap();
             assert_eq!(preface, HTTP2_PREFACE);
             stream.write_all(b"h2").await.unwrap();
+            let _ = stream.read(&mut preface).await;
         })
     }
 }
@@ -109,6 +110,7 @@ async fn echo(stream: &mut TcpStream) -> std::io::Result<bool> {
 async fn answer_to(listener: &Listener, first: &[u8]) -> Vec<u8> {
     let mut stream = connect(listener).await;
     stream.write_all(first).await.unwrap();
+    stream.shutdown().await.unwrap();
     let mut answer = Vec::new();
     // A close with unread bytes causes a reset.
     let _ = stream.read_to_end(&mut answer).await;
@@ -200,6 +202,33 @@ async fn a_connection_of_another_node_takes_no_place_of_a_client() {
     let mut client = connect(&listener).await;
     let served = timeout(Duration::from_secs(10), echo(&mut client)).await;
     assert!(served.unwrap().unwrap());
+    listener.shutdown().await;
+}
+
+#[tokio::test]
+async fn other_nodes_have_a_limit_of_their_own() {
+    // An eighth of the descriptors is for other nodes.
+    let limits = Limits {
+        open_files_max: 16,
+        ..Limits::default()
+    };
+    let listener = listen(limits).await;
+    let mut nodes = Vec::new();
+    for _ in 0..2 {
+        let mut node = connect(&listener).await;
+        node.write_all(HTTP2_PREFACE).await.unwrap();
+        let mut answer = [0; 2];
+        node.read_exact(&mut answer).await.unwrap();
+        nodes.push(node);
+    }
+    assert_eq!(answer_to(&listener, HTTP2_PREFACE).await, b"", "closed");
+    nodes.pop();
+    // The place is free once the broker has noticed the end of the connection.
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    while answer_to(&listener, HTTP2_PREFACE).await != b"h2" {
+        assert!(tokio::time::Instant::now() < deadline);
+        tokio::task::yield_now().await;
+    }
     listener.shutdown().await;
 }
 

@@ -94,7 +94,7 @@ fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
             let directories = (run.host.directories)(config(parsed)?, None)?;
             strays::handle(run, &directories.all)
         }
-        Some("recover-quorum") => recover_quorum::recover(run),
+        Some("recover-quorum") => recover_quorum::recover(run, &mut std::io::stdin().lock()),
         _ => info(run),
     }
 }

@@ -10,14 +10,14 @@ use anyhow::bail;
 use crate::host::VoterState;
 use crate::tool_run::ToolRun;
 
-pub(super) fn recover(run: &ToolRun<'_>) -> anyhow::Result<()> {
+pub(super) fn recover(run: &ToolRun<'_>, answers: &mut impl BufRead) -> anyhow::Result<()> {
     let config = super::config(&run.parsed)?;
     let state = (run.host.inspect_voter)(config)?;
     run.print(describe(&state)?)?;
     if !run.parsed.has("yes") {
         run.print("Let this node lead alone at its next start? Type yes to go on: ")?;
         let mut answer = String::new();
-        std::io::stdin().lock().read_line(&mut answer)?;
+        answers.read_line(&mut answer)?;
         if answer.trim() != "yes" {
             bail!("Nothing was changed.");
         }

@@ -1,10 +1,13 @@
 //! What is printed, and what is refused.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use dohle_model::NodeId;
 
 use super::*;
+use crate::host::Host;
+use crate::progress::Progress;
 
 fn state() -> VoterState {
     VoterState {
@@ -53,4 +56,31 @@ fn a_voter_without_metadata_and_one_that_is_alone_are_refused() {
             .to_string()
             .contains("only controller")
     );
+}
+
+#[test]
+fn nothing_is_changed_unless_the_answer_is_yes() {
+    let host = Host {
+        server: |_| ExitCode::FAILURE,
+        directories: |_, _| bail!("not asked for"),
+        format: |_, _, _, _| bail!("not asked for"),
+        inspect_voter: |_| Ok(state()),
+        recover_quorum: |_| bail!("recovered"),
+    };
+    let outcome = |options: &str, answer: &str| {
+        let line = format!("recover-quorum -c server.properties {options}");
+        let run = ToolRun {
+            parsed: super::super::TOOL.read(&line).unwrap(),
+            args: Vec::new(),
+            host: &host,
+            progress: Progress::on_stderr(),
+        };
+        let result = recover(&run, &mut answer.as_bytes());
+        result.unwrap_err().to_string()
+    };
+    for answer in ["y\n", ""] {
+        assert_eq!(outcome("", answer), "Nothing was changed.", "{answer:?}");
+    }
+    assert_eq!(outcome("", "yes\n"), "recovered");
+    assert_eq!(outcome("--yes", ""), "recovered");
 }
