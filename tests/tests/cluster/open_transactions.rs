@@ -42,8 +42,8 @@ fn printed(cluster: &Cluster, arguments: &[&str]) -> Result<Vec<Vec<String>>> {
     Ok(words(&ours).split_off(1))
 }
 
-/// Reads the one partition of a topic from its start with the console consumers of both, which print
-/// the same.
+/// Reads the one partition of a topic from its start with the console consumers of both, which
+/// print the same.
 fn consumed(cluster: &Cluster, arguments: &[&str]) -> Result<String> {
     let bootstrap = cluster.bootstrap();
     let common = ["--partition", "0", "--offset", "earliest"];
