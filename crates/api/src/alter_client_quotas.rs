@@ -11,35 +11,29 @@ use dohle_protocol::messages::alter_client_quotas_response::{
 };
 
 use super::{Call, wire};
-use crate::context::REQUEST_TIMEOUT;
 
 pub(super) async fn handle(
     call: Call,
     request: AlterClientQuotasRequestData,
 ) -> AlterClientQuotasResponseData {
-    if let Err(code) = call.authorize_cluster(Operation::AlterConfigs) {
-        return refused(request, &code.into());
-    }
-    let deadline = call.request.received + REQUEST_TIMEOUT;
-    match call.forward(&request, deadline).await {
-        Ok((response, _)) => response,
-        Err(error) => refused(request, &error),
-    }
+    let allowed = call.authorize_cluster(Operation::AlterConfigs);
+    let refused = |error: &ApiError| refused(&request, error);
+    call.forward_if(allowed, &request, refused).await
 }
 
 fn refused(
-    request: AlterClientQuotasRequestData,
+    request: &AlterClientQuotasRequestData,
     error: &ApiError,
 ) -> AlterClientQuotasResponseData {
-    let entity = |part: EntityData| EntityResult {
-        entity_type: part.entity_type,
-        entity_name: part.entity_name,
+    let entity = |part: &EntityData| EntityResult {
+        entity_type: part.entity_type.clone(),
+        entity_name: part.entity_name.clone(),
         ..EntityResult::default()
     };
-    let entries = request.entries.into_iter().map(|entry| EntryResult {
+    let entries = request.entries.iter().map(|entry| EntryResult {
         error_code: error.code.code(),
         error_message: Some(wire::text(&error.message)),
-        entity: entry.entity.into_iter().map(entity).collect(),
+        entity: entry.entity.iter().map(entity).collect(),
         ..EntryResult::default()
     });
     AlterClientQuotasResponseData {

@@ -14,29 +14,23 @@ use dohle_protocol::messages::{
 };
 
 use super::{Call, wire};
-use crate::context::REQUEST_TIMEOUT;
 
 pub(super) async fn handle(
     call: Call,
     request: AlterUserScramCredentialsRequestData,
 ) -> AlterUserScramCredentialsResponseData {
-    if let Err(code) = call.authorize_cluster(Operation::Alter) {
-        return refused(request, &code.into());
-    }
-    let deadline = call.request.received + REQUEST_TIMEOUT;
-    match call.forward(&request, deadline).await {
-        Ok((response, _)) => response,
-        Err(error) => refused(request, &error),
-    }
+    let allowed = call.authorize_cluster(Operation::Alter);
+    let refused = |error: &ApiError| refused(&request, error);
+    call.forward_if(allowed, &request, refused).await
 }
 
 /// Refuses a request for each of its users.
 fn refused(
-    request: AlterUserScramCredentialsRequestData,
+    request: &AlterUserScramCredentialsRequestData,
     error: &ApiError,
 ) -> AlterUserScramCredentialsResponseData {
-    let deleted = request.deletions.into_iter().map(|deletion| deletion.name);
-    let upserted = request.upsertions.into_iter().map(|it| it.name);
+    let deleted = request.deletions.iter().map(|deletion| &deletion.name);
+    let upserted = request.upsertions.iter().map(|it| &it.name);
     let users: BTreeSet<_> = deleted.chain(upserted).map(|it| it.to_string()).collect();
     let result = |user: String| response::AlterUserScramCredentialsResult {
         user: wire::text(&user),

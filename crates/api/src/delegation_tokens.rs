@@ -9,9 +9,9 @@
 
 use std::sync::Arc;
 
-use dohle_model::ErrorCode;
 use dohle_model::acl::{Operation, ResourceType};
 use dohle_model::delegation_token::DelegationToken;
+use dohle_model::{ApiError, ErrorCode};
 use dohle_protocol::messages::describe_delegation_token_response::{
     DescribedDelegationToken, DescribedDelegationTokenRenewer,
 };
@@ -23,7 +23,6 @@ use dohle_protocol::messages::{
 };
 
 use super::{Call, wire};
-use crate::context::REQUEST_TIMEOUT;
 use crate::pipeline::Authentication;
 
 /// Kafka's time in responses of brokers that refuse a request.
@@ -76,19 +75,9 @@ async fn created(
         }
         call.authorize(Operation::CreateTokens, ResourceType::User, &owner)
     });
-    let error = match allowed {
-        Err(code) => code,
-        Ok(()) => {
-            let deadline = call.request.received + REQUEST_TIMEOUT;
-            match call.forward(request, deadline).await {
-                Ok((response, _)) => return response,
-                Err(error) => error.code,
-            }
-        }
-    };
     let (owner, requester) = (split(&owner), split(&requester));
-    CreateDelegationTokenResponseData {
-        error_code: error.code(),
+    let refused = |error: &ApiError| CreateDelegationTokenResponseData {
+        error_code: error.code.code(),
         principal_type: wire::text(owner.0),
         principal_name: wire::text(owner.1),
         token_requester_principal_type: wire::text(requester.0),
@@ -97,45 +86,34 @@ async fn created(
         expiry_timestamp_ms: NO_TIME,
         max_timestamp_ms: NO_TIME,
         ..CreateDelegationTokenResponseData::default()
-    }
+    };
+    call.forward_if(allowed, request, refused).await
 }
 
 pub(super) async fn renew(
     call: Call,
     request: RenewDelegationTokenRequestData,
 ) -> RenewDelegationTokenResponseData {
-    let refused = |code: ErrorCode| RenewDelegationTokenResponseData {
-        error_code: code.code(),
+    let refused = |error: &ApiError| RenewDelegationTokenResponseData {
+        error_code: error.code.code(),
         expiry_timestamp_ms: NO_TIME,
         ..RenewDelegationTokenResponseData::default()
     };
-    if let Err(code) = call.may_ask_about_tokens() {
-        return refused(code);
-    }
-    let deadline = call.request.received + REQUEST_TIMEOUT;
-    match call.forward(&request, deadline).await {
-        Ok((response, _)) => response,
-        Err(error) => refused(error.code),
-    }
+    let allowed = call.may_ask_about_tokens();
+    call.forward_if(allowed, &request, refused).await
 }
 
 pub(super) async fn expire(
     call: Call,
     request: ExpireDelegationTokenRequestData,
 ) -> ExpireDelegationTokenResponseData {
-    let refused = |code: ErrorCode| ExpireDelegationTokenResponseData {
-        error_code: code.code(),
+    let refused = |error: &ApiError| ExpireDelegationTokenResponseData {
+        error_code: error.code.code(),
         expiry_timestamp_ms: NO_TIME,
         ..ExpireDelegationTokenResponseData::default()
     };
-    if let Err(code) = call.may_ask_about_tokens() {
-        return refused(code);
-    }
-    let deadline = call.request.received + REQUEST_TIMEOUT;
-    match call.forward(&request, deadline).await {
-        Ok((response, _)) => response,
-        Err(error) => refused(error.code),
-    }
+    let allowed = call.may_ask_about_tokens();
+    call.forward_if(allowed, &request, refused).await
 }
 
 pub(super) async fn describe(

@@ -8,17 +8,11 @@ use dohle_protocol::messages::delete_acls_response::{
 };
 
 use super::{Call, wire};
-use crate::context::REQUEST_TIMEOUT;
 
 pub(super) async fn handle(call: Call, request: DeleteAclsRequestData) -> DeleteAclsResponseData {
-    if let Err(error) = call.authorize_acl_changes() {
-        return refused(&request, &error);
-    }
-    let deadline = call.request.received + REQUEST_TIMEOUT;
-    match call.forward(&request, deadline).await {
-        Ok((response, _)) => response,
-        Err(error) => refused(&request, &error),
-    }
+    let allowed = call.authorize_acl_changes();
+    let refused = |error: &ApiError| refused(&request, error);
+    call.forward_if(allowed, &request, refused).await
 }
 
 fn refused(request: &DeleteAclsRequestData, error: &ApiError) -> DeleteAclsResponseData {

@@ -9,6 +9,7 @@ use dohle_protocol::{Forwarded, KafkaString};
 use tokio::time::Instant;
 
 use super::Call;
+use super::context::REQUEST_TIMEOUT;
 
 impl Call {
     /// Forwards a request to the active controller. Returns the controller's response together with
@@ -27,6 +28,25 @@ impl Call {
             .await?;
         let image = self.context.reached(answer.offset.0, deadline).await?;
         Ok((answer.response, image))
+    }
+
+    /// Forwards a request that its sender is `allowed` to make. Returns the controller's response, or
+    /// else the one that `refused` makes of the reason.
+    pub(crate) async fn forward_if<R: Forwarded>(
+        &self,
+        allowed: Result<(), impl Into<ApiError>>,
+        request: &R,
+        refused: impl FnOnce(&ApiError) -> R::Response,
+    ) -> R::Response {
+        let deadline = self.request.received + REQUEST_TIMEOUT;
+        let forwarded = match allowed {
+            Ok(()) => self.forward(request, deadline).await,
+            Err(reason) => Err(reason.into()),
+        };
+        match forwarded {
+            Ok((response, _)) => response,
+            Err(error) => refused(&error),
+        }
     }
 
     /// Returns who sent the request, for the controller.
