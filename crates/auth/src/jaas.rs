@@ -330,6 +330,25 @@ mod tests {
         assert!(!error.contains("swordfish") && !error.contains("attacker"));
     }
 
+    /// CVE-2025-27818, CVE-2025-27819: the same with other modules, which Kafka has to name one by
+    /// one to refuse them.
+    #[test]
+    fn login_modules_that_connect_or_run_something_are_refused() {
+        for module in [
+            "com.sun.security.auth.module.LdapLoginModule",
+            "com.sun.security.auth.module.JndiLoginModule",
+            "com.sun.security.auth.module.Krb5LoginModule",
+            "com.sun.security.auth.module.KeyStoreLoginModule",
+            "org.apache.kafka.connect.rest.basic.auth.extension.PropertyFileLoginModule",
+            "org.apache.kafka.common.security.plain.plainloginmodule",
+            "PlainLoginModule",
+        ] {
+            let error = error(&format!("{module} required user_alice=\"a\";"));
+            let start = format!("the login module {module} is not supported");
+            assert!(error.starts_with(&start), "{error}");
+        }
+    }
+
     #[test]
     fn errors_name_what_is_wrong_and_no_value() {
         let cases = [

@@ -164,6 +164,12 @@ pub mod broker {
         SASL_OAUTHBEARER_CLOCK_SKEW_SECONDS: Duration = "sasl.oauthbearer.clock.skew.seconds";
         SASL_OAUTHBEARER_EXPECTED_AUDIENCE: Vec<String> = "sasl.oauthbearer.expected.audience";
         SASL_OAUTHBEARER_EXPECTED_ISSUER: Option<String> = "sasl.oauthbearer.expected.issuer";
+        SASL_OAUTHBEARER_JWKS_ENDPOINT_REFRESH_MS: Duration =
+            "sasl.oauthbearer.jwks.endpoint.refresh.ms";
+        SASL_OAUTHBEARER_JWKS_ENDPOINT_RETRY_BACKOFF_MAX_MS: Duration =
+            "sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms";
+        SASL_OAUTHBEARER_JWKS_ENDPOINT_RETRY_BACKOFF_MS: Duration =
+            "sasl.oauthbearer.jwks.endpoint.retry.backoff.ms";
         SASL_OAUTHBEARER_JWKS_ENDPOINT_URL: Option<String> = "sasl.oauthbearer.jwks.endpoint.url";
         SASL_OAUTHBEARER_SCOPE_CLAIM_NAME: String = "sasl.oauthbearer.scope.claim.name";
         SASL_OAUTHBEARER_SUB_CLAIM_NAME: String = "sasl.oauthbearer.sub.claim.name";

@@ -8,6 +8,7 @@ pub mod config;
 pub mod directories;
 mod grpc;
 pub mod health;
+mod jwks;
 pub mod node;
 pub mod schema;
 #[cfg(test)]

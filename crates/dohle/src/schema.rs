@@ -267,6 +267,39 @@ mod tests {
         }
     }
 
+    /// CVE-2023-25194, CVE-2025-27817, CVE-2025-27818, CVE-2025-27819: who may alter configurations
+    /// must not make a node load a login module, read a file as a token or connect to a URL.
+    #[test]
+    fn login_modules_and_urls_of_tokens_cannot_be_altered() {
+        let definitions = Definitions {
+            values: BrokerValues::default(),
+        };
+        let module = "com.sun.security.auth.module.JndiLoginModule required \
+                      user.provider.url=\"ldap://attacker\";";
+        let all = || ConfigResource::BrokerDefault;
+        let node = || ConfigResource::Broker(dohle_model::NodeId(1));
+        for (name, value) in [
+            ("sasl.jaas.config", module),
+            ("sasl.oauthbearer.jwks.endpoint.url", "file:///etc/shadow"),
+            (
+                "sasl.oauthbearer.jwks.endpoint.url",
+                "https://attacker/jwks",
+            ),
+            ("sasl.oauthbearer.token.endpoint.url", "file:///etc/shadow"),
+            ("sasl.oauthbearer.assertion.file", "/etc/shadow"),
+            ("sasl.login.callback.handler.class", "attacker.Handler"),
+            ("sasl.server.callback.handler.class", "attacker.Handler"),
+        ] {
+            let of_listener = format!("listener.name.out.plain.{name}");
+            for name in [name, &of_listener] {
+                for resource in [all(), node()] {
+                    let checked = definitions.check(&resource, name, value);
+                    assert!(checked.is_err(), "{name} of {resource:?} can be altered");
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_name_that_no_group_property_has_is_refused() {
         let definitions = Definitions {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/oauth"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 )
@@ -77,7 +78,7 @@ type securityFlags struct {
 
 func newSecurityFlags(flags *flag.FlagSet) securityFlags {
 	return securityFlags{
-		flags.String("mechanism", "", "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, or nothing"),
+		flags.String("mechanism", "", "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER (the password is the token), or nothing"),
 		flags.String("user", "", "user"),
 		flags.String("password", "", "password"),
 		flags.String("ca", "", "PEM file with the trusted certificates; nothing for no TLS"),
@@ -111,6 +112,8 @@ func saslMechanism(name, user, password string, token bool) (sasl.Mechanism, err
 		return nil, nil
 	case "PLAIN":
 		return plain.Auth{User: user, Pass: password}.AsMechanism(), nil
+	case "OAUTHBEARER":
+		return oauth.Auth{Token: password}.AsMechanism(), nil
 	case "SCRAM-SHA-256":
 		return scram.Auth{User: user, Pass: password, IsToken: token}.AsSha256Mechanism(), nil
 	case "SCRAM-SHA-512":

@@ -19,6 +19,8 @@ const kafka = new Kafka({
     mechanism: options.mechanism.toLowerCase(),
     username: options.user,
     password: options.password,
+    // The token of OAUTHBEARER.
+    oauthBearerProvider: async () => ({ value: options.password }),
   },
   ssl: options.ca ? { ca: [file('ca')], cert: file('store'), key: file('store') } : false,
   retry: { retries: 0 },

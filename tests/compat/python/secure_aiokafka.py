@@ -10,12 +10,20 @@ import logging
 import sys
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.abc import AbstractTokenProvider
 from aiokafka.helpers import create_ssl_context
 
 bootstrap, topic = sys.argv[1:3]
 options = dict(pair.split("=", 1) for pair in sys.argv[3:])
 logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
 COUNT = 10
+
+
+class Token(AbstractTokenProvider):
+    """The token of OAUTHBEARER, which is the password."""
+
+    async def token(self):
+        return options["password"]
 
 
 def connection():
@@ -30,6 +38,8 @@ def connection():
         given["sasl_mechanism"] = options["mechanism"]
         given["sasl_plain_username"] = options["user"]
         given["sasl_plain_password"] = options["password"]
+        if options["mechanism"] == "OAUTHBEARER":
+            given["sasl_oauth_token_provider"] = Token()
     return given
 
 

@@ -27,6 +27,9 @@ def connection():
         "ca": ["ssl.ca.location"],
         "store": ["ssl.certificate.location", "ssl.key.location"],
     }
+    if options.get("mechanism") == "OAUTHBEARER":
+        # The token is the password.
+        given["oauth_cb"] = lambda _: (options["password"], time.time() + 3600)
     given.update({property: value for name, value in options.items() for property in names[name]})
     return given
 

@@ -36,6 +36,9 @@ pub struct Credentials {
     /// Whether the user is the id of a delegation token, and the password its HMAC. Of the clients,
     /// the Java client and franz-go support that.
     pub is_token: bool,
+    /// The file with the token of OAUTHBEARER, as the Java client reads it; other clients take the
+    /// token as their password.
+    pub token_file: Option<PathBuf>,
     /// The PEM file with the trusted certificates; `None` for a listener without TLS.
     pub ca: Option<PathBuf>,
     /// The PEM file with the client's certificate and key; `None` for a client without.
@@ -85,6 +88,12 @@ impl Credentials {
 
     /// Returns the JAAS line of a Java client.
     pub fn jaas(&self) -> Option<String> {
+        if self.token_file.is_some() {
+            let module = "oauthbearer.OAuthBearerLoginModule";
+            return Some(format!(
+                "org.apache.kafka.common.security.{module} required;"
+            ));
+        }
         let module = match self.mechanism.as_deref()? {
             "PLAIN" => "plain.PlainLoginModule",
             _ => "scram.ScramLoginModule",
@@ -107,6 +116,13 @@ impl Credentials {
         let mut properties = vec![("security.protocol", self.protocol().to_owned())];
         properties.extend(self.mechanism.clone().map(|it| ("sasl.mechanism", it)));
         properties.extend(self.jaas().map(|line| ("sasl.jaas.config", line)));
+        if let Some(file) = &self.token_file {
+            let handler = "org.apache.kafka.common.security.oauthbearer.\
+                           OAuthBearerLoginCallbackHandler";
+            properties.push(("sasl.login.callback.handler.class", handler.to_owned()));
+            let url = format!("file://{}", file.display());
+            properties.push(("sasl.oauthbearer.token.endpoint.url", url));
+        }
         if let Some(ca) = &self.ca {
             properties.push(("ssl.truststore.type", "PEM".to_owned()));
             properties.push(("ssl.truststore.location", text(ca)));

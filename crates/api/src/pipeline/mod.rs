@@ -35,7 +35,7 @@ pub(crate) use quotas::Unlimited;
 pub(crate) use quotas::{QuotaClient, Quotas, ThrottleClass};
 pub(crate) use request::{Authentication, Call, ClientSoftware, RequestContext};
 pub(crate) use respond::{Ordered, Respond};
-pub use sasl::{SaslConfig, SaslListener};
+pub use sasl::{SaslConfig, SaslListener, TokenKeys};
 
 use meter::RequestMeter;
 use request::Connection;

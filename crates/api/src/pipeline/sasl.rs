@@ -28,8 +28,9 @@ use dohle_protocol::messages::sasl_handshake_response::SaslHandshakeResponseData
 use dohle_protocol::{
     ApiKey, FrameSizes, KafkaString, Request, RequestHeader, Response, encode_response,
 };
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use ring::rand::{SecureRandom, SystemRandom};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::context::Context;
@@ -52,9 +53,44 @@ pub struct SaslListener {
     /// The users of PLAIN.
     pub plain_users: PlainUsers,
     /// What tokens of OAUTHBEARER have to be like, and the keys that they are signed with.
-    pub tokens: Option<(TokenRules, Option<Jwks>)>,
+    pub tokens: Option<(TokenRules, Arc<TokenKeys>)>,
     /// `sasl.server.max.receive.size`.
     pub receive_bytes_max: usize,
+}
+
+/// The keys that the tokens of a listener are signed with. They may be replaced at any time.
+#[derive(Debug, Default)]
+pub struct TokenKeys {
+    current: RwLock<Option<Arc<Jwks>>>,
+    missed: Notify,
+}
+
+impl TokenKeys {
+    /// Returns keys, or the place for keys that are yet to be fetched.
+    #[must_use]
+    pub fn new(keys: Option<Jwks>) -> Arc<Self> {
+        Arc::new(Self {
+            current: RwLock::new(keys.map(Arc::new)),
+            missed: Notify::new(),
+        })
+    }
+
+    /// Returns the present keys, if there are any.
+    #[must_use]
+    pub fn get(&self) -> Option<Arc<Jwks>> {
+        self.current.read().clone()
+    }
+
+    /// Replaces the keys.
+    pub fn set(&self, keys: Jwks) {
+        *self.current.write() = Some(Arc::new(keys));
+    }
+
+    /// Waits until a token is refused because none of the keys has signed it, or was refused since
+    /// the last call.
+    pub async fn missed(&self) {
+        self.missed.notified().await;
+    }
 }
 
 /// The SASL configuration of a node, and which failed authentications were logged.
@@ -94,9 +130,13 @@ impl Credentials for ListenerCredentials<'_> {
     }
 
     fn bearer(&self, token: &str) -> Result<(Arc<str>, Duration), TokenError> {
-        let (rules, jwks) = self.listener.tokens.as_ref().ok_or(TokenError::NoKeys)?;
+        let (rules, keys) = self.listener.tokens.as_ref().ok_or(TokenError::NoKeys)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let token = rules.check(token, jwks.as_ref(), now.unwrap_or_default())?;
+        let checked = rules.check(token, keys.get().as_deref(), now.unwrap_or_default());
+        if matches!(checked, Err(TokenError::Signature | TokenError::NoKeys)) {
+            keys.missed.notify_one();
+        }
+        let token = checked?;
         Ok((token.subject, token.lifetime))
     }
 

@@ -330,10 +330,12 @@ pub(super) const TABLE: &[ConfigDef] = &[
              reject the JWT and authentication will fail. If this value is not set, the broker \
              will accept a JWT bearing any (or no) issuer, which is strongly discouraged."),
     ConfigDef::new("sasl.oauthbearer.jwks.endpoint.refresh.ms", Long, Value("3600000"), Low)
+        .honoured()
         .doc("The (optional) value in milliseconds for the broker to wait between refreshing \
              its JWKS (JSON Web Key Set) cache that contains the keys to verify the signature \
              of the JWT."),
     ConfigDef::new("sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms", Long, Value("10000"), Low)
+        .honoured()
         .doc("The (optional) value in milliseconds for the maximum wait between attempts to \
              retrieve the JWKS (JSON Web Key Set) from the external authentication provider. \
              JWKS retrieval uses an exponential backoff algorithm with an initial wait based \
@@ -341,6 +343,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
              wait length between attempts up to a maximum wait length specified by the \
              sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms setting."),
     ConfigDef::new("sasl.oauthbearer.jwks.endpoint.retry.backoff.ms", Long, Value("100"), Low)
+        .honoured()
         .doc("The (optional) value in milliseconds for the initial wait between JWKS (JSON Web \
              Key Set) retrieval attempts from the external authentication provider. JWKS \
              retrieval uses an exponential backoff algorithm with an initial wait based on the \

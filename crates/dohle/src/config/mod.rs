@@ -31,6 +31,7 @@ pub use address::ListenerAddress;
 pub use listeners::{Listeners, Roles, is_all_interfaces, is_loopback};
 pub use notices::notices;
 pub use open_listeners::open_listener_warnings;
+pub use sasl::JwksEndpoint;
 pub use source::{Sources, property_of};
 use values::PropertyReader;
 
@@ -175,6 +176,8 @@ pub struct NodeConfig {
     pub metadata_log_dir: PathBuf,
     /// The listeners with SASL.
     pub sasl: Arc<SaslConfig>,
+    /// Where the keys of tokens are fetched from.
+    pub jwks: Vec<JwksEndpoint>,
     /// The properties themselves.
     pub values: BrokerValues,
     /// The names of properties that were not set but completed with defaults.
@@ -210,9 +213,8 @@ impl NodeConfig {
         let roles = roles(&reader)?;
         let node_id = node_id(&reader)?;
         let listeners = Listeners::read(&reader, roles, hostname)?;
-        let sasl = Arc::new(sasl::read(&values, &listeners.protocols, &|path| {
-            std::fs::read(path)
-        })?);
+        let read_file = |path: &str| std::fs::read(path);
+        let (sasl, jwks) = sasl::read(&values, &listeners.protocols, &read_file)?;
         let voters = voters(&reader, roles, node_id, &listeners)?;
         let log_dirs = log_dirs(&reader)?;
         let metadata_log_dir = reader
@@ -230,7 +232,8 @@ impl NodeConfig {
             completed: sources.completed,
             rack,
             listeners,
-            sasl,
+            sasl: Arc::new(sasl),
+            jwks,
             voters,
             authorizer,
             log_dirs,

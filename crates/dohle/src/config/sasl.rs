@@ -5,13 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use dohle_api::{SaslConfig, SaslListener};
+use dohle_api::{SaslConfig, SaslListener, TokenKeys};
 use dohle_auth::jaas::{JaasConfig, LoginModule};
 use dohle_auth::sasl::{EnabledMechanism, Jwks, Mechanism, PlainUsers, TokenRules};
 use dohle_config::keys::broker as keys;
 use dohle_config::{BrokerValues, ListenerValues};
 use dohle_model::record::SecurityProtocol;
+use hyper::Uri;
 
 use super::ConfigFault;
 
@@ -43,7 +45,32 @@ pub fn is_sasl(protocol: SecurityProtocol) -> bool {
     )
 }
 
-/// Reads the configuration of the listeners with these protocols.
+/// A URL that the keys of a listener's tokens are fetched from.
+#[derive(Debug, Clone)]
+pub struct JwksEndpoint {
+    /// The listener.
+    pub listener: String,
+    /// `sasl.oauthbearer.jwks.endpoint.url`, with http:// or https://.
+    pub url: Uri,
+    /// `sasl.oauthbearer.jwks.endpoint.refresh.ms`.
+    pub refresh: Duration,
+    /// `sasl.oauthbearer.jwks.endpoint.retry.backoff.ms`: the wait after the first failure.
+    pub backoff: Duration,
+    /// `sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms`.
+    pub backoff_max: Duration,
+    /// The place for the keys.
+    pub keys: Arc<TokenKeys>,
+}
+
+impl JwksEndpoint {
+    /// Returns whether the keys are fetched with TLS.
+    pub fn is_tls(&self) -> bool {
+        self.url.scheme_str() == Some("https")
+    }
+}
+
+/// Reads the configuration of the listeners with these protocols, and where the keys of their
+/// tokens are fetched from.
 ///
 /// # Errors
 /// When a listener has no mechanism that is supported, a mechanism has no users, or a class is
@@ -52,18 +79,21 @@ pub(super) fn read(
     values: &BrokerValues,
     protocols: &BTreeMap<String, SecurityProtocol>,
     read_file: ReadFile<'_>,
-) -> Result<SaslConfig, ConfigFault> {
+) -> Result<(SaslConfig, Vec<JwksEndpoint>), ConfigFault> {
     let mut listeners = BTreeMap::new();
+    let mut endpoints = Vec::new();
     for (name, protocol) in protocols {
         refuse_principal_builder(&values.listener(name))?;
         if is_sasl(*protocol) {
-            listeners.insert(name.clone(), Arc::new(listener(values, name, read_file)?));
+            let listener = listener(values, name, read_file, &mut endpoints)?;
+            listeners.insert(name.clone(), Arc::new(listener));
         }
     }
-    Ok(SaslConfig {
+    let config = SaslConfig {
         listeners,
         failure_delay: values.read(&keys::CONNECTION_FAILED_AUTHENTICATION_DELAY_MS),
-    })
+    };
+    Ok((config, endpoints))
 }
 
 fn refuse_principal_builder(values: &ListenerValues<'_>) -> Result<(), ConfigFault> {
@@ -84,6 +114,7 @@ fn listener(
     values: &BrokerValues,
     name: &str,
     read_file: ReadFile<'_>,
+    endpoints: &mut Vec<JwksEndpoint>,
 ) -> Result<SaslListener, ConfigFault> {
     let values = values.listener(name);
     let mut mechanisms = Vec::new();
@@ -94,7 +125,16 @@ fn listener(
         refuse_classes(&values, mechanism)?;
         let jaas = jaas(&values, name, mechanism)?;
         if mechanism == Mechanism::OAuthBearer {
-            tokens = Some(token_rules(&values, read_file)?);
+            let rules = token_rules(&values);
+            let keys = match key_source(&values, name, rules.allow_unsecured, read_file)? {
+                KeySource::Known(keys) => keys,
+                KeySource::Url(endpoint) => {
+                    let keys = Arc::clone(&endpoint.keys);
+                    endpoints.push(endpoint);
+                    keys
+                }
+            };
+            tokens = Some((rules, keys));
         }
         if mechanism == Mechanism::Plain {
             plain_users = PlainUsers::new(&jaas.ok_or_else(|| missing_users(name))?);
@@ -119,31 +159,44 @@ fn listener(
 /// Reads a file.
 pub(super) type ReadFile<'a> = &'a dyn Fn(&str) -> std::io::Result<Vec<u8>>;
 
-/// Reads what tokens have to be like, and the file with the keys that they are signed with.
-fn token_rules(
-    values: &ListenerValues<'_>,
-    read_file: ReadFile<'_>,
-) -> Result<(TokenRules, Option<Jwks>), ConfigFault> {
+/// Where the keys that tokens are signed with come from.
+enum KeySource {
+    /// They are known, or there are none.
+    Known(Arc<TokenKeys>),
+    /// They are fetched.
+    Url(JwksEndpoint),
+}
+
+/// Reads what tokens have to be like.
+fn token_rules(values: &ListenerValues<'_>) -> TokenRules {
     let handler = values.text_set(&keys::SASL_SERVER_CALLBACK_HANDLER_CLASS);
-    let allow_unsecured = handler == Some(UNSECURED_HANDLER);
-    let rules = TokenRules {
+    TokenRules {
         issuer: values.read(&keys::SASL_OAUTHBEARER_EXPECTED_ISSUER),
         audiences: values.read(&keys::SASL_OAUTHBEARER_EXPECTED_AUDIENCE),
         scope_claim: values.read(&keys::SASL_OAUTHBEARER_SCOPE_CLAIM_NAME),
         sub_claim: values.read(&keys::SASL_OAUTHBEARER_SUB_CLAIM_NAME),
         clock_skew: values.read(&keys::SASL_OAUTHBEARER_CLOCK_SKEW_SECONDS),
-        allow_unsecured,
-    };
+        allow_unsecured: handler == Some(UNSECURED_HANDLER),
+    }
+}
+
+/// Reads where the keys that tokens are signed with come from, and the keys that are in a file.
+fn key_source(
+    values: &ListenerValues<'_>,
+    listener: &str,
+    allow_unsecured: bool,
+    read_file: ReadFile<'_>,
+) -> Result<KeySource, ConfigFault> {
     let key = &keys::SASL_OAUTHBEARER_JWKS_ENDPOINT_URL;
     let Some(url) = values.text_set(key) else {
         if allow_unsecured {
-            return Ok((rules, None));
+            return Ok(KeySource::Known(TokenKeys::new(None)));
         }
         return Err(ConfigFault::Missing {
             name: key.name().to_owned(),
             wanted: format!(
-                "file:// and the path of a JSON Web Key Set with the keys that tokens are signed \
-                 with. For development alone, \
+                "the URL (https://, http:// or file://) of a JSON Web Key Set with the keys that \
+                 tokens are signed with. For development alone, \
                  sasl.server.callback.handler.class={UNSECURED_HANDLER} accepts tokens without a \
                  signature"
             ),
@@ -151,14 +204,29 @@ fn token_rules(
     };
     let invalid = |allowed: String| ConfigFault::Invalid {
         name: values.name(key),
-        value: url.to_owned(),
+        // A user in a URL may have a password.
+        value: match url.contains('@') {
+            true => "[hidden]".to_owned(),
+            false => url.to_owned(),
+        },
         allowed,
     };
     let Some(path) = url.strip_prefix("file://") else {
-        return Err(invalid(
-            "file:// and the path of a JSON Web Key Set: keys are not fetched over the network"
-                .to_owned(),
-        ));
+        let Some(url) = http_url(url) else {
+            return Err(invalid(
+                "the URL of a JSON Web Key Set: https://, http:// or file://, without a user"
+                    .to_owned(),
+            ));
+        };
+        let backoff_max = &keys::SASL_OAUTHBEARER_JWKS_ENDPOINT_RETRY_BACKOFF_MAX_MS;
+        return Ok(KeySource::Url(JwksEndpoint {
+            listener: listener.to_owned(),
+            url,
+            refresh: values.read(&keys::SASL_OAUTHBEARER_JWKS_ENDPOINT_REFRESH_MS),
+            backoff: values.read(&keys::SASL_OAUTHBEARER_JWKS_ENDPOINT_RETRY_BACKOFF_MS),
+            backoff_max: values.read(backoff_max),
+            keys: TokenKeys::new(None),
+        }));
     };
     let json = read_file(path).map_err(|error| invalid(format!("a file to read ({error})")))?;
     let jwks = Jwks::parse(&json).map_err(|error| {
@@ -166,7 +234,16 @@ fn token_rules(
             "the path of a JSON Web Key Set; of this one, {error}"
         ))
     })?;
-    Ok((rules, Some(jwks)))
+    Ok(KeySource::Known(TokenKeys::new(Some(jwks))))
+}
+
+/// Returns a URL that can be requested; `None` for another.
+fn http_url(text: &str) -> Option<Uri> {
+    let url: Uri = text.parse().ok()?;
+    let is_http = matches!(url.scheme_str(), Some("http" | "https"));
+    let authority = url.authority()?.as_str();
+    (is_http && !authority.contains('@') && url.host().is_some_and(|host| !host.is_empty()))
+        .then_some(url)
 }
 
 fn enabled(values: &ListenerValues<'_>, listener: &str) -> Result<Vec<Mechanism>, ConfigFault> {
@@ -273,6 +350,10 @@ mod tests {
     const PLAIN: &str = "org.apache.kafka.common.security.plain.PlainLoginModule";
 
     fn config(properties: &[(&str, &str)]) -> Result<SaslConfig, String> {
+        read_all(properties).map(|(config, _)| config)
+    }
+
+    fn read_all(properties: &[(&str, &str)]) -> Result<(SaslConfig, Vec<JwksEndpoint>), String> {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let values = BrokerValues::fixed(Arc::new(properties.iter().map(owned).collect()));
         let protocols = [
@@ -401,21 +482,53 @@ mod tests {
         ])
         .unwrap();
         let (rules, jwks) = keys.listeners["OUT"].tokens.as_ref().unwrap();
-        assert!(jwks.is_some() && !rules.allow_unsecured);
+        assert!(jwks.get().is_some() && !rules.allow_unsecured);
         assert_eq!(rules.audiences, ["a", "b"]);
         assert_eq!(rules.issuer.as_deref(), Some("joe"));
         assert_eq!(rules.clock_skew.as_secs(), 30);
-        for wrong in ["https://example.com/jwks", "file:///missing", "/jwks.json"] {
+        for wrong in [
+            "ftp://example.com/jwks",
+            "https://",
+            "file:///missing",
+            "/jwks.json",
+        ] {
             let error = with(&[(url, wrong)]).unwrap_err();
             assert!(error.contains(wrong), "{error}");
         }
+        let error = with(&[(url, "https://alice:secret@example.com/jwks")]).unwrap_err();
+        assert!(
+            !error.contains("secret") && error.contains("without a user"),
+            "{error}"
+        );
         let handler = "listener.name.out.oauthbearer.sasl.server.callback.handler.class";
         let unsecured = with(&[(handler, UNSECURED_HANDLER)]).unwrap();
         let (rules, jwks) = unsecured.listeners["OUT"].tokens.as_ref().unwrap();
-        assert!(jwks.is_none() && rules.allow_unsecured);
+        assert!(jwks.get().is_none() && rules.allow_unsecured);
         let secured = [(handler, TOKEN_HANDLERS[0]), (url, "file:///jwks.json")];
         assert!(with(&secured).is_ok());
         assert!(with(&[(handler, "com.example.Handler")]).is_err());
+    }
+
+    #[test]
+    fn keys_at_a_url_are_fetched_for_each_listener() {
+        let refresh = "listener.name.out.oauthbearer.sasl.oauthbearer.jwks.endpoint.refresh.ms";
+        let url = "https://idp.example.com:8443/jwks?tenant=1";
+        let (config, endpoints) = read_all(&[
+            ("sasl.enabled.mechanisms", "OAUTHBEARER"),
+            ("sasl.oauthbearer.jwks.endpoint.url", url),
+            (refresh, "60000"),
+        ])
+        .unwrap();
+        let [endpoint] = &endpoints[..] else {
+            panic!("{endpoints:?}")
+        };
+        assert_eq!((&*endpoint.listener, endpoint.is_tls()), ("OUT", true));
+        assert_eq!(endpoint.url.to_string(), url);
+        assert_eq!(endpoint.refresh, Duration::from_mins(1));
+        assert_eq!(endpoint.backoff, Duration::from_millis(100));
+        assert_eq!(endpoint.backoff_max, Duration::from_secs(10));
+        let (_, keys) = config.listeners["OUT"].tokens.as_ref().unwrap();
+        assert!(Arc::ptr_eq(keys, &endpoint.keys) && keys.get().is_none());
     }
 
     #[test]

@@ -27,6 +27,10 @@ public final class Secure {
             String[] pair = args[i].split("=", 2);
             properties.put(pair[0], pair[1]);
         }
+        String tokens = properties.getProperty("sasl.oauthbearer.token.endpoint.url");
+        if (tokens != null) {
+            System.setProperty("org.apache.kafka.sasl.oauthbearer.allowed.urls", tokens);
+        }
         try {
             System.out.println("ok " + roundTrip(properties, args[1]));
         } catch (Exception error) {

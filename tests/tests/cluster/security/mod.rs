@@ -16,6 +16,7 @@ use dohle_tls::testing::{TestAuthority, TestIdentity};
 mod acls;
 mod delegation_tokens;
 mod init;
+mod oauthbearer;
 mod permissions;
 mod sasl;
 mod sasl_ssl;
