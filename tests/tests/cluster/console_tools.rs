@@ -35,6 +35,8 @@ pub(super) fn theirs(name: &str, bootstrap: &str, args: &[&str]) -> Program {
 pub(super) struct Kafka {
     pub(super) folder: PathBuf,
     pub(super) bootstrap: String,
+    /// The addresses of the listeners besides the one of `bootstrap`, with host names.
+    pub(super) others: Vec<String>,
     running: Option<Running>,
 }
 
@@ -45,18 +47,36 @@ impl Kafka {
 
     /// Starts the node with further properties.
     pub(super) fn start_with(folder: &Path, more: &[(&str, &str)]) -> Result<Self> {
+        Self::start_on(folder, &[], more)
+    }
+
+    /// Starts the node with further listeners, given their names and security protocols, and with
+    /// further properties.
+    pub(super) fn start_on(
+        folder: &Path,
+        listeners: &[(&str, &str)],
+        more: &[(&str, &str)],
+    ) -> Result<Self> {
         let folder = folder.join("kafka");
         std::fs::create_dir_all(&folder)?;
         let port = free_ports(2)?;
         let (broker, controller) = (port, port + 1);
         let data = folder.join("data");
+        let (mut others, mut map) = (Vec::new(), String::new());
+        let mut advertised = format!("PLAINTEXT://127.0.0.1:{broker}");
+        for (name, protocol) in listeners {
+            let address = format!("localhost:{}", free_ports(1)?);
+            advertised += &format!(",{name}://{address}");
+            map += &format!(",{name}:{protocol}");
+            others.push(address);
+        }
         let mut properties = format!(
             "process.roles=broker,controller\nnode.id=1\n\
              controller.quorum.voters=1@127.0.0.1:{controller}\n\
-             listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}\n\
-             advertised.listeners=PLAINTEXT://127.0.0.1:{broker}\n\
+             listeners={advertised},CONTROLLER://127.0.0.1:{controller}\n\
+             advertised.listeners={advertised}\n\
              controller.listener.names=CONTROLLER\n\
-             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{map}\n\
              log.dirs={}\noffsets.topic.replication.factor=1\noffsets.topic.num.partitions=2\n\
              transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
              transaction.state.log.num.partitions=2\n\
@@ -81,6 +101,7 @@ impl Kafka {
         Ok(Self {
             folder,
             bootstrap,
+            others,
             running: Some(running),
         })
     }

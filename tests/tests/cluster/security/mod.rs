@@ -14,6 +14,7 @@ use dohle_tests::ports::free_port;
 use dohle_tls::testing::{TestAuthority, TestIdentity};
 
 mod acls;
+mod apache_kafka;
 mod delegation_tokens;
 mod init;
 mod oauthbearer;
