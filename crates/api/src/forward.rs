@@ -30,8 +30,8 @@ impl Call {
         Ok((answer.response, image))
     }
 
-    /// Forwards a request that its sender is `allowed` to make. Returns the controller's response, or
-    /// else the one that `refused` makes of the reason.
+    /// Forwards a request that its sender is `allowed` to make. Returns the controller's response,
+    /// or else the one that `refused` makes of the reason.
     pub(crate) async fn forward_if<R: Forwarded>(
         &self,
         allowed: Result<(), impl Into<ApiError>>,
