@@ -26,12 +26,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use excess::NotingUse;
 use places::{Counted, NodeCounted, Place};
 
 use crate::connection::{self, Client, ConnectionLimits, FrameTimes, RequestMemoryPool, Service};
 
 mod accept;
 mod bind;
+mod excess;
 mod open;
 mod places;
 mod prefixed;
@@ -377,19 +379,47 @@ async fn serve_socket(
                 () = shutdown.cancelled() => {}
             }
         }
-        Some((stream, Served::Kafka(kafka, _counted))) => {
+        Some((stream, Served::Kafka(kafka, mut counted))) => {
             limit_unsent(stream.socket(), &shared.limits);
             let (limits, memory_pool) = (limits_of(&shared), Arc::clone(&shared.memory_pool));
-            let session = kafka.connect(&client);
+            let closing = shutdown.child_token();
+            let session = Box::new(NotingUse {
+                last_use: counted.serve(&closing),
+                handler: kafka.connect(&client),
+            });
+            let (listener, peer) = (Arc::clone(&client.listener), client.peer);
             // One copy of the code for each kind of stream, so that TLS costs other listeners
             // nothing.
             match stream {
                 ListenerStream::Plaintext(stream) => {
-                    connection::run(stream, client, session, memory_pool, limits, shutdown).await;
+                    connection::run(
+                        stream,
+                        client,
+                        session,
+                        memory_pool,
+                        limits,
+                        closing.clone(),
+                    )
+                    .await;
                 }
                 ListenerStream::Tls(stream) => {
-                    connection::run(*stream, client, session, memory_pool, limits, shutdown).await;
+                    connection::run(
+                        *stream,
+                        client,
+                        session,
+                        memory_pool,
+                        limits,
+                        closing.clone(),
+                    )
+                    .await;
                 }
+            }
+            if closing.is_cancelled() && !shutdown.is_cancelled() {
+                tracing::info!(
+                    %listener, %peer,
+                    "closed the connection that was used least recently: more are open than \
+                     max.connections"
+                );
             }
         }
     }

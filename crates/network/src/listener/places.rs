@@ -19,8 +19,10 @@ use std::time::{Duration, Instant};
 use dohle_auth::quotas::{ConnectionLimits as RateLimits, ConnectionRates, ConnectionThrottle};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::Limits;
+use super::excess::{LastUse, ServedConnections};
 use crate::connection::Client;
 
 /// The most connections of other nodes, if there are descriptors for them.
@@ -80,6 +82,7 @@ struct Open {
     total: usize,
     by_listener: HashMap<Arc<str>, usize>,
     by_ip: HashMap<IpAddr, usize>,
+    served: ServedConnections,
 }
 
 impl Open {
@@ -179,6 +182,8 @@ pub(super) struct Counted {
     counts: Arc<ConnectionCounts>,
     listener: Arc<str>,
     ip: IpAddr,
+    /// The number of the connection among those that are served.
+    served: Option<u64>,
 }
 
 /// The place of another node's connection. Dropping it gives it back.
@@ -243,9 +248,11 @@ impl ConnectionCounts {
         let _ = self.promised.0.set(promised);
     }
 
-    /// Changes the limits. Connections that are open remain open.
+    /// Changes the limits. Where more connections are open than `max.connections` of the node
+    /// allows, those that were used least recently are closed; other limits close none.
     pub(super) fn set_quotas(&self, quotas: ConnectionQuotas) {
         *self.quotas.write() = Arc::new(quotas);
+        self.close_excess();
         self.freed.notify_waiters();
     }
 
@@ -308,7 +315,17 @@ impl ConnectionCounts {
             counts: Arc::clone(self),
             listener: Arc::clone(listener),
             ip,
+            served: None,
         })
+    }
+
+    /// Closes connections while there are more than `max.connections`.
+    fn close_excess(&self) {
+        let quotas = self.quotas();
+        let open = self.open.lock();
+        let excess = open.total.saturating_sub(quotas.max);
+        open.served
+            .close_excess(excess, |listener| quotas.is_protected(listener));
     }
 
     /// Waits for the place of a client. When the client gets none, logs the reason and returns
@@ -434,9 +451,28 @@ impl Drop for NodeCounted {
     }
 }
 
+impl Counted {
+    /// Notes that the connection is served from now on, until `closing` is cancelled.
+    pub(super) fn serve(&mut self, closing: &CancellationToken) -> LastUse {
+        let (id, last_use) = {
+            let mut open = self.counts.open.lock();
+            open.served.add(&self.listener, closing.clone())
+        };
+        self.served = Some(id);
+        // The listener between brokers takes places that others have.
+        self.counts.close_excess();
+        last_use
+    }
+}
+
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.counts.open.lock().remove(&self.listener, self.ip);
+        let mut open = self.counts.open.lock();
+        open.remove(&self.listener, self.ip);
+        if let Some(id) = self.served {
+            open.served.remove(id);
+        }
+        drop(open);
         if self.counts.waiting.load(Ordering::Relaxed) > 0 {
             self.counts.freed.notify_waiters();
         }

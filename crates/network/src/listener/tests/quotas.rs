@@ -82,6 +82,63 @@ async fn the_limit_of_all_listeners_does_not_apply_to_the_one_between_brokers() 
     listener.shutdown().await;
 }
 
+/// Returns which of the clients are still served.
+async fn served(clients: &mut [TcpStream]) -> Vec<bool> {
+    let mut served = Vec::new();
+    for client in clients {
+        served.push(echo(client).await.is_ok());
+    }
+    served
+}
+
+#[tokio::test]
+async fn a_lower_limit_closes_the_connections_that_were_used_least_recently() {
+    let quotas = |max| ConnectionQuotas {
+        max,
+        ..ConnectionQuotas::default()
+    };
+    let (shared, listener) = start(quotas(4)).await;
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        let mut client = connect(&listener).await;
+        assert!(echo(&mut client).await.unwrap());
+        clients.push(client);
+    }
+    // The first is used again, so the second and the third were used least recently.
+    assert!(echo(&mut clients[0]).await.unwrap());
+    shared.set_connection_quotas(quotas(2));
+    for client in &mut clients[1..3] {
+        let mut end = [0];
+        let read = timeout(Duration::from_secs(10), client.read(&mut end));
+        assert_eq!(read.await.expect("closed").unwrap(), 0);
+    }
+    assert_eq!(served(&mut clients).await, [true, false, false, true]);
+    // Limits of a listener and of an address close none.
+    let of_test = HashMap::from([("TEST".to_owned(), 1)]);
+    shared.set_connection_quotas(ConnectionQuotas {
+        listeners: of_test,
+        per_ip_max: 1,
+        ..quotas(2)
+    });
+    assert_eq!(served(&mut clients).await, [true, false, false, true]);
+    listener.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_lower_limit_closes_no_connection_between_brokers() {
+    let quotas = |max| ConnectionQuotas {
+        max,
+        protected: Some("TEST".into()),
+        ..ConnectionQuotas::default()
+    };
+    let (shared, listener) = start(quotas(2)).await;
+    let mut clients = vec![connect(&listener).await, connect(&listener).await];
+    assert_eq!(served(&mut clients).await, [true, true]);
+    shared.set_connection_quotas(quotas(0));
+    assert_eq!(served(&mut clients).await, [true, true]);
+    listener.shutdown().await;
+}
+
 #[tokio::test]
 async fn an_address_may_have_more_or_fewer_connections_than_others() {
     let overrides = |max| ConnectionQuotas {
