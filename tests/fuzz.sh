@@ -8,7 +8,7 @@ duration=${DURATION:-60}
 run() {
   export PROPTEST_CASES=$1 DOHLE_FUZZ_CASES=$1
   cargo test -q --release --locked -p dohle-protocol -p dohle-log --test hostile
-  cargo test -q --release --locked -p dohle-groups -p dohle-api -p dohle-auth --lib -- hostile records::tests
+  cargo test -q --release --locked -p dohle-groups -p dohle-api -p dohle-auth -p dohle-controller -p dohle-tls --lib -- hostile records::tests
 }
 if [ -n "${DOHLE_FUZZ_CASES:-}" ]; then
   run "$DOHLE_FUZZ_CASES"

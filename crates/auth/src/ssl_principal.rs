@@ -283,6 +283,8 @@ fn push_replacement(mapped: &mut String, captures: &Captures<'_>, replacement: &
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn mapped(rules: &str, name: &str) -> Option<String> {
@@ -371,5 +373,29 @@ mod tests {
         let rules = "RULE:^CN=(\\w+)$/$1/";
         assert_eq!(mapped(rules, "CN=a_1").as_deref(), Some("a_1"));
         assert_eq!(mapped(rules, "CN=\u{e4}"), None);
+    }
+
+    proptest! {
+        /// Clients choose the subjects of their certificates; the rules are the operator's.
+        #[test]
+        fn hostile_rules_and_names_are_no_panic_and_take_little_memory(
+            rules in prop::collection::vec(prop::sample::select(&[
+                "RULE:", "/", "$1", "$0", "$12", "\\", "(.*)", "(a|b)*", "CN=", ",", "DEFAULT", "L",
+                "U", "[", "é", "{1,9}", "^", "$", "?", " ",
+            ][..]), 0..14),
+            name in "\\PC{0,100}",
+            repeated in 1_usize..50,
+        ) {
+            let rules = rules.concat();
+            let Ok(mapper) = SslPrincipalMapper::parse(&rules) else {
+                return Ok(());
+            };
+            let name = name.repeat(repeated);
+            if let Some(principal) = mapper.principal(&name) {
+                // Each match takes the replacement, which has each of its groups at most so often.
+                let bound = (name.len() + 2) * (rules.len() + 1) * 4;
+                prop_assert!(principal.name().len() <= bound);
+            }
+        }
     }
 }

@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use crate::testing::{TestAuthority, TestIdentity, TestRequest, pem, self_signed};
 use crate::{ClientPurpose, ClientTls, ServerTls, TlsError, TlsSettings};
 
+mod hostile;
 mod stores;
 
 /// Returns the settings of properties.

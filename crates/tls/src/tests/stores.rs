@@ -11,7 +11,7 @@ use crate::{Place, Source, StoreType};
 use dohle_auth::Secret;
 
 /// Returns a source of a type with a password of the store and of the key.
-fn source(kind: StoreType, password: &str, key_password: &str) -> Source {
+pub(super) fn source(kind: StoreType, password: &str, key_password: &str) -> Source {
     let secret = |text: &str| (!text.is_empty()).then(|| Secret::new(text));
     Source {
         property: "ssl.keystore.location".to_owned(),
@@ -23,7 +23,7 @@ fn source(kind: StoreType, password: &str, key_password: &str) -> Source {
     }
 }
 
-fn pkcs12(node: &TestIdentity, password: &str) -> Vec<u8> {
+pub(super) fn pkcs12(node: &TestIdentity, password: &str) -> Vec<u8> {
     let certificate = Certificate::from_der(&node.certificate).unwrap();
     let key = PrivateKey::from_der(&node.key).unwrap();
     let chain = PrivateKeyChain::new("id", key, [certificate]);
@@ -32,14 +32,14 @@ fn pkcs12(node: &TestIdentity, password: &str) -> Vec<u8> {
     store.writer(password).write().unwrap()
 }
 
-fn pkcs12_trust(certificate: &[u8], password: &str) -> Vec<u8> {
+pub(super) fn pkcs12_trust(certificate: &[u8], password: &str) -> Vec<u8> {
     let certificate = Certificate::from_der(certificate).unwrap();
     let mut store = KeyStore::new();
     store.add_entry("ca", KeyStoreEntry::Certificate(certificate));
     store.writer(password).write().unwrap()
 }
 
-fn jks(node: &TestIdentity, password: &str, key_password: &str) -> Vec<u8> {
+pub(super) fn jks(node: &TestIdentity, password: &str, key_password: &str) -> Vec<u8> {
     let certificate = |der: &[u8]| jks::Certificate {
         cert_type: "X509".to_owned(),
         content: der.to_vec(),
@@ -58,7 +58,7 @@ fn jks(node: &TestIdentity, password: &str, key_password: &str) -> Vec<u8> {
     bytes
 }
 
-fn encrypted(node: &TestIdentity, password: &str) -> String {
+pub(super) fn encrypted(node: &TestIdentity, password: &str) -> String {
     let info = PrivateKeyInfoRef::try_from(&node.key[..]).unwrap();
     let document = info.encrypt(password).unwrap();
     pem("ENCRYPTED PRIVATE KEY", document.as_bytes())

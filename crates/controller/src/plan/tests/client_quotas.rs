@@ -15,6 +15,7 @@ use dohle_protocol::messages::create_partitions_request::{
 use dohle_protocol::messages::create_topics_request::{CreatableTopic, CreateTopicsRequestData};
 use dohle_protocol::messages::delete_topics_request::{DeleteTopicState, DeleteTopicsRequestData};
 use expect_test::{Expect, expect};
+use proptest::prelude::*;
 
 use super::{Harness, kafka_string, shown};
 use crate::plan::{Draft, client_quotas, create_partitions, create_topics, delete_topics};
@@ -240,4 +241,68 @@ fn an_older_client_is_throttled_and_refused_nothing() {
     // 16 partitions and one token.
     let throttle_time = harness.draft.mutation_quota.throttle_time();
     assert_eq!(throttle_time, Duration::from_secs(15));
+}
+
+/// Returns a text that requests of quotas have, or any.
+fn hostile_text(known: &'static [&'static str]) -> impl Strategy<Value = String> {
+    let known = prop::sample::select(known).prop_map(str::to_owned);
+    prop_oneof![3 => known, 1 => "\\PC{0,40}"]
+}
+
+fn hostile_entry() -> impl Strategy<Value = EntryData> {
+    let name = prop_oneof![
+        Just(None),
+        hostile_text(&["a", "10.0.0.1", "::1", "", "<default>"]).prop_map(Some),
+    ];
+    let part = (hostile_text(&["user", "client-id", "ip", ""]), name);
+    let key = hostile_text(&[
+        "producer_byte_rate",
+        "request_percentage",
+        "connection_creation_rate",
+    ]);
+    let op = (key, any::<f64>(), any::<bool>());
+    let (parts, ops) = (
+        prop::collection::vec(part, 0..4),
+        prop::collection::vec(op, 0..4),
+    );
+    (parts, ops).prop_map(|(parts, ops)| EntryData {
+        entity: parts
+            .into_iter()
+            .map(|(kind, name)| EntityData {
+                entity_type: kafka_string(&kind),
+                entity_name: name.as_deref().map(kafka_string),
+                ..EntityData::default()
+            })
+            .collect(),
+        ops: ops
+            .into_iter()
+            .map(|(key, value, remove)| OpData {
+                key: kafka_string(&key),
+                value,
+                remove,
+                ..OpData::default()
+            })
+            .collect(),
+        ..EntryData::default()
+    })
+}
+
+proptest! {
+    /// Each entity has one answer, and what is written can be replayed.
+    #[test]
+    fn hostile_entities_are_refused_or_written_as_they_are(
+        entries in prop::collection::vec(hostile_entry(), 0..5),
+    ) {
+        let mut harness = Harness::new(true);
+        let request = AlterClientQuotasRequestData {
+            entries: entries.clone(),
+            ..AlterClientQuotasRequestData::default()
+        };
+        let response = client_quotas::alter(&mut harness.draft, &request);
+        prop_assert!(response.entries.len() <= entries.len());
+        prop_assert_eq!(&harness.draft.broken, &None);
+        for quotas in harness.draft.image.client_quotas.values() {
+            prop_assert!(quotas.values().all(|value| value.0 > 0.0));
+        }
+    }
 }
