@@ -7,6 +7,7 @@ use super::script::{Script, Step, Until, call};
 mod acls;
 mod client_quotas;
 mod coordinators;
+mod delegation_tokens;
 mod features;
 mod inspect;
 mod offsets;
@@ -43,6 +44,10 @@ pub fn all() -> Vec<Script> {
         client_quotas::alter_client_quotas(),
         scram::describe_user_scram_credentials(),
         scram::alter_user_scram_credentials(),
+        delegation_tokens::create(),
+        delegation_tokens::renew(),
+        delegation_tokens::expire(),
+        delegation_tokens::describe(),
         sasl::sasl_handshake(),
         sasl::sasl_authenticate(),
     ]
