@@ -57,6 +57,7 @@ requests! {
     9 OffsetFetchRequestData OffsetFetchResponseData;
     10 FindCoordinatorRequestData FindCoordinatorResponseData;
     16 ListGroupsRequestData ListGroupsResponseData;
+    17 SaslHandshakeRequestData SaslHandshakeResponseData;
     18 ApiVersionsRequestData ApiVersionsResponseData;
     19 CreateTopicsRequestData CreateTopicsResponseData;
     20 DeleteTopicsRequestData DeleteTopicsResponseData;
@@ -66,6 +67,7 @@ requests! {
     24 AddPartitionsToTxnRequestData AddPartitionsToTxnResponseData;
     26 EndTxnRequestData EndTxnResponseData;
     32 DescribeConfigsRequestData DescribeConfigsResponseData;
+    36 SaslAuthenticateRequestData SaslAuthenticateResponseData;
     37 CreatePartitionsRequestData CreatePartitionsResponseData;
     43 ElectLeadersRequestData ElectLeadersResponseData;
     44 IncrementalAlterConfigsRequestData IncrementalAlterConfigsResponseData;
@@ -93,6 +95,11 @@ impl KafkaConnection {
             stream,
             correlation_id: 0,
         })
+    }
+
+    /// Returns the socket, for bytes that are not a request.
+    pub fn stream(&mut self) -> &mut TcpStream {
+        &mut self.stream
     }
 
     /// Changes how long a response may take to arrive.

@@ -78,7 +78,7 @@ mod wire;
 mod write_txn_markers;
 
 pub(crate) use pipeline::{CLUSTER, Call, ClientSoftware, Ordered, Respond, denial};
-pub use pipeline::{KafkaService, SaslConfig, SaslListener, TokenKeys};
+pub use pipeline::{KafkaService, NodeAuthentication, SaslConfig, SaslListener, TokenKeys};
 pub use quotas::ClientQuotas;
 pub use verifier::VerifyTransactions;
 

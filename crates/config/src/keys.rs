@@ -73,6 +73,7 @@ pub mod broker {
         DELEGATION_TOKEN_MAX_LIFETIME_MS: Duration = "delegation.token.max.lifetime.ms";
         DELEGATION_TOKEN_SECRET_KEY: Option<String> = "delegation.token.secret.key";
         DELETE_TOPIC_ENABLE: bool = "delete.topic.enable";
+        EARLY_START_LISTENERS: Vec<String> = "early.start.listeners";
         FETCH_MAX_BYTES: usize = "fetch.max.bytes";
         FOLLOWER_REPLICATION_THROTTLED_RATE: Option<u64> = "follower.replication.throttled.rate";
         GROUP_CONSUMER_ASSIGNMENT_INTERVAL_MS: Duration = "group.consumer.assignment.interval.ms";
@@ -161,6 +162,8 @@ pub mod broker {
         REQUEST_TIMEOUT_MS: Duration = "request.timeout.ms";
         SASL_ENABLED_MECHANISMS: Vec<String> = "sasl.enabled.mechanisms";
         SASL_JAAS_CONFIG: Option<String> = "sasl.jaas.config";
+        SASL_MECHANISM_CONTROLLER_PROTOCOL: String = "sasl.mechanism.controller.protocol";
+        SASL_MECHANISM_INTER_BROKER_PROTOCOL: String = "sasl.mechanism.inter.broker.protocol";
         SASL_OAUTHBEARER_CLOCK_SKEW_SECONDS: Duration = "sasl.oauthbearer.clock.skew.seconds";
         SASL_OAUTHBEARER_EXPECTED_AUDIENCE: Vec<String> = "sasl.oauthbearer.expected.audience";
         SASL_OAUTHBEARER_EXPECTED_ISSUER: Option<String> = "sasl.oauthbearer.expected.issuer";
@@ -173,6 +176,8 @@ pub mod broker {
         SASL_OAUTHBEARER_JWKS_ENDPOINT_URL: Option<String> = "sasl.oauthbearer.jwks.endpoint.url";
         SASL_OAUTHBEARER_SCOPE_CLAIM_NAME: String = "sasl.oauthbearer.scope.claim.name";
         SASL_OAUTHBEARER_SUB_CLAIM_NAME: String = "sasl.oauthbearer.sub.claim.name";
+        SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL: Option<String> =
+            "sasl.oauthbearer.token.endpoint.url";
         SASL_SERVER_CALLBACK_HANDLER_CLASS: Option<String> = "sasl.server.callback.handler.class";
         SASL_SERVER_MAX_RECEIVE_SIZE: usize = "sasl.server.max.receive.size";
         SECURITY_INTER_BROKER_PROTOCOL: String = "security.inter.broker.protocol";

@@ -137,6 +137,30 @@ impl Controller {
         Arc::clone(&self.published.borrow().image)
     }
 
+    /// Returns a function that returns the committed metadata as replayed by this voter then.
+    pub fn images(&self) -> impl Fn() -> Arc<MetadataImage> + Send + Sync + 'static {
+        let published = self.published.clone();
+        move || Arc::clone(&published.borrow().image)
+    }
+
+    /// Calls `on_image` with the committed metadata that this voter has replayed, and again when
+    /// they have changed. The task ends with this controller.
+    pub fn follow(
+        &self,
+        mut on_image: impl FnMut(&Arc<MetadataImage>) + Send + 'static,
+    ) -> JoinHandle<()> {
+        let mut published = self.published.clone();
+        tokio::spawn(async move {
+            loop {
+                let image = Arc::clone(&published.borrow_and_update().image);
+                on_image(&image);
+                if published.changed().await.is_err() {
+                    return;
+                }
+            }
+        })
+    }
+
     /// Returns the active controller that this voter last heard from, if any.
     #[must_use]
     pub fn leader(&self) -> Option<NodeId> {

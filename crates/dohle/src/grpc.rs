@@ -76,8 +76,8 @@ impl Http2Service for Replication {
     }
 }
 
-/// Serves connections of other nodes only: refuses a peer without a certificate where the listener
-/// asks for one, and a peer that may not carry out ClusterAction on the cluster.
+/// Serves connections of other nodes only: refuses a peer without a certificate where a listener
+/// without SASL asks for one, and a peer that may not carry out ClusterAction on the cluster.
 pub(crate) struct NodesOnly {
     service: Arc<dyn Http2Service>,
     tls: Option<Arc<ServerTls>>,
@@ -105,14 +105,22 @@ impl NodesOnly {
     /// Returns why a peer is refused; `None` when it is served.
     fn refusal(&self, client: &Client) -> Option<HandshakeFailure> {
         let asks = |tls: &Arc<ServerTls>| tls.client_auth() != ClientAuth::None;
-        if client.certificate_principal.is_none() && self.tls.as_ref().is_some_and(asks) {
-            return Some(HandshakeFailure::new(
-                "it connected as another node without a certificate: set ssl.keystore.location on \
-                 it",
-            ));
-        }
-        let principal = client.certificate_principal.clone();
-        let principal = principal.unwrap_or_else(Principal::anonymous);
+        let principal = match client.principal() {
+            Some(principal) => principal.clone(),
+            // The listener passes on no connection that has not authenticated.
+            None if client.security_protocol.is_sasl() => {
+                return Some(HandshakeFailure::new(
+                    "it connected as another node without authenticating (SASL)",
+                ));
+            }
+            None if self.tls.as_ref().is_some_and(asks) => {
+                return Some(HandshakeFailure::new(
+                    "it connected as another node without a certificate: set \
+                     ssl.keystore.location on it",
+                ));
+            }
+            None => Principal::anonymous(),
+        };
         let cluster = (ResourceType::Cluster, CLUSTER_NAME);
         let host = client.peer.ip();
         if self
@@ -144,3 +152,6 @@ impl Http2Service for NodesOnly {
         Box::pin(std::future::ready(()))
     }
 }
+
+#[cfg(test)]
+mod tests;

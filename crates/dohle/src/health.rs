@@ -9,13 +9,11 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use dohle_model::NodeId;
-use dohle_protocol::messages::{
-    ApiVersionsRequestData, ApiVersionsResponseData, MetadataRequestData, MetadataResponseData,
-    RequestHeaderData, ResponseHeaderData,
-};
-use dohle_protocol::{ApiKey, KafkaString};
+use dohle_protocol::messages::{ApiVersionsRequestData, MetadataRequestData, MetadataResponseData};
+use dohle_protocol::{KafkaString, Request, decode_response, encode_request};
+use dohle_rpc::sasl::SaslClient;
 use dohle_tls::{BlockingStream, ClientPurpose, ClientTls, TlsSettings};
 
 use crate::config::{ListenerAddress, NodeConfig, is_all_interfaces};
@@ -82,6 +80,9 @@ pub fn check(config: &NodeConfig, ready: bool, limit: Duration) -> Result<String
     connection.api_versions()?;
     if !ready {
         return Ok(format!("broker {node} serves"));
+    }
+    if let Some(sasl) = config.sasl_clients.get(&address.name) {
+        connection.authenticate(sasl)?;
     }
     let metadata = connection.metadata()?;
     readiness(node, &metadata).map_err(|reason| HealthError::NotReady { node, reason })?;
@@ -184,68 +185,59 @@ impl Connection {
     }
 
     fn api_versions(&mut self) -> Result<(), HealthError> {
-        let mut body = BytesMut::new();
         let request = ApiVersionsRequestData::default();
-        let written = request.write(&mut body, API_VERSIONS_VERSION);
-        written.map_err(|error| self.wrong("ApiVersions", error.to_string()))?;
-        let mut answer = self.call(ApiKey::ApiVersions, API_VERSIONS_VERSION, 1, 0, &body)?;
-        let read = ApiVersionsResponseData::read(&mut answer, API_VERSIONS_VERSION);
-        let response = read.map_err(|error| self.wrong("ApiVersions", error.to_string()))?;
+        let response = self.call("ApiVersions", &request, API_VERSIONS_VERSION)?;
         match response.error_code {
             0 => Ok(()),
             code => Err(self.wrong("ApiVersions", format!("error {code}"))),
         }
     }
 
+    /// Authenticates like another node.
+    fn authenticate(&mut self, sasl: &SaslClient) -> Result<(), HealthError> {
+        let refused = |connection: &Self, reason: String| HealthError::Unreachable {
+            address: connection.address.clone(),
+            step: "let this node in",
+            error: io::Error::other(reason),
+        };
+        let mut exchange = sasl.begin().map_err(|reason| refused(self, reason))?;
+        let mut request = Some(exchange.first().map_err(|reason| refused(self, reason))?);
+        while let Some(frame) = request {
+            let answer = exchange_frames(&mut self.stream, &frame, self.end);
+            let next = answer
+                .map_err(|error| error.to_string())
+                .and_then(|answer| exchange.on_answer(answer));
+            request = next.map_err(|reason| refused(self, reason))?;
+        }
+        Ok(())
+    }
+
     fn metadata(&mut self) -> Result<MetadataResponseData, HealthError> {
-        let mut body = BytesMut::new();
         let request = MetadataRequestData {
             topics: None,
             allow_auto_topic_creation: false,
             ..MetadataRequestData::default()
         };
-        let written = request.write(&mut body, METADATA_VERSION);
-        written.map_err(|error| self.wrong("Metadata", error.to_string()))?;
-        let mut answer = self.call(ApiKey::Metadata, METADATA_VERSION, 2, 1, &body)?;
-        let read = MetadataResponseData::read(&mut answer, METADATA_VERSION);
-        read.map_err(|error| self.wrong("Metadata", error.to_string()))
+        self.call("Metadata", &request, METADATA_VERSION)
     }
 
-    /// Sends a request and returns the body of its response. Header versions follow from the API's
-    /// version.
-    fn call(
+    /// Sends a request and returns its response.
+    fn call<R: Request>(
         &mut self,
-        api: ApiKey,
+        name: &'static str,
+        request: &R,
         version: i16,
-        request_header_version: i16,
-        response_header_version: i16,
-        body: &[u8],
-    ) -> Result<Bytes, HealthError> {
-        let name = if api == ApiKey::Metadata {
-            "Metadata"
-        } else {
-            "ApiVersions"
-        };
-        let header = RequestHeaderData {
-            request_api_key: api as i16,
-            request_api_version: version,
-            correlation_id: 1,
-            client_id: Some(KafkaString::from("dohle-healthcheck".to_owned())),
-            ..RequestHeaderData::default()
-        };
-        let mut frame = BytesMut::new();
-        let written = header.write(&mut frame, request_header_version);
-        written.map_err(|error| self.wrong(name, error.to_string()))?;
-        frame.extend_from_slice(body);
-        let exchanged = exchange(&mut self.stream, &frame, self.end);
-        let mut answer = exchanged.map_err(|error| HealthError::Unreachable {
+    ) -> Result<R::Response, HealthError> {
+        const CORRELATION_ID: i32 = 1;
+        let frame = encode_request(request, version, CORRELATION_ID, "dohle-healthcheck");
+        let frame = frame.map_err(|error| self.wrong(name, error.to_string()))?;
+        let exchanged = exchange_frames(&mut self.stream, &frame, self.end);
+        let answer = exchanged.map_err(|error| HealthError::Unreachable {
             address: self.address.clone(),
             step: "answer in time",
             error,
         })?;
-        let read = ResponseHeaderData::read(&mut answer, response_header_version);
-        read.map_err(|error| self.wrong(name, error.to_string()))?;
-        Ok(answer)
+        decode_response(answer, version, CORRELATION_ID).map_err(|error| self.wrong(name, error))
     }
 
     fn wrong(&self, api: &'static str, what: String) -> HealthError {
@@ -339,13 +331,10 @@ impl Write for Stream {
     }
 }
 
-/// Sends a frame and receives one.
-fn exchange(stream: &mut Stream, frame: &[u8], end: Instant) -> io::Result<Bytes> {
-    let length = i32::try_from(frame.len()).map_err(io::Error::other)?;
-    let mut bytes = length.to_be_bytes().to_vec();
-    bytes.extend_from_slice(frame);
+/// Sends a frame, with its length, and receives one without.
+fn exchange_frames(stream: &mut Stream, frame: &[u8], end: Instant) -> io::Result<Bytes> {
     stream.socket().set_write_timeout(Some(left(end)?))?;
-    stream.write_all(&bytes)?;
+    stream.write_all(frame)?;
     stream.flush()?;
     let mut length = [0; 4];
     receive(stream, &mut length, end)?;

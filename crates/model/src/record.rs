@@ -35,6 +35,12 @@ impl SecurityProtocol {
     pub const fn is_tls(self) -> bool {
         matches!(self, Self::Ssl | Self::SaslSsl)
     }
+
+    /// Returns whether peers authenticate with SASL.
+    #[must_use]
+    pub const fn is_sasl(self) -> bool {
+        matches!(self, Self::SaslPlaintext | Self::SaslSsl)
+    }
 }
 
 /// One address that a broker advertises.

@@ -33,5 +33,7 @@ pub use header::{HeaderError, RequestHeader};
 pub use inter_broker::InterBroker;
 pub use kacrab_protocol::generated::ApiKey;
 pub use kacrab_protocol::{KafkaString, KafkaUuid, ProtocolError};
-pub use message::{DecodeError, EncodeError, Request, Response, encode_response};
+pub use message::{
+    DecodeError, EncodeError, Request, Response, decode_response, encode_request, encode_response,
+};
 pub use values::{TEXT_BYTES_MAX, text, uuid, uuid_bytes};

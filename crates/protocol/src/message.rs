@@ -1,10 +1,10 @@
 //! Requests and responses: pairs them, decodes within bounds, and encodes with a header.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use kacrab_protocol::ProtocolError;
 use kacrab_protocol::generated as wire;
 use kacrab_protocol::generated::ApiKey;
-use kacrab_protocol::version::response_header_version;
+use kacrab_protocol::version::{request_header_version, response_header_version};
+use kacrab_protocol::{KafkaString, ProtocolError};
 
 use crate::produce;
 
@@ -262,6 +262,49 @@ pub fn encode_response<R: Response>(
     let length = out.len() - crate::frame::LENGTH_BYTES;
     set_length(&mut out, length);
     Ok(out.freeze())
+}
+
+/// Encodes a whole request frame: length, header and body.
+///
+/// # Errors
+/// When a field of the request does not exist in this version.
+pub fn encode_request<R: Request>(
+    request: &R,
+    version: i16,
+    correlation_id: i32,
+    client_id: &str,
+) -> Result<Bytes, ProtocolError> {
+    let header = wire::RequestHeaderData {
+        request_api_key: R::KEY as i16,
+        request_api_version: version,
+        correlation_id,
+        client_id: Some(KafkaString::from(client_id.to_owned())),
+        ..wire::RequestHeaderData::default()
+    };
+    let mut out = BytesMut::with_capacity(256);
+    out.put_i32(0);
+    header.write(&mut out, request_header_version(R::KEY as i16, version))?;
+    request.write(&mut out, version)?;
+    let length = out.len() - crate::frame::LENGTH_BYTES;
+    set_length(&mut out, length);
+    Ok(out.freeze())
+}
+
+/// Decodes a response frame without its length: header and body.
+///
+/// # Errors
+/// When it is malformed, or another request's.
+pub fn decode_response<R: Response>(
+    mut frame: Bytes,
+    version: i16,
+    correlation_id: i32,
+) -> Result<R, String> {
+    let header = response_header_version(R::KEY as i16, version);
+    let header = wire::ResponseHeaderData::read(&mut frame, header).map_err(|it| it.to_string())?;
+    if header.correlation_id != correlation_id {
+        return Err("it answers another request".to_owned());
+    }
+    R::read(&mut frame, version).map_err(|error| error.to_string())
 }
 
 /// Writes a length of 0, to be set later, and the response header.

@@ -1,4 +1,4 @@
-//! Channels to other nodes, with TLS or without.
+//! Channels to other nodes, with TLS and authentication or without.
 
 use std::io;
 use std::pin::Pin;
@@ -16,13 +16,13 @@ pub fn connect_lazy(endpoint: &Endpoint, connector: &Connector) -> Channel {
     if connector.is_plaintext() {
         return endpoint.connect_lazy();
     }
-    endpoint.connect_with_connector_lazy(TlsService(connector.clone()))
+    endpoint.connect_with_connector_lazy(NodeService(connector.clone()))
 }
 
 /// Opens the connections of a channel.
-struct TlsService(Connector);
+struct NodeService(Connector);
 
-impl Service<Uri> for TlsService {
+impl Service<Uri> for NodeService {
     type Response = TokioIo<NodeStream>;
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;

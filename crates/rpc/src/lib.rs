@@ -4,6 +4,7 @@
 pub mod channel;
 pub mod convert;
 pub mod replication_transport;
+pub mod sasl;
 
 /// The trailer in which a controller that is not active returns the active controller's id.
 pub const LEADER_ID_TRAILER: &str = "dohle-leader-id";

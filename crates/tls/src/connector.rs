@@ -1,5 +1,7 @@
-//! Opens connections to other nodes and servers, with TLS or without.
+//! Opens connections to other nodes and servers, with TLS or without, and lets this node
+//! authenticate on them.
 
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,10 +17,25 @@ use crate::handshake::HandshakeFailure;
 /// How long a TLS handshake may take.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
+/// How long an authentication may take. A server delays its refusal.
+const AUTHENTICATION_MAX: Duration = Duration::from_secs(10);
+
 /// How connections are opened. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Connector {
     tls: Option<Arc<ClientTls>>,
+    authentication: Option<Arc<dyn Authentication>>,
+}
+
+/// Authenticates this node at the beginning of a connection, before anything else is sent.
+pub trait Authentication: fmt::Debug + Send + Sync {
+    /// Carries out the exchange. Completes with the reason when it failed. `peer` is the server's
+    /// host and port, for messages.
+    fn authenticate<'a>(
+        &'a self,
+        stream: &'a mut NodeStream,
+        peer: (&'a str, u16),
+    ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
 }
 
 /// Why a connection could not be opened.
@@ -30,24 +47,33 @@ pub enum ConnectError {
     /// The TLS handshake failed.
     #[error("TLS: {0}")]
     Handshake(#[from] HandshakeFailure),
+    /// The server does not let this node in.
+    #[error("{0}")]
+    Authentication(String),
 }
 
 impl From<ConnectError> for io::Error {
     fn from(error: ConnectError) -> Self {
         match error {
             ConnectError::Unreachable(error) => error,
-            handshake @ ConnectError::Handshake(_) => Self::other(handshake),
+            refused @ (ConnectError::Handshake(_) | ConnectError::Authentication(_)) => {
+                Self::other(refused)
+            }
         }
     }
 }
 
-/// Connectors are equal when they share their TLS.
+/// Connectors are equal when they share their TLS and their authentication.
 impl PartialEq for Connector {
     fn eq(&self, other: &Self) -> bool {
-        match (&self.tls, &other.tls) {
-            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-            (a, b) => a.is_none() && b.is_none(),
+        fn is_same<T: ?Sized>(a: Option<&Arc<T>>, b: Option<&Arc<T>>) -> bool {
+            match (a, b) {
+                (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+                (a, b) => a.is_none() && b.is_none(),
+            }
         }
+        is_same(self.tls.as_ref(), other.tls.as_ref())
+            && is_same(self.authentication.as_ref(), other.authentication.as_ref())
     }
 }
 
@@ -63,20 +89,48 @@ impl Connector {
     /// Opens connections with TLS.
     #[must_use]
     pub fn tls(tls: Arc<ClientTls>) -> Self {
-        Self { tls: Some(tls) }
+        Self {
+            tls: Some(tls),
+            authentication: None,
+        }
     }
 
-    /// Returns whether connections have no TLS.
+    /// Lets this node authenticate on each connection.
+    #[must_use]
+    pub fn authenticated(mut self, authentication: Arc<dyn Authentication>) -> Self {
+        self.authentication = Some(authentication);
+        self
+    }
+
+    /// Returns whether connections have neither TLS nor an authentication.
     #[must_use]
     pub fn is_plaintext(&self) -> bool {
-        self.tls.is_none()
+        self.tls.is_none() && self.authentication.is_none()
     }
 
-    /// Connects to a server, without Nagle's algorithm.
+    /// Connects to a server, without Nagle's algorithm, and authenticates this node.
     ///
     /// # Errors
-    /// When the server cannot be reached, or the handshake fails.
+    /// When the server cannot be reached, the handshake fails, or the server does not let this node
+    /// in.
     pub async fn connect(&self, host: &str, port: u16) -> Result<NodeStream, ConnectError> {
+        let mut stream = self.open(host, port).await?;
+        if let Some(authentication) = &self.authentication {
+            let exchange = authentication.authenticate(&mut stream, (host, port));
+            let exchanged = tokio::time::timeout(AUTHENTICATION_MAX, exchange).await;
+            let late = |_| {
+                Err(format!(
+                    "SASL: {host}:{port} did not complete the authentication within \
+                     {AUTHENTICATION_MAX:?}: its port may belong to a listener without SASL"
+                ))
+            };
+            let exchanged = exchanged.unwrap_or_else(late);
+            exchanged.map_err(ConnectError::Authentication)?;
+        }
+        Ok(stream)
+    }
+
+    async fn open(&self, host: &str, port: u16) -> Result<NodeStream, ConnectError> {
         let stream = TcpStream::connect((host, port)).await?;
         stream.set_nodelay(true)?;
         let Some(tls) = &self.tls else {
@@ -109,6 +163,17 @@ macro_rules! each {
             NodeStream::Tls($inner) => $call,
         }
     };
+}
+
+impl NodeStream {
+    /// Returns the socket.
+    #[must_use]
+    pub fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plaintext(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
 }
 
 impl AsyncRead for NodeStream {

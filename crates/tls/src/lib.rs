@@ -33,7 +33,7 @@ mod tests;
 mod trust;
 
 pub use client::{BlockingStream, ClientPurpose, ClientTls};
-pub use connector::{ConnectError, Connector, NodeStream};
+pub use connector::{Authentication, ConnectError, Connector, NodeStream};
 pub use error::TlsError;
 pub use handshake::{FailureLog, HandshakeFailure};
 pub use material::CertificateFacts;

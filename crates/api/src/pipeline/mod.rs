@@ -11,8 +11,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use dohle_auth::{Authorizer, Principal};
 use dohle_model::ErrorCode;
-use dohle_model::record::SecurityProtocol;
-use dohle_network::connection::{self, Client, Malformed, MemoryPermit, Pending, ResponseAction};
+use dohle_network::connection::{
+    self, Authenticated, Client, Malformed, MemoryPermit, Pending, ResponseAction,
+};
 use dohle_protocol::messages::api_versions_response::{ApiVersion, ApiVersionsResponseData};
 use dohle_protocol::{ApiKey, FrameSizes, HeaderError, RequestHeader};
 use tokio::time::Instant;
@@ -22,6 +23,7 @@ use crate::context::Context;
 mod api;
 mod authorize;
 mod meter;
+mod node_authentication;
 mod quotas;
 mod request;
 mod respond;
@@ -30,6 +32,7 @@ mod usage;
 
 pub(crate) use api::{Api, serve};
 pub(crate) use authorize::{CLUSTER, denial};
+pub use node_authentication::NodeAuthentication;
 #[cfg(test)]
 pub(crate) use quotas::Unlimited;
 pub(crate) use quotas::{QuotaClient, Quotas, ThrottleClass};
@@ -39,7 +42,7 @@ pub use sasl::{SaslConfig, SaslListener, TokenKeys};
 
 use meter::RequestMeter;
 use request::Connection;
-use sasl::{Sasl, SaslStage};
+use sasl::{Accounts, Sasl, SaslStage};
 
 /// Serves Kafka's protocol.
 #[derive(Debug)]
@@ -86,6 +89,15 @@ impl KafkaService {
     }
 }
 
+impl Node {
+    fn accounts(&self) -> Accounts<'_> {
+        Accounts {
+            image: self.context.image(),
+            delegation_tokens: &self.context.delegation_tokens,
+        }
+    }
+}
+
 impl Drop for Node {
     fn drop(&mut self) {
         for (api, requests) in self.meter.counts() {
@@ -96,15 +108,11 @@ impl Drop for Node {
 
 impl connection::Service for KafkaService {
     fn connect(&self, client: &Client) -> Box<dyn connection::ConnectionHandler> {
-        let certificate_principal = match client.security_protocol {
-            SecurityProtocol::Ssl => client.certificate_principal.clone(),
-            // A certificate does not authenticate a client of another protocol.
-            _ => None,
-        };
         let sasl = SaslStage::new(&self.node.sasl, client);
+        let identified = || client.principal().cloned();
         let principal = match &sasl {
             Some(_) => None,
-            None => Some(certificate_principal.unwrap_or_else(Principal::anonymous)),
+            None => Some(identified().unwrap_or_else(Principal::anonymous)),
         };
         Box::new(KafkaConnection {
             node: Arc::clone(&self.node),
@@ -130,21 +138,11 @@ struct KafkaConnection {
 impl connection::ConnectionHandler for KafkaConnection {
     fn call(&mut self, mut frame: Bytes, permit: MemoryPermit) -> Result<Pending, Malformed> {
         if let Some(sasl) = self.sasl.as_mut().filter(|sasl| sasl.expects_bare_token()) {
-            let answer = sasl.on_bare_token(&frame, &self.node.context);
+            let answer = sasl.on_bare_token(&frame, &self.node.accounts());
             self.principal = sasl.principal();
             return Ok(answer);
         }
-        let header = RequestHeader::decode(&mut frame).map_err(|error| {
-            let (api, version) = match &error {
-                HeaderError::UnknownApi { key, version } => (key.to_string(), *version),
-                HeaderError::Malformed(_) => ("a request".into(), -1),
-            };
-            Malformed {
-                api,
-                version,
-                reason: error.to_string(),
-            }
-        })?;
+        let header = decode_header(&mut frame)?;
         let (key, version) = (header.key, header.version);
         self.serve(header, frame, permit)
             .map_err(|reason| Malformed {
@@ -159,9 +157,27 @@ impl connection::ConnectionHandler for KafkaConnection {
         sasl.map_or(configured, |sasl| sasl.frame_sizes(configured))
     }
 
+    fn may_become_node(&self) -> Option<Authenticated> {
+        self.sasl.as_ref()?.node()
+    }
+
     fn take_throttle_time(&mut self) -> Duration {
         self.connection.take_throttle_time()
     }
+}
+
+fn decode_header(frame: &mut Bytes) -> Result<RequestHeader, Malformed> {
+    RequestHeader::decode(frame).map_err(|error| {
+        let (api, version) = match &error {
+            HeaderError::UnknownApi { key, version } => (key.to_string(), *version),
+            HeaderError::Malformed(_) => ("a request".into(), -1),
+        };
+        Malformed {
+            api,
+            version,
+            reason: error.to_string(),
+        }
+    })
 }
 
 impl KafkaConnection {
@@ -184,7 +200,7 @@ impl KafkaConnection {
             return unsupported(api, newest, &header);
         }
         if let Some(sasl) = &mut self.sasl {
-            let answer = sasl.on_request(&header, &body, &self.node.context)?;
+            let answer = sasl.on_request(&header, &body, || self.node.accounts())?;
             self.principal = sasl.principal();
             if let Some(answer) = answer {
                 return Ok(answer);

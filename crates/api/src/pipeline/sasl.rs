@@ -20,7 +20,7 @@ use dohle_auth::sasl::{
 use dohle_model::ErrorCode;
 use dohle_model::image::MetadataImage;
 use dohle_model::scram::{ScramCredential, ScramMechanism};
-use dohle_network::connection::{Client, Frame, Pending, ResponseAction};
+use dohle_network::connection::{Authenticated, Client, Frame, Pending, ResponseAction};
 use dohle_protocol::messages::sasl_authenticate_request::SaslAuthenticateRequestData;
 use dohle_protocol::messages::sasl_authenticate_response::SaslAuthenticateResponseData;
 use dohle_protocol::messages::sasl_handshake_request::SaslHandshakeRequestData;
@@ -33,7 +33,6 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::context::Context;
 use crate::token_credentials::DelegationTokens;
 
 /// The SASL configuration of a node.
@@ -117,11 +116,18 @@ pub(super) struct SaslStage {
     client: Client,
 }
 
+/// What clients are checked against besides the users of their listener.
+pub(super) struct Accounts<'a> {
+    /// The metadata with the users of SCRAM.
+    pub image: Arc<MetadataImage>,
+    /// The delegation tokens.
+    pub delegation_tokens: &'a DelegationTokens,
+}
+
 /// What a listener checks its clients against.
 struct ListenerCredentials<'a> {
     listener: &'a SaslListener,
-    image: &'a MetadataImage,
-    delegation_tokens: &'a DelegationTokens,
+    accounts: &'a Accounts<'a>,
 }
 
 impl Credentials for ListenerCredentials<'_> {
@@ -146,19 +152,22 @@ impl Credentials for ListenerCredentials<'_> {
 
     fn delegation_token(&self, mechanism: ScramMechanism, id: &str) -> Option<TokenCredential> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        self.delegation_tokens
-            .credential(self.image, mechanism, id, now.unwrap_or_default())
+        let Accounts {
+            image,
+            delegation_tokens,
+        } = self.accounts;
+        delegation_tokens.credential(image, mechanism, id, now.unwrap_or_default())
     }
 }
 
 impl ScramUsers for ListenerCredentials<'_> {
     fn find(&self, mechanism: ScramMechanism, user: &str) -> Option<Arc<ScramCredential>> {
         let key = (Arc::from(user), mechanism);
-        self.image.scram_credentials.get(&key).cloned()
+        self.accounts.image.scram_credentials.get(&key).cloned()
     }
 
     fn any(&self) -> Option<Arc<ScramCredential>> {
-        let first = self.image.scram_credentials.get_min();
+        let first = self.accounts.image.scram_credentials.get_min();
         first.map(|(_, credential)| Arc::clone(credential))
     }
 }
@@ -185,6 +194,18 @@ impl SaslStage {
         self.session.is_delegated()
     }
 
+    /// Returns whom a client has authenticated as that may act as another node, and the end of its
+    /// session. A delegation token acts for a client, and never for a node.
+    pub fn node(&self) -> Option<Authenticated> {
+        if self.is_delegated() {
+            return None;
+        }
+        Some(Authenticated {
+            principal: self.principal()?,
+            expires: self.session.expires(),
+        })
+    }
+
     /// Returns the sizes of frames that are accepted now.
     pub fn frame_sizes(&self, configured: FrameSizes) -> FrameSizes {
         if self.session.user().is_some() {
@@ -207,9 +228,8 @@ impl SaslStage {
     }
 
     /// Evaluates a bare token.
-    pub fn on_bare_token(&mut self, token: &[u8], context: &Context) -> Pending {
-        let tokens = &context.delegation_tokens;
-        match self.evaluate(token, &context.image(), tokens) {
+    pub fn on_bare_token(&mut self, token: &[u8], accounts: &Accounts<'_>) -> Pending {
+        match self.evaluate(token, accounts) {
             Ok(accepted) => {
                 let mut frame = BytesMut::with_capacity(4 + accepted.message.len());
                 // A message of this node is shorter than 2 GiB.
@@ -226,17 +246,17 @@ impl SaslStage {
     ///
     /// # Errors
     /// The reason why the bytes are not a request.
-    pub fn on_request(
+    pub fn on_request<'a>(
         &mut self,
         header: &RequestHeader,
         body: &Bytes,
-        context: &Context,
+        accounts: impl FnOnce() -> Accounts<'a>,
     ) -> Result<Option<Pending>, String> {
         let is_authenticated = self.session.user().is_some();
         match header.key {
             ApiKey::SaslHandshake => self.on_handshake(header, body),
             ApiKey::SaslAuthenticate if !is_authenticated => {
-                self.on_authenticate(header, body, context).map(Some)
+                self.on_authenticate(header, body, &accounts()).map(Some)
             }
             key => {
                 let is_api_versions = key == ApiKey::ApiVersions;
@@ -285,11 +305,10 @@ impl SaslStage {
         &mut self,
         header: &RequestHeader,
         body: &Bytes,
-        context: &Context,
+        accounts: &Accounts<'_>,
     ) -> Result<Pending, String> {
         let request = decode::<SaslAuthenticateRequestData>(header, body)?;
-        let (token, image) = (&request.auth_bytes, context.image());
-        match self.evaluate(token, &image, &context.delegation_tokens) {
+        match self.evaluate(&request.auth_bytes, accounts) {
             Ok(accepted) => {
                 let lifetime = accepted.session_lifetime.as_millis();
                 let response = SaslAuthenticateResponseData {
@@ -324,13 +343,11 @@ impl SaslStage {
     fn evaluate(
         &mut self,
         token: &[u8],
-        image: &MetadataImage,
-        delegation_tokens: &DelegationTokens,
+        accounts: &Accounts<'_>,
     ) -> Result<TokenAccepted, Refusal> {
         let credentials = ListenerCredentials {
             listener: &self.listener,
-            image,
-            delegation_tokens,
+            accounts,
         };
         let mut nonce = [0; NONCE_BYTES];
         if SystemRandom::new().fill(&mut nonce).is_err() {

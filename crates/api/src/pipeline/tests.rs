@@ -94,6 +94,7 @@ fn session(service: &KafkaService) -> KafkaConnection {
             listener: "PLAINTEXT".into(),
             security_protocol: SecurityProtocol::Plaintext,
             certificate_principal: None,
+            authenticated: None,
             local: address,
             peer: address,
         },

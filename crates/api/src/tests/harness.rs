@@ -216,6 +216,7 @@ pub(super) fn peer(address: Ipv4Addr) -> Client {
         listener: "PLAINTEXT".into(),
         security_protocol: SecurityProtocol::Plaintext,
         certificate_principal: None,
+        authenticated: None,
         local: SocketAddr::from((Ipv4Addr::LOCALHOST, 9092)),
         peer: SocketAddr::from((address, 40_000)),
     }

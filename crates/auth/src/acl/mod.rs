@@ -18,6 +18,7 @@ use arc_swap::ArcSwapOption;
 use dohle_model::acl::{Operation, ResourceType};
 use dohle_model::delta::MetadataDelta;
 use dohle_model::image::MetadataImage;
+use imbl::ordmap::DiffItem;
 use parking_lot::Mutex;
 
 use crate::{Authorizer, Principal};
@@ -88,6 +89,23 @@ impl AclAuthorizer {
         };
         self.acls.store(Some(Arc::new(index)));
         self.denials.lock().clear();
+    }
+
+    /// Follows metadata of which the changes since `before` are not known one by one. Metadata
+    /// that no record has been replayed into are none.
+    pub fn follow(&self, before: &MetadataImage, after: &MetadataImage) {
+        if after.offset == MetadataImage::default().offset {
+            return;
+        }
+        let changed = before.acls.diff(&after.acls).map(|change| match change {
+            DiffItem::Add(id, _) | DiffItem::Remove(id, _) => *id,
+            DiffItem::Update { new: (id, _), .. } => *id,
+        });
+        let delta = MetadataDelta {
+            acls: changed.collect(),
+            ..MetadataDelta::default()
+        };
+        self.apply(before, after, &delta);
     }
 
     fn decide(

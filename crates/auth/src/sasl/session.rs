@@ -125,6 +125,12 @@ impl SaslSession {
             .is_some_and(|identity| identity.is_delegated)
     }
 
+    /// Returns when the session of an authenticated client ends; `None` when it does not.
+    #[must_use]
+    pub fn expires(&self) -> Option<Instant> {
+        self.identity.as_ref().and_then(|identity| identity.expires)
+    }
+
     /// Returns whether the next frame is a bare token, and not a request.
     #[must_use]
     pub fn expects_bare_token(&self) -> bool {
@@ -156,16 +162,13 @@ impl SaslSession {
             State::Handshake if is_api_versions => Ok(()),
             State::Handshake => refused("handshake"),
             State::Tokens(_) | State::Failed => refused("authentication"),
-            State::Authenticated => {
-                let expires = self.identity.as_ref().and_then(|identity| identity.expires);
-                match expires {
-                    Some(expires) if now > expires => Err(Refusal::IllegalState(
-                        "the session has expired, and the client has not authenticated again"
-                            .to_owned(),
-                    )),
-                    _ => Ok(()),
-                }
-            }
+            State::Authenticated => match self.expires() {
+                Some(expires) if now > expires => Err(Refusal::IllegalState(
+                    "the session has expired, and the client has not authenticated again"
+                        .to_owned(),
+                )),
+                _ => Ok(()),
+            },
         }
     }
 

@@ -189,9 +189,10 @@ pub(super) const TABLE: &[ConfigDef] = &[
              specified by the sasl.login.retry.backoff.max.ms setting. Currently applies only \
              to OAUTHBEARER."),
     ConfigDef::new("sasl.mechanism.controller.protocol", String, Value("GSSAPI"), High)
+        .honoured()
         .doc("SASL mechanism used for communication with controllers. Default is GSSAPI."),
     ConfigDef::new("sasl.mechanism.inter.broker.protocol", String, Value("GSSAPI"), Medium)
-        .dynamic(PerBroker)
+        .dynamic(PerBroker).honoured().with_restart()
         .doc("SASL mechanism used for inter-broker communication. Default is GSSAPI."),
     ConfigDef::new("sasl.oauthbearer.assertion.algorithm", String, Value("RS256"), Medium)
         .check(OneOfAnyCase(&["ES256", "RS256"]))
@@ -420,6 +421,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
              setting can provide a different name to use for the subject included in the JWT \
              payload's claims if the OAuth/OIDC provider uses a different name for that claim."),
     ConfigDef::new("sasl.oauthbearer.token.endpoint.url", String, Null, Medium)
+        .honoured()
         .doc("The URL for the OAuth/OIDC identity provider. If the URL is HTTP(S)-based, it is \
              the issuer's token endpoint URL to which requests will be made to login based on \
              the configuration in <code>sasl.oauthbearer.jwt.retriever.class</code>. If the \

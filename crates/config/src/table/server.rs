@@ -99,6 +99,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .doc("When set to true, topics can be deleted by the admin client. When set to false, \
              deletion requests will be explicitly rejected by the broker."),
     ConfigDef::new("early.start.listeners", List, Null, High)
+        .honoured()
         .doc("A comma-separated list of listener names which may be started before the \
              authorizer has finished initialization. This is useful when the authorizer is \
              dependent on the cluster itself for bootstrapping, as is the case for the \

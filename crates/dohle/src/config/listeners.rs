@@ -8,7 +8,6 @@ use dohle_model::record::{Endpoint, SecurityProtocol};
 
 use super::ConfigFault;
 use super::address::ListenerAddress;
-use super::sasl::is_sasl;
 use super::values::PropertyReader;
 
 /// A node's listeners.
@@ -87,11 +86,7 @@ impl Listeners {
             *name == controller_name || listeners.iter().any(|address| address.name == *name)
         });
         let inter_broker = inter_broker(values, roles, &broker, &protocols)?;
-        for name in [&controller_name, &inter_broker] {
-            if protocols.get(name).copied().is_some_and(is_sasl) {
-                return Err(ConfigFault::Security(name.clone()));
-            }
-        }
+        check_early_start(values, &listeners, &controller_names)?;
         let advertised_is_set = values.get(&keys::ADVERTISED_LISTENERS).is_some();
         let advertised = if roles.broker {
             advertised(values, &broker, &controller_names, hostname)?
@@ -129,6 +124,15 @@ impl Listeners {
     pub fn protocol(&self, name: &str) -> SecurityProtocol {
         let known = self.protocols.get(name).copied();
         known.unwrap_or(SecurityProtocol::Plaintext)
+    }
+
+    /// Returns the security protocols of the listeners that this node serves.
+    #[must_use]
+    pub fn served(&self) -> BTreeMap<String, SecurityProtocol> {
+        let served = self.broker.iter().chain(&self.controller);
+        served
+            .map(|address| (address.name.clone(), self.protocol(&address.name)))
+            .collect()
     }
 
     /// Returns the addresses that the broker registers, once the ports are known: `port` returns
@@ -220,6 +224,30 @@ fn check_roles(
              process.roles is broker"
         );
         return Err(values.invalid(&keys::LISTENERS, &allowed));
+    }
+    Ok(())
+}
+
+/// Checks `early.start.listeners`: listeners that Kafka starts before its authorizer has read the
+/// ACLs. Here a controller's listener always does, and a broker's listener never has to: a broker
+/// reads the metadata, with the ACLs, from the controllers before it serves anyone.
+fn check_early_start(
+    values: &PropertyReader,
+    listeners: &[ListenerAddress],
+    controller_names: &[String],
+) -> Result<(), ConfigFault> {
+    for name in values.list(&keys::EARLY_START_LISTENERS) {
+        let name = name.to_uppercase();
+        let is_bound = listeners.iter().any(|address| address.name == name);
+        if !is_bound && !controller_names.contains(&name) {
+            return Err(values.invalid(
+                &keys::EARLY_START_LISTENERS,
+                &format!(
+                    "a list of names that are in listeners or controller.listener.names; {name} \
+                     is not"
+                ),
+            ));
+        }
     }
     Ok(())
 }

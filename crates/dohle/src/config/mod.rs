@@ -10,6 +10,7 @@ mod listeners;
 mod notices;
 mod open_listeners;
 mod sasl;
+mod sasl_clients;
 mod source;
 mod values;
 
@@ -25,6 +26,7 @@ use dohle_config::{
 };
 use dohle_log::directory::METADATA_LOG_DIR;
 use dohle_model::NodeId;
+use dohle_rpc::sasl::SaslClient;
 use dohle_tls::TlsSettings;
 
 pub use address::ListenerAddress;
@@ -75,13 +77,6 @@ pub enum ConfigFault {
         /// What is wrong, and what to do.
         reason: String,
     },
-    /// A security protocol that is not supported yet.
-    #[error(
-        "the listener {0} is mapped to SASL by listener.security.protocol.map, which is not \
-         supported yet between nodes: map it to SSL, or to PLAINTEXT inside a network that you \
-         trust"
-    )]
-    Security(String),
     /// A JAAS line that is wrong.
     #[error("{name} of the listener {listener}: {reason}")]
     Jaas {
@@ -178,6 +173,8 @@ pub struct NodeConfig {
     pub sasl: Arc<SaslConfig>,
     /// Where the keys of tokens are fetched from.
     pub jwks: Vec<JwksEndpoint>,
+    /// How this node authenticates at the listeners with SASL of brokers and controllers.
+    pub sasl_clients: BTreeMap<String, Arc<SaslClient>>,
     /// The properties themselves.
     pub values: BrokerValues,
     /// The names of properties that were not set but completed with defaults.
@@ -213,8 +210,9 @@ impl NodeConfig {
         let roles = roles(&reader)?;
         let node_id = node_id(&reader)?;
         let listeners = Listeners::read(&reader, roles, hostname)?;
-        let read_file = |path: &str| std::fs::read(path);
-        let (sasl, jwks) = sasl::read(&values, &listeners.protocols, &read_file)?;
+        let read_file: sasl::ReadFile<'_> = &|path| std::fs::read(path);
+        let (sasl, jwks) = sasl::read(&values, &listeners.served(), read_file)?;
+        let sasl_clients = sasl_clients::read(&values, roles, &listeners)?;
         let voters = voters(&reader, roles, node_id, &listeners)?;
         let log_dirs = log_dirs(&reader)?;
         let metadata_log_dir = reader
@@ -234,6 +232,7 @@ impl NodeConfig {
             listeners,
             sasl: Arc::new(sasl),
             jwks,
+            sasl_clients,
             voters,
             authorizer,
             log_dirs,

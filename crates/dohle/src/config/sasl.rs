@@ -37,14 +37,6 @@ const UNSECURED_HANDLER: &str = "org.apache.kafka.common.security.oauthbearer.in
 const PRINCIPAL_BUILDER: &str =
     "org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder";
 
-/// Returns whether clients authenticate with SASL.
-pub fn is_sasl(protocol: SecurityProtocol) -> bool {
-    matches!(
-        protocol,
-        SecurityProtocol::SaslPlaintext | SecurityProtocol::SaslSsl
-    )
-}
-
 /// A URL that the keys of a listener's tokens are fetched from.
 #[derive(Debug, Clone)]
 pub struct JwksEndpoint {
@@ -84,7 +76,7 @@ pub(super) fn read(
     let mut endpoints = Vec::new();
     for (name, protocol) in protocols {
         refuse_principal_builder(&values.listener(name))?;
-        if is_sasl(*protocol) {
+        if protocol.is_sasl() {
             let listener = listener(values, name, read_file, &mut endpoints)?;
             listeners.insert(name.clone(), Arc::new(listener));
         }
@@ -246,7 +238,11 @@ fn http_url(text: &str) -> Option<Uri> {
         .then_some(url)
 }
 
-fn enabled(values: &ListenerValues<'_>, listener: &str) -> Result<Vec<Mechanism>, ConfigFault> {
+/// Reads the mechanisms of a listener.
+pub(super) fn enabled(
+    values: &ListenerValues<'_>,
+    listener: &str,
+) -> Result<Vec<Mechanism>, ConfigFault> {
     let key = &keys::SASL_ENABLED_MECHANISMS;
     let supported = || Mechanism::ALL.map(Mechanism::name).join(", ");
     if values.text_set(key).is_none() {
@@ -275,7 +271,11 @@ fn enabled(values: &ListenerValues<'_>, listener: &str) -> Result<Vec<Mechanism>
     Ok(mechanisms)
 }
 
-fn refuse_classes(values: &ListenerValues<'_>, mechanism: Mechanism) -> Result<(), ConfigFault> {
+/// Refuses classes that would have to be loaded for a mechanism.
+pub(super) fn refuse_classes(
+    values: &ListenerValues<'_>,
+    mechanism: Mechanism,
+) -> Result<(), ConfigFault> {
     let handler = values.refused(keys::SASL_SERVER_CALLBACK_HANDLER_CLASS.name());
     let handler = handler.filter(|(_, class)| {
         let is_built_in = TOKEN_HANDLERS.contains(class) || *class == UNSECURED_HANDLER;
@@ -312,11 +312,7 @@ pub(super) fn jaas(
         reason,
     };
     let config = JaasConfig::parse(text).map_err(|error| invalid(error.to_string()))?;
-    let expected = match mechanism {
-        Mechanism::Plain => LoginModule::Plain,
-        Mechanism::Scram(_) => LoginModule::Scram,
-        Mechanism::OAuthBearer => LoginModule::OAuthBearer,
-    };
+    let expected = module(mechanism);
     if config.module != expected {
         return Err(invalid(format!(
             "the login module of {mechanism} is {}",
@@ -324,6 +320,15 @@ pub(super) fn jaas(
         )));
     }
     Ok(Some(config))
+}
+
+/// Returns the login module of a mechanism.
+pub(super) fn module(mechanism: Mechanism) -> LoginModule {
+    match mechanism {
+        Mechanism::Plain => LoginModule::Plain,
+        Mechanism::Scram(_) => LoginModule::Scram,
+        Mechanism::OAuthBearer => LoginModule::OAuthBearer,
+    }
 }
 
 fn missing_users(listener: &str) -> ConfigFault {

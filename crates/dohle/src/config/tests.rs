@@ -254,10 +254,10 @@ fn listeners_that_cannot_be_right_are_refused_in_words() {
             ),
         ],
         expect![[r#"
-            the listener CONTROLLER is mapped to SASL by
-            listener.security.protocol.map, which is not supported yet
-            between nodes: map it to SSL, or to PLAINTEXT inside a
-            network that you trust"#]],
+            sasl.enabled.mechanisms is not set; it must be a list of
+            PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER for the
+            listener CONTROLLER: the default of Kafka is GSSAPI
+            (Kerberos), which is not supported"#]],
     );
     check_fault(
         &[("listeners", "PLAINTEXT://0.0.0.0:9092,CONTROLLER://:9093")],

@@ -43,7 +43,6 @@ use crate::advertised::{ListenerContext, advertised_listener_warnings, shared_ad
 use crate::config::{ListenerAddress, NodeConfig, is_loopback};
 use crate::directories::fresh_id;
 use crate::grpc::{NodesOnly, Replication};
-use crate::jwks;
 
 /// How long a stopping broker waits until its leaderships have moved to other brokers.
 const CONTROLLED_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -230,8 +229,6 @@ impl Broker {
             Arc::clone(&partitions),
             Arc::clone(&session),
         ));
-        let mut tasks = jwks::start(config)?;
-        tasks.push(reporting);
         Ok(Self {
             node: config.node_id,
             cache,
@@ -245,7 +242,7 @@ impl Broker {
             session_timeout: config.broker.broker_session_timeout,
             log_dirs,
             previous_broker_epoch,
-            tasks,
+            tasks: vec![reporting],
         })
     }
 

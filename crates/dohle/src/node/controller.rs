@@ -5,15 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use dohle_api::NodeAuthentication;
 use dohle_auth::quotas::QuotaWindows;
-use dohle_auth::{AllowAll, TokenKey};
+use dohle_auth::{AclAuthorizer, AclSettings, AllowAll, Authorizer, TokenKey};
 use dohle_config::BrokerValues;
 use dohle_config::keys::broker as keys;
 use dohle_controller::plan::TokenSettings;
 use dohle_controller::{Controller, ControllerConfig, VoterAddress, new_cluster};
+use dohle_model::image::MetadataImage;
+use dohle_model::record::MetadataRecord;
 use dohle_model::{DirectoryId, NodeId};
 use dohle_network::listener::{Bound, Listener, NetworkContext, Services};
 use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::tls::NodeTls;
 use crate::config::NodeConfig;
@@ -26,6 +30,8 @@ const HEARTBEAT_MAX: Duration = Duration::from_millis(200);
 pub(super) struct ControllerRole {
     controller: Controller,
     listener: Listener,
+    /// Follows the metadata with the authorizer.
+    _authorizing: Option<AbortOnDropHandle<()>>,
 }
 
 impl ControllerRole {
@@ -38,6 +44,7 @@ impl ControllerRole {
         tls: &NodeTls,
     ) -> anyhow::Result<Self> {
         let connector = tls.connector(&config.listeners.controller_name);
+        let (acls, sasl) = (config.authorizer.clone(), Arc::clone(&config.sasl));
         let mut config = controller_config(config, cluster_id, directory_id);
         config.connector = connector;
         std::fs::create_dir_all(&config.metadata_dir)
@@ -46,18 +53,29 @@ impl ControllerRole {
             config.new_cluster_features = levels;
         }
         config.new_cluster_users = new_cluster::read_scram(&config.metadata_dir)?;
+        let first_users = first_users(&config.new_cluster_users);
         let controller = Controller::start(config).await?;
         let tls = tls.server(port.name());
         let grpc = Arc::new(Grpc::new(controller.routes()));
+        let (authorizer, authorizing) = authorizer(&controller, acls);
+        let kafka = sasl.listeners.contains_key(port.name()).then(|| {
+            let images = controller.images();
+            let users = move || match images() {
+                image if image.offset == first_users.offset => Arc::clone(&first_users),
+                image => image,
+            };
+            NodeAuthentication::new(sasl, users) as _
+        });
         let services = Services {
-            kafka: None,
-            http2: Some(NodesOnly::new(grpc, tls.clone(), Arc::new(AllowAll))),
+            kafka,
+            http2: Some(NodesOnly::new(grpc, tls.clone(), authorizer)),
             tls,
         };
         let listener = port.serve(Arc::clone(shared), services);
         Ok(Self {
             controller,
             listener,
+            _authorizing: authorizing,
         })
     }
 
@@ -75,6 +93,44 @@ impl ControllerRole {
         self.controller.shutdown().await;
         self.listener.shutdown().await;
     }
+}
+
+/// Returns metadata of a new cluster, which has no records yet, with the users that it begins with:
+/// voters authenticate to each other with them until the first records are committed.
+fn first_users(records: &[MetadataRecord]) -> Arc<MetadataImage> {
+    let mut image = MetadataImage::default();
+    for record in records {
+        if let MetadataRecord::UserScramCredential {
+            user,
+            mechanism,
+            credential,
+        } = record
+        {
+            let credential = Arc::new(credential.clone());
+            image
+                .scram_credentials
+                .insert((user.clone(), *mechanism), credential);
+        }
+    }
+    Arc::new(image)
+}
+
+/// Returns the authorizer of a controller's listener, and the task that keeps it up to date.
+fn authorizer(
+    controller: &Controller,
+    settings: Option<AclSettings>,
+) -> (Arc<dyn Authorizer>, Option<AbortOnDropHandle<()>>) {
+    let Some(settings) = settings else {
+        return (Arc::new(AllowAll), None);
+    };
+    let acls = Arc::new(AclAuthorizer::new(settings));
+    let following = Arc::clone(&acls);
+    let mut before = Arc::new(MetadataImage::default());
+    let task = controller.follow(move |image| {
+        following.follow(&before, image);
+        before = Arc::clone(image);
+    });
+    (acls, Some(AbortOnDropHandle::new(task)))
 }
 
 fn controller_config(

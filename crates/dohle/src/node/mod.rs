@@ -29,6 +29,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{ListenerAddress, NodeConfig};
 use crate::directories::{Directories, fresh_id};
+use crate::jwks;
 use broker::{Broker, quota_windows};
 use connections::ConnectionLimits;
 use controller::ControllerRole;
@@ -47,6 +48,9 @@ pub struct Node {
     shared: Arc<NetworkContext>,
     /// Watches the key material.
     tls_task: Option<AbortOnDropHandle<()>>,
+    /// Fetch the keys of tokens. They begin before a role starts: a broker may need them to be let
+    /// in by this node's own controller.
+    jwks_tasks: Vec<AbortOnDropHandle<()>>,
     /// Holds the lock of the metadata directory when that is not a log directory.
     _metadata: Option<dohle_log::directory::LogDirectory>,
 }
@@ -97,6 +101,7 @@ impl Node {
             controller: None,
             shared: NetworkContext::new(limits, threads),
             tls_task: None,
+            jwks_tasks: Vec::new(),
             _metadata: None,
         };
         Ok(Prepared {
@@ -190,6 +195,8 @@ impl Prepared {
         let (Some(directories), Some(ports)) = (self.directories.take(), self.ports.take()) else {
             anyhow::bail!("a node is started once");
         };
+        let fetching = jwks::start(&config)?.into_iter();
+        self.node.jwks_tasks = fetching.map(AbortOnDropHandle::new).collect();
         let shared = &self.node.shared;
         self.node._metadata = directories.metadata;
         if let Some(port) = ports.controller {

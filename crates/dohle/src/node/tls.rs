@@ -1,5 +1,5 @@
-//! The TLS of a node: of its listeners, and of its connections to other nodes. Key material is
-//! loaded again when its files or its properties change.
+//! The TLS of a node: of its listeners, and of its connections to other nodes, on which it also
+//! authenticates with SASL. Key material is loaded again when its files or its properties change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use dohle_config::{BrokerValues, Properties};
 use dohle_model::NodeId;
 use dohle_model::image::MetadataImage;
+use dohle_rpc::sasl::SaslClient;
 use dohle_tls::{ClientPurpose, ClientTls, Connector, ServerTls, TlsError, TlsSettings};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -26,6 +27,7 @@ pub(super) struct NodeTls {
     node: NodeId,
     servers: BTreeMap<String, Arc<ServerTls>>,
     clients: BTreeMap<String, Arc<ClientTls>>,
+    sasl: BTreeMap<String, Arc<SaslClient>>,
 }
 
 impl NodeTls {
@@ -56,6 +58,7 @@ impl NodeTls {
             node: config.node_id,
             servers,
             clients,
+            sasl: config.sasl_clients.clone(),
         }))
     }
 
@@ -67,7 +70,12 @@ impl NodeTls {
     /// Returns how other nodes are reached at a listener.
     pub(super) fn connector(&self, listener: &str) -> Connector {
         let client = self.clients.get(listener);
-        client.map_or_else(Connector::plaintext, |it| Connector::tls(Arc::clone(it)))
+        let connector =
+            client.map_or_else(Connector::plaintext, |it| Connector::tls(Arc::clone(it)));
+        match self.sasl.get(listener) {
+            Some(sasl) => connector.authenticated(Arc::clone(sasl) as _),
+            None => connector,
+        }
     }
 
     /// Begins to examine the files and properties of key material; `None` without TLS. The task

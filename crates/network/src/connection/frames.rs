@@ -15,7 +15,7 @@ use std::{future::Future, io};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use dohle_protocol::frame::LENGTH_BYTES;
-use dohle_protocol::{FrameError, FrameSizes, frame_length};
+use dohle_protocol::{Foreign, FrameError, FrameSizes, frame_length};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{Instant, Sleep};
 
@@ -62,6 +62,8 @@ pub(super) enum FrameEvent {
     Lost(io::Error),
     /// The length of the next frame is invalid.
     Refused(FrameError),
+    /// HTTP/2 begins instead of a frame. Its first bytes are in the buffer.
+    Http2,
     /// The frame did not arrive in time, for this reason. Its memory was given back.
     Late(String),
 }
@@ -84,6 +86,8 @@ pub(super) struct Frames {
     waiting: Option<Wait>,
     share: Share,
     sizes: FrameSizes,
+    /// Whether HTTP/2 may begin instead of a frame.
+    accepts_http2: bool,
     times: FrameTimes,
     /// Wakes the connection to check a slow frame. Created for the first such frame.
     timer: Option<Pin<Box<Sleep>>>,
@@ -100,15 +104,22 @@ impl Frames {
             waiting: None,
             share: memory_pool.share(),
             sizes,
+            accepts_http2: false,
             times,
             timer: None,
             received: 0,
         }
     }
 
-    /// Accepts frames of these sizes from the next one on.
-    pub fn accept(&mut self, sizes: FrameSizes) {
+    /// Accepts frames of these sizes from the next one on, and HTTP/2 instead if `http2`.
+    pub fn accept(&mut self, sizes: FrameSizes, http2: bool) {
         self.sizes = sizes;
+        self.accepts_http2 = http2;
+    }
+
+    /// Returns the bytes that were read and belong to no frame yet.
+    pub fn into_rest(self) -> Bytes {
+        self.buffer.freeze()
     }
 
     /// Returns whether a part of a frame was read.
@@ -138,6 +149,9 @@ impl Frames {
             if self.begun.is_none()
                 && let Some(prefix) = self.buffer.first_chunk::<LENGTH_BYTES>()
             {
+                if self.accepts_http2 && Foreign::recognise(*prefix) == Some(Foreign::Http2) {
+                    return Poll::Ready(FrameEvent::Http2);
+                }
                 let length = match frame_length(*prefix, self.sizes) {
                     Ok(length) => length,
                     Err(error) => return Poll::Ready(FrameEvent::Refused(error)),

@@ -26,9 +26,9 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dohle_auth::Principal;
@@ -58,10 +58,39 @@ pub struct Client {
     /// Whom the client's TLS certificate identifies; `None` without TLS, and when the client has
     /// sent no certificate.
     pub certificate_principal: Option<Principal>,
+    /// Whom SASL has authenticated; `None` on a listener without SASL, and while
+    /// [`Service::connect`] serves the connection, whose sessions authenticate.
+    pub authenticated: Option<Authenticated>,
     /// The address of that listener.
     pub local: SocketAddr,
     /// The address of the client.
     pub peer: SocketAddr,
+}
+
+/// Whom SASL has authenticated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authenticated {
+    /// The user.
+    pub principal: Principal,
+    /// When the session ends (`connections.max.reauth.ms`, or with a token); `None` when it does
+    /// not.
+    pub expires: Option<Instant>,
+}
+
+impl Client {
+    /// Returns whom the security protocol of the listener has identified; `None` for an anonymous
+    /// client, and on a listener with SASL before the client has authenticated.
+    #[must_use]
+    pub fn principal(&self) -> Option<&Principal> {
+        match self.security_protocol {
+            SecurityProtocol::Ssl => self.certificate_principal.as_ref(),
+            SecurityProtocol::Plaintext => None,
+            // A certificate does not authenticate a client of SASL_SSL.
+            SecurityProtocol::SaslPlaintext | SecurityProtocol::SaslSsl => {
+                self.authenticated.as_ref().map(|it| &it.principal)
+            }
+        }
+    }
 }
 
 /// Bytes of a response that are read only when the socket can accept them.
@@ -215,6 +244,13 @@ pub trait ConnectionHandler: Send {
         configured
     }
 
+    /// Returns whom the client has authenticated as, where HTTP/2 may follow on the connection:
+    /// another node authenticates in Kafka's frames, and goes on with gRPC. `None` where only
+    /// further frames may. Called after each call.
+    fn may_become_node(&self) -> Option<Authenticated> {
+        None
+    }
+
     /// Returns for how long no further requests of the client begin, because one that was served
     /// since the last call exceeded a quota.
     fn take_throttle_time(&mut self) -> Duration {
@@ -238,8 +274,19 @@ pub struct ConnectionLimits {
     pub shutdown_grace: Duration,
 }
 
+/// A connection whose client has authenticated, and then begun HTTP/2.
+#[derive(Debug)]
+pub struct NodeConnection<S> {
+    /// The stream.
+    pub stream: S,
+    /// The bytes of HTTP/2 that were read from it.
+    pub read: Bytes,
+    /// Whom the client has authenticated as.
+    pub authenticated: Authenticated,
+}
+
 /// Serves a connection until the client closes it, an error occurs, it is idle for too long, or
-/// `shutdown` is cancelled.
+/// `shutdown` is cancelled. Returns the connection when it becomes that of another node.
 pub async fn run<S: AsyncRead + AsyncWrite + Unpin + Send>(
     stream: S,
     client: Client,
@@ -247,18 +294,12 @@ pub async fn run<S: AsyncRead + AsyncWrite + Unpin + Send>(
     memory_pool: Arc<RequestMemoryPool>,
     limits: ConnectionLimits,
     shutdown: CancellationToken,
-) {
+) -> Option<NodeConnection<S>> {
     // Dropped after the reason was logged, and only then closes the socket: a client that sees the
     // end of the connection finds the reason in the log.
-    let mut connection = pin!(run::Connection::new(
-        stream,
-        session,
-        memory_pool,
-        limits,
-        shutdown,
-    ));
+    let mut connection = run::Connection::new(stream, session, memory_pool, limits, shutdown);
     let (listener, peer) = (&client.listener, client.peer);
-    match connection.as_mut().await {
+    match (&mut connection).await {
         run::ConnectionEnd::Quiet => {}
         run::ConnectionEnd::Lost(error) => {
             tracing::debug!(%listener, %peer, "connection lost: {error}")
@@ -269,8 +310,12 @@ pub async fn run<S: AsyncRead + AsyncWrite + Unpin + Send>(
         run::ConnectionEnd::Refused(reason) => {
             tracing::warn!(%listener, %peer, "closed a connection: {reason}");
         }
+        run::ConnectionEnd::Http2(authenticated) => {
+            return Some(connection.into_node(authenticated));
+        }
     }
     if client.security_protocol.is_tls() {
-        poll_fn(|cx| connection.as_mut().poll_close_notify(cx)).await;
+        poll_fn(|cx| Pin::new(&mut connection).poll_close_notify(cx)).await;
     }
+    None
 }

@@ -15,7 +15,10 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::frames::{FrameEvent, Frames};
 use super::outbox::{Outbox, WriteError};
-use super::{ConnectionHandler, ConnectionLimits, Pending, RequestMemoryPool, ResponseAction};
+use super::{
+    Authenticated, ConnectionHandler, ConnectionLimits, NodeConnection, Pending, RequestMemoryPool,
+    ResponseAction,
+};
 
 /// Requests of a connection that may be in progress at a time.
 const SLOTS_MAX: usize = 64;
@@ -34,6 +37,8 @@ pub(super) enum ConnectionEnd {
     Closed(String),
     /// This node closed it, because the client sent bytes that are not a valid request.
     Refused(String),
+    /// The client has authenticated, and goes on with HTTP/2.
+    Http2(Authenticated),
 }
 
 enum ResponseSlot {
@@ -91,6 +96,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             shutdown: Box::pin(shutdown.cancelled_owned()),
             limits,
             closing: None,
+        }
+    }
+
+    /// Returns the parts of a connection that becomes that of another node.
+    pub fn into_node(self, authenticated: Authenticated) -> NodeConnection<S> {
+        NodeConnection {
+            stream: self.stream,
+            read: self.frames.into_rest(),
+            authenticated,
         }
     }
 
@@ -223,7 +237,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             FrameEvent::Frame(frame, permit) => match self.session.call(frame, permit) {
                 Ok(pending) => {
                     let configured = FrameSizes::of_requests(self.limits.request_bytes_max);
-                    self.frames.accept(self.session.frame_sizes(configured));
+                    let sizes = self.session.frame_sizes(configured);
+                    let http2 = self.session.may_become_node().is_some();
+                    self.frames.accept(sizes, http2);
                     return self.begin(pending, cx);
                 }
                 Err(malformed) => return self.close(ConnectionEnd::Refused(malformed.to_string())),
@@ -231,6 +247,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             // Requests that began earlier are still answered.
             FrameEvent::Refused(error) => {
                 return self.close(ConnectionEnd::Refused(error.to_string()));
+            }
+            // Another node waits for the answer that authenticates it before it goes on.
+            FrameEvent::Http2 => {
+                let is_answered = self.slots.is_empty() && self.outbox.is_empty();
+                return self.close(match self.session.may_become_node() {
+                    Some(authenticated) if is_answered => ConnectionEnd::Http2(authenticated),
+                    _ => ConnectionEnd::Refused("HTTP/2 begins in the middle".to_owned()),
+                });
             }
             FrameEvent::Late(reason) => return self.close(ConnectionEnd::Closed(reason)),
             FrameEvent::End if self.frames.is_inside() => {

@@ -186,6 +186,7 @@ impl Fixture {
             listener: "TEST".into(),
             security_protocol: SecurityProtocol::Plaintext,
             certificate_principal: None,
+            authenticated: None,
             local: address,
             peer: address,
         };
@@ -197,14 +198,11 @@ impl Fixture {
             shutdown_grace: Duration::from_millis(300),
         };
         let session = Box::new(Arc::clone(&echo));
-        let task = tokio::spawn(run(
-            server,
-            peer,
-            session,
-            Arc::clone(&memory_pool),
-            limits,
-            shutdown.clone(),
-        ));
+        let (pool, end) = (Arc::clone(&memory_pool), shutdown.clone());
+        let task = tokio::spawn(async move {
+            let node = run(server, peer, session, pool, limits, end).await;
+            assert!(node.is_none(), "the session authenticates nobody");
+        });
         Self {
             echo,
             client,

@@ -83,6 +83,7 @@ impl Acceptor {
             listener: Arc::clone(&self.name),
             security_protocol: self.security_protocol,
             certificate_principal: None,
+            authenticated: None,
             local: self.address,
             peer,
         };

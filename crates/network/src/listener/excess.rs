@@ -11,7 +11,7 @@ use bytes::Bytes;
 use dohle_protocol::FrameSizes;
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::{ConnectionHandler, Malformed, MemoryPermit, Pending};
+use crate::connection::{Authenticated, ConnectionHandler, Malformed, MemoryPermit, Pending};
 
 /// When a connection was last used: the microseconds since the node started.
 #[derive(Debug, Clone)]
@@ -114,6 +114,10 @@ impl ConnectionHandler for NotingUse {
 
     fn frame_sizes(&self, configured: FrameSizes) -> FrameSizes {
         self.handler.frame_sizes(configured)
+    }
+
+    fn may_become_node(&self) -> Option<Authenticated> {
+        self.handler.may_become_node()
     }
 
     fn take_throttle_time(&mut self) -> Duration {

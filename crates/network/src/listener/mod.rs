@@ -5,7 +5,11 @@
 //! [`NetworkThreads`]. The first bytes of a connection identify its protocol: Kafka frames are
 //! passed to the Kafka service, and HTTP/2's preface to the service for other nodes. A connection
 //! of any other protocol is logged and closed. On a listener with TLS, this follows the handshake,
-//! in which other nodes choose HTTP/2 (ALPN).
+//! in which other nodes choose HTTP/2 (ALPN). On a listener with SASL other nodes authenticate in
+//! Kafka's frames first, and the preface follows on the same connection.
+//!
+//! Invariant: on a listener with SASL no byte of HTTP/2 is served to a peer that has not
+//! authenticated, or whose session has expired.
 //!
 //! Invariant: a peer has [`Limits::handshake_max`] to complete the TLS handshake. Each (listener,
 //! host, cause) of failures is logged once an hour.
@@ -27,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use excess::NotingUse;
+use open::Opened;
 use places::{Counted, NodeCounted, Place};
 
 use crate::connection::{self, Client, ConnectionLimits, FrameTimes, RequestMemoryPool, Service};
@@ -351,9 +356,20 @@ fn limit_unsent(stream: &TcpStream, limits: &Limits) {
     }
 }
 
+/// Lets the socket of another node accept as many unsent bytes as the system allows.
+fn unlimit_unsent(stream: &TcpStream) {
+    if let Err(error) = socket2::SockRef::from(stream).set_tcp_notsent_lowat(0) {
+        tracing::debug!("cannot reset TCP_NOTSENT_LOWAT: {error}");
+    }
+}
+
 /// The service of a connection, and its place.
 enum Served {
-    Kafka(Arc<dyn Service>, Counted),
+    Kafka {
+        service: Arc<dyn Service>,
+        counted: Counted,
+        may_be_http2: bool,
+    },
     Http2(Arc<dyn Http2Service>, NodeCounted),
 }
 
@@ -373,56 +389,137 @@ async fn serve_socket(
     match admitted {
         None => {}
         Some((stream, Served::Http2(http2, _counted))) => {
-            let served = http2.serve(stream, client);
-            tokio::select! {
-                () = served => {}
-                () = shutdown.cancelled() => {}
-            }
+            serve_http2(&*http2, stream, client, &shutdown).await;
         }
-        Some((stream, Served::Kafka(kafka, mut counted))) => {
-            limit_unsent(stream.socket(), &shared.limits);
-            let (limits, memory_pool) = (limits_of(&shared), Arc::clone(&shared.memory_pool));
+        Some((
+            stream,
+            Served::Kafka {
+                service,
+                mut counted,
+                may_be_http2,
+            },
+        )) => {
             let closing = shutdown.child_token();
             let session = Box::new(NotingUse {
                 last_use: counted.serve(&closing),
-                handler: kafka.connect(&client),
+                handler: service.connect(&client),
             });
-            let (listener, peer) = (Arc::clone(&client.listener), client.peer);
-            // One copy of the code for each kind of stream, so that TLS costs other listeners
-            // nothing.
-            match stream {
-                ListenerStream::Plaintext(stream) => {
-                    connection::run(
-                        stream,
-                        client,
-                        session,
-                        memory_pool,
-                        limits,
-                        closing.clone(),
-                    )
-                    .await;
-                }
-                ListenerStream::Tls(stream) => {
-                    connection::run(
-                        *stream,
-                        client,
-                        session,
-                        memory_pool,
-                        limits,
-                        closing.clone(),
-                    )
-                    .await;
-                }
-            }
+            let served = serve_kafka(stream, &mut client, session, &shared, &closing).await;
             if closing.is_cancelled() && !shutdown.is_cancelled() {
+                let (listener, peer) = (&client.listener, client.peer);
                 tracing::info!(
                     %listener, %peer,
                     "closed the connection that was used least recently: more are open than \
                      max.connections"
                 );
             }
+            // A connection of another node does not take the place of a client.
+            drop(counted);
+            let Some(stream) = served else {
+                return;
+            };
+            match node_service(&client, &shared, &services, may_be_http2) {
+                Some((http2, _counted)) => {
+                    serve_http2(&*http2, stream, client, &shutdown).await;
+                }
+                None => drop(stream),
+            }
         }
     }
+}
+
+/// Serves Kafka's protocol until the connection ends. Returns the stream when the client has
+/// authenticated and goes on with HTTP/2; `client` has whom it has authenticated as.
+async fn serve_kafka(
+    stream: ListenerStream,
+    client: &mut Client,
+    session: Box<NotingUse>,
+    shared: &Arc<NetworkContext>,
+    shutdown: &CancellationToken,
+) -> Option<ListenerStream> {
+    limit_unsent(stream.socket(), &shared.limits);
+    let (limits, memory_pool) = (limits_of(shared), Arc::clone(&shared.memory_pool));
+    let (of, end) = (client.clone(), shutdown.clone());
+    // One copy of the code for each kind of stream, so that TLS costs other listeners nothing.
+    let (mut stream, read, authenticated) = match stream {
+        ListenerStream::Plaintext(stream) => {
+            let node = connection::run(stream, of, session, memory_pool, limits, end).await?;
+            let stream = ListenerStream::Plaintext(node.stream);
+            (stream, node.read, node.authenticated)
+        }
+        ListenerStream::Tls(stream) => {
+            let node = connection::run(*stream, of, session, memory_pool, limits, end).await?;
+            let stream = ListenerStream::Tls(Box::new(node.stream));
+            (stream, node.read, node.authenticated)
+        }
+    };
+    stream.unread(read);
+    client.authenticated = Some(authenticated);
+    unlimit_unsent(stream.socket());
+    Some(stream)
+}
+
+/// Serves HTTP/2 until the connection, the session of the peer or the listener ends. A peer whose
+/// session ends connects and authenticates again (KIP-368).
+async fn serve_http2(
+    http2: &dyn Http2Service,
+    stream: ListenerStream,
+    client: Client,
+    shutdown: &CancellationToken,
+) {
+    let expires = client.authenticated.as_ref().and_then(|it| it.expires);
+    let (listener, peer) = (Arc::clone(&client.listener), client.peer);
+    let expired = async {
+        match expires {
+            Some(at) => tokio::time::sleep_until(at.into()).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = http2.serve(stream, client) => {}
+        () = shutdown.cancelled() => {}
+        () = expired => {
+            tracing::debug!(
+                %listener, %peer,
+                "closed a connection of another node: its session has expired"
+            );
+        }
+    }
+}
+
+/// Returns the service for other nodes, and a place. Logs why there is none.
+fn node_service(
+    client: &Client,
+    shared: &NetworkContext,
+    services: &Services,
+    may_be_http2: bool,
+) -> Option<(Arc<dyn Http2Service>, NodeCounted)> {
+    let Some(http2) = &services.http2 else {
+        shared.log_failure(client, &HandshakeFailure::new(Foreign::Http2.advice()));
+        return None;
+    };
+    if !may_be_http2 {
+        shared.log_failure(client, &open::not_chosen());
+        return None;
+    }
+    if client.security_protocol.is_sasl() && client.authenticated.is_none() {
+        let cause = HandshakeFailure::new(
+            "it connected as another node without authenticating (SASL): check \
+             security.inter.broker.protocol, inter.broker.listener.name and \
+             listener.security.protocol.map on all nodes",
+        );
+        shared.log_failure(client, &cause);
+        return None;
+    }
+    let Some(counted) = shared.counts.node() else {
+        let (listener, peer) = (&client.listener, client.peer);
+        tracing::warn!(
+            %listener, %peer,
+            "closed a connection of another node: too many of them are open"
+        );
+        return None;
+    };
+    Some((Arc::clone(http2), counted))
 }
 
 /// Opens a connection and finds a place for it. Returns `None` when the socket is to be closed.
@@ -451,25 +548,23 @@ async fn admit(
             (Err(lack), opened)
         }
     };
-    let (stream, foreign) = opened?;
-    match (foreign, &services.kafka, &services.http2) {
-        (Some(Foreign::Http2), _, Some(http2)) => {
+    let Opened {
+        stream,
+        foreign,
+        may_be_http2,
+    } = opened?;
+    match (foreign, &services.kafka) {
+        (Some(Foreign::Http2), _) => {
             // A connection of another node does not take the place of a client.
             drop(counted);
-            let Some(counted) = shared.counts.node() else {
-                tracing::warn!(
-                    %listener, %peer,
-                    "closed a connection of another node: too many of them are open"
-                );
-                return None;
-            };
-            Some((stream, Served::Http2(Arc::clone(http2), counted)))
+            let (http2, counted) = node_service(client, shared, services, may_be_http2)?;
+            Some((stream, Served::Http2(http2, counted)))
         }
-        (Some(foreign), _, _) => {
+        (Some(foreign), _) => {
             shared.log_failure(client, &HandshakeFailure::new(foreign.advice()));
             None
         }
-        (None, Some(kafka), _) => {
+        (None, Some(kafka)) => {
             let counted = match counted {
                 Ok(counted) => counted,
                 Err(lack) => shared.counts.wait(lack, client).await?,
@@ -477,9 +572,14 @@ async fn admit(
             if !shared.counts.within_rates(client).await {
                 return None;
             }
-            Some((stream, Served::Kafka(Arc::clone(kafka), counted)))
+            let served = Served::Kafka {
+                service: Arc::clone(kafka),
+                counted,
+                may_be_http2,
+            };
+            Some((stream, served))
         }
-        (None, None, _) => {
+        (None, None) => {
             let cause = HandshakeFailure::new(
                 "this listener does not serve Kafka's client protocol; connect to a listener of a \
                  broker",

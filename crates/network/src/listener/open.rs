@@ -10,19 +10,32 @@ use super::stream::ListenerStream;
 use super::{NetworkContext, prefixed};
 use crate::connection::Client;
 
-/// Returns the stream and the protocol that its first bytes belong to (`None` for Kafka's), and
-/// adds to `client` whom its certificate identifies. Returns `None` when the socket is to be
-/// closed: the reason was logged, unless the peer has sent nothing.
+/// A socket after its first bytes.
+pub(super) struct Opened {
+    pub stream: ListenerStream,
+    /// The protocol that the first bytes belong to; `None` for Kafka's.
+    pub foreign: Option<Foreign>,
+    /// Whether HTTP/2 may begin now or later: the peer has chosen it in the TLS handshake (ALPN),
+    /// or the listener has no TLS.
+    pub may_be_http2: bool,
+}
+
+/// Opens a socket, and adds to `client` whom its certificate identifies. Returns `None` when the
+/// socket is to be closed: the reason was logged, unless the peer has sent nothing.
 pub(super) async fn open(
     stream: TcpStream,
     client: &mut Client,
     shared: &NetworkContext,
     tls: Option<&ServerTls>,
-) -> Option<(ListenerStream, Option<Foreign>)> {
+) -> Option<Opened> {
     let idle_max = shared.limits.idle_max;
     let Some(tls) = tls else {
         let (stream, foreign) = prefixed::sniff(stream, idle_max).await?;
-        return Some((ListenerStream::Plaintext(stream), foreign));
+        return Some(Opened {
+            stream: ListenerStream::Plaintext(stream),
+            foreign,
+            may_be_http2: true,
+        });
     };
     let handshake_max = shared.limits.handshake_max;
     let mut began = false;
@@ -52,10 +65,19 @@ pub(super) async fn open(
     let is_http2 = accepted.is_http2;
     let (stream, foreign) = prefixed::sniff(accepted.stream, idle_max).await?;
     if foreign == Some(Foreign::Http2) && !is_http2 {
-        let cause = "it speaks HTTP/2 and did not choose it in the TLS handshake (ALPN), as other \
-                     nodes do";
-        shared.log_failure(client, &HandshakeFailure::new(cause));
+        shared.log_failure(client, &not_chosen());
         return None;
     }
-    Some((ListenerStream::Tls(Box::new(stream)), foreign))
+    Some(Opened {
+        stream: ListenerStream::Tls(Box::new(stream)),
+        foreign,
+        may_be_http2: is_http2,
+    })
+}
+
+/// Why a peer is refused that speaks HTTP/2 and has not chosen it.
+pub(super) fn not_chosen() -> HandshakeFailure {
+    HandshakeFailure::new(
+        "it speaks HTTP/2 and did not choose it in the TLS handshake (ALPN), as other nodes do",
+    )
 }

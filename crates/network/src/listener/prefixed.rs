@@ -23,6 +23,15 @@ impl<S> Prefixed<S> {
         Self { prefix, stream }
     }
 
+    /// Puts bytes back that were read. Later reads return them first.
+    pub fn unread(&mut self, read: Bytes) {
+        self.prefix = if self.prefix.is_empty() {
+            read
+        } else {
+            [read, self.prefix.clone()].concat().into()
+        };
+    }
+
     /// Returns the stream without the prefix.
     pub fn get_ref(&self) -> &S {
         &self.stream

@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use dohle_tls::ServerStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -36,6 +37,13 @@ macro_rules! each {
             ListenerStream::Tls($inner) => $call,
         }
     };
+}
+
+impl ListenerStream {
+    /// Puts bytes back that were read.
+    pub(super) fn unread(&mut self, read: Bytes) {
+        each!(self, inner => inner.unread(read));
+    }
 }
 
 impl AsyncRead for ListenerStream {

@@ -17,6 +17,7 @@ mod acls;
 mod apache_kafka;
 mod delegation_tokens;
 mod init;
+mod nodes;
 mod oauthbearer;
 mod permissions;
 mod sasl;

@@ -73,6 +73,7 @@ impl Fixture {
             listener: listener.into(),
             security_protocol: SecurityProtocol::SaslPlaintext,
             certificate_principal: None,
+            authenticated: None,
             local: address,
             peer: address,
         });
@@ -271,6 +272,7 @@ async fn scram_credentials_come_from_the_metadata() {
         listener: "SASL".into(),
         security_protocol: SecurityProtocol::SaslPlaintext,
         certificate_principal: None,
+        authenticated: None,
         local: address,
         peer: address,
     };
@@ -286,11 +288,15 @@ async fn scram_credentials_come_from_the_metadata() {
         let of_client = Mechanism::Scram(mechanism);
         let password = Secret::new(password);
         let mut exchange = ClientExchange::new(of_client, user, password, [9; NONCE_BYTES]);
-        let first = stage.evaluate(&exchange.first(), &image, &tokens).unwrap();
+        let accounts = Accounts {
+            image: Arc::new(image.clone()),
+            delegation_tokens: &tokens,
+        };
+        let first = stage.evaluate(&exchange.first(), &accounts).unwrap();
         let ClientStep::Send(last) = exchange.step(&first.message).unwrap() else {
             panic!("SCRAM has two messages")
         };
-        match stage.evaluate(&last, &image, &tokens) {
+        match stage.evaluate(&last, &accounts) {
             Ok(accepted) => {
                 assert!(is_right, "{user}");
                 assert_eq!(exchange.step(&accepted.message), Ok(ClientStep::Done));
