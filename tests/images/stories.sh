@@ -149,6 +149,23 @@ story_bitnami_compose_keeps_its_volume() {
   client fetch localhost:9094 $topic 100 >/dev/null
 }
 
+# The files are made by the same binary. No client gets in without a password.
+story_secured_compose() {
+  local security=$WORK/security list
+  rm -rf "$security"
+  "$DOHLE_BINARY" security init "$security" --scram-user admin \
+    --host dohle-1,localhost --host dohle-2,localhost --host dohle-3,localhost >/dev/null || fail "security init"
+  chown -R 1000 "$security"
+  DOHLE_SECURITY=$security files secure.yaml up --detach >/dev/null 2>&1 || fail "compose up"
+  all_ready $(DOHLE_SECURITY=$security files secure.yaml ps --quiet)
+  list=("$DOHLE_BINARY" topics --bootstrap-server localhost:19092 --command-config)
+  "${list[@]}" "$security/admin.properties" --create --topic t --replication-factor 3 >/dev/null || fail "create a topic"
+  sed 's/password="[^"]*"/password="wrong"/' "$security/admin.properties" >"$security/wrong.properties"
+  if "${list[@]}" "$security/wrong.properties" --list >/dev/null 2>&1; then fail "a wrong password is accepted"; fi
+  if says "$(DOHLE_SECURITY=$security files secure.yaml ps --quiet dohle-1)" 'EVERYONE IS LET IN'; then fail "a listener is open"; fi
+  rm -rf "$security"
+}
+
 story_confluent_compose() {
   files confluent.yaml up --detach >/dev/null 2>&1 || fail "compose up"
   serving $(files confluent.yaml ps --quiet)

@@ -16,6 +16,10 @@ use zeroize::Zeroizing;
 
 use crate::Secret;
 
+mod file;
+
+pub use file::{JaasEntry, jaas_property, parse_file};
+
 /// A login module that is built in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoginModule {
@@ -86,22 +90,7 @@ impl JaasConfig {
         else {
             return Err(JaasError::Module(printable(&module)));
         };
-        let mut options = BTreeMap::new();
-        loop {
-            let key = match tokens.next()? {
-                Token::Symbol(';') => break,
-                Token::Word(key) | Token::Quoted(key) => key,
-                Token::Symbol(_) => return Err(JaasError::Symbol),
-                Token::End => return Err(JaasError::NotTerminated),
-            };
-            let key = key.to_string();
-            let (Token::Symbol('='), Token::Word(value) | Token::Quoted(value)) =
-                (tokens.next()?, tokens.next()?)
-            else {
-                return Err(JaasError::NoValue(printable(&key)));
-            };
-            options.insert(key, Secret::new(&value));
-        }
+        let options = options(&mut tokens)?.into_iter().collect();
         match tokens.next()? {
             Token::End => Ok(Self {
                 module: known,
@@ -109,6 +98,25 @@ impl JaasConfig {
             }),
             _ => Err(JaasError::Several),
         }
+    }
+}
+
+/// Reads the options of a login module, and the semicolon after them.
+fn options(tokens: &mut Tokens<'_>) -> Result<Vec<(String, Secret)>, JaasError> {
+    let mut options = Vec::new();
+    loop {
+        let key = match tokens.next()? {
+            Token::Symbol(';') => return Ok(options),
+            Token::Word(key) | Token::Quoted(key) => key.to_string(),
+            Token::Symbol(_) => return Err(JaasError::Symbol),
+            Token::End => return Err(JaasError::NotTerminated),
+        };
+        let (Token::Symbol('='), Token::Word(value) | Token::Quoted(value)) =
+            (tokens.next()?, tokens.next()?)
+        else {
+            return Err(JaasError::NoValue(printable(&key)));
+        };
+        options.push((key, Secret::new(&value)));
     }
 }
 
@@ -139,6 +147,9 @@ pub enum JaasError {
     /// The semicolon is missing.
     #[error("it does not end with a semicolon")]
     NotTerminated,
+    /// A file is not a list of sections.
+    #[error("it is not a list of sections NAME {{ MODULE required OPTION=\"VALUE\" …; }};")]
+    Section,
     /// More than one login module.
     #[error("it has text after the semicolon; exactly one login module is allowed")]
     Several,

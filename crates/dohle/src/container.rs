@@ -139,6 +139,7 @@ fn node(words: &[OsString], hostname: &str) -> anyhow::Result<NodeConfig> {
     let folder = image::data_folder(&image::mount_points(&mounts), has_data);
     sources.complete_key_stores(|file| std::fs::read_to_string(file))?;
     sources.complete_for_image(&variables, folder);
+    sources.complete_security(&variables, &|file| std::fs::read_to_string(file))?;
     Ok(NodeConfig::new(sources, hostname)?)
 }
 

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use dohle::config::{NodeConfig, Sources, image, notices};
+use dohle::config::{NodeConfig, Sources, image, notices, open_listener_warnings};
+use dohle_tls::ClientAuth;
 use expect_test::{Expect, expect};
 use yaml_rust2::{Yaml, YamlLoader};
 
@@ -52,6 +53,11 @@ fn node(variables: &[(String, String)], mounts: &[String], hostname: &str) -> No
     let mut sources = Sources::default();
     sources.add_environment(variables.iter().cloned());
     sources.complete_for_image(variables, image::data_folder(mounts, |_| false));
+    let secured = sources.complete_security(variables, &|path| match path {
+        "/run/secrets/password" => Ok("secret\n".to_owned()),
+        _ => Err(std::io::ErrorKind::NotFound.into()),
+    });
+    secured.unwrap_or_else(|fault| panic!("{fault}"));
     let config = NodeConfig::new(sources, hostname).unwrap_or_else(|fault| panic!("{fault}"));
     for notice in notices(&config) {
         assert!(!notice.contains("unknown property"), "{notice}");
@@ -90,9 +96,10 @@ fn told(config: &NodeConfig, mounts: &[String]) -> String {
 /// Checks all services of a compose file: their nodes, and that each port advertised on localhost
 /// is one that the container publishes under the same number.
 #[track_caller]
-fn check_compose(name: &str, expected: Expect) {
+fn check_compose(name: &str, expected: Expect) -> Vec<NodeConfig> {
     let document = &documents(name)[0];
     let mut summary = String::new();
+    let mut configs = Vec::new();
     for (service_name, service) in document["services"].as_hash().unwrap() {
         let hostname = service["hostname"]
             .as_str()
@@ -123,8 +130,10 @@ fn check_compose(name: &str, expected: Expect) {
             }
         }
         summary += &told(&config, &mounts);
+        configs.push(config);
     }
     expected.assert_eq(&summary);
+    configs
 }
 
 #[test]
@@ -137,6 +146,54 @@ fn three_nodes_come_up_from_our_own_compose_file() {
             combined 3 of gQ5xjZ0mTnqkFOlX8GxR3A at PLAINTEXT://dohle-3:9092,HOST://localhost:19094, 3 voters, data in /var/lib/kafka/data
         "#]],
     );
+}
+
+/// Checks that no listener of a node lets in everyone, and that nodes trust no client.
+#[track_caller]
+fn check_secured(config: &NodeConfig) {
+    let open = open_listener_warnings(config);
+    assert!(open.is_empty(), "{open:?}");
+    let users = config.first_users.iter();
+    let users: Vec<(&str, &str)> = users
+        .map(|user| (user.name.as_str(), user.password.expose()))
+        .collect();
+    assert_eq!(users, [("admin", "secret")]);
+    for name in ["NODES", "CONTROLLER"] {
+        assert_eq!(config.tls[name].client_auth, ClientAuth::Required, "{name}");
+    }
+    assert!(config.authorizer.is_some());
+}
+
+#[test]
+fn three_nodes_come_up_with_tls_and_passwords() {
+    let configs = check_compose(
+        "compose/secure.yaml",
+        expect![[r#"
+        combined 1 of 3VdrZ8cxSvWkhxQYqYIvTw at CLIENTS://dohle-1:9092,NODES://dohle-1:9094,HOST://localhost:19092, 3 voters, data in /var/lib/kafka/data
+        combined 2 of 3VdrZ8cxSvWkhxQYqYIvTw at CLIENTS://dohle-2:9092,NODES://dohle-2:9094,HOST://localhost:19093, 3 voters, data in /var/lib/kafka/data
+        combined 3 of 3VdrZ8cxSvWkhxQYqYIvTw at CLIENTS://dohle-3:9092,NODES://dohle-3:9094,HOST://localhost:19094, 3 voters, data in /var/lib/kafka/data
+    "#]],
+    );
+    configs.iter().for_each(check_secured);
+}
+
+#[test]
+fn pods_come_up_with_tls_and_the_password_of_a_secret() {
+    let documents = documents("kubernetes/secure.yaml");
+    let mounts = ["/var/lib/kafka".to_owned()];
+    let mut summary = String::new();
+    for ordinal in 0..3 {
+        let config = node(&pod_variables(&documents, ordinal), &mounts, "dohle-0");
+        check_secured(&config);
+        let store = config.properties()["ssl.keystore.location"].as_str();
+        assert_eq!(store, format!("/etc/dohle/node{ordinal}.pem"));
+        summary += &told(&config, &mounts);
+    }
+    expect![[r#"
+        combined 0 of Xl2hTf0mQ5q0S3mCwSjJ4A at CLIENTS://dohle-0.dohle.default.svc:9092,NODES://dohle-0.dohle.default.svc:9094, 3 voters, data in /var/lib/kafka/data
+        combined 1 of Xl2hTf0mQ5q0S3mCwSjJ4A at CLIENTS://dohle-1.dohle.default.svc:9092,NODES://dohle-1.dohle.default.svc:9094, 3 voters, data in /var/lib/kafka/data
+        combined 2 of Xl2hTf0mQ5q0S3mCwSjJ4A at CLIENTS://dohle-2.dohle.default.svc:9092,NODES://dohle-2.dohle.default.svc:9094, 3 voters, data in /var/lib/kafka/data
+    "#]].assert_eq(&summary);
 }
 
 #[test]
@@ -195,6 +252,9 @@ fn pod_variables(documents: &[Yaml], ordinal: usize) -> Vec<(String, String)> {
     let container = &of_kind("StatefulSet")["spec"]["template"]["spec"]["containers"][0];
     for variable in container["env"].as_vec().unwrap() {
         let mut value = match &variable["value"] {
+            Yaml::BadValue if !variable["valueFrom"]["secretKeyRef"].is_badvalue() => {
+                "secret".to_owned()
+            }
             Yaml::BadValue => {
                 let field = text(&variable["valueFrom"]["fieldRef"]["fieldPath"]);
                 fields[field.as_str()].clone()

@@ -5,10 +5,14 @@
 //! the advertised ones, the data folder. This module does the same as a function of the properties.
 //! It changes no property that is set.
 
+mod security;
+
 use dohle_config::list;
 
 use super::address::parse_address;
 use super::{ConfigFault, SINGLE_NODE, Sources};
+
+pub use security::ReadFile;
 
 /// The paths of property files in the three images; the first that exists is used: files mounted
 /// for the image to read come before the file with which its server is started.

@@ -292,7 +292,7 @@ const PROTOCOLS: [(&str, SecurityProtocol); 4] = [
     ("SASL_SSL", SecurityProtocol::SaslSsl),
 ];
 
-fn security_protocol(name: &str) -> Option<SecurityProtocol> {
+pub(super) fn security_protocol(name: &str) -> Option<SecurityProtocol> {
     let mut known = PROTOCOLS.iter();
     let found = known.find(|(known, _)| known.eq_ignore_ascii_case(name));
     found.map(|(_, protocol)| *protocol)

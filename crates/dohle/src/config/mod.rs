@@ -19,13 +19,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dohle_api::SaslConfig;
-use dohle_auth::{AclSettings, InvalidSuperUser};
+use dohle_auth::{AclSettings, InvalidSuperUser, Secret};
 use dohle_config::keys::broker as keys;
 use dohle_config::{
     BrokerConfig, BrokerKey, BrokerValues, ConfigError, ListenerProperty, Properties, Scope, find,
 };
 use dohle_log::directory::METADATA_LOG_DIR;
 use dohle_model::NodeId;
+use dohle_model::scram::ScramMechanism;
 use dohle_rpc::sasl::SaslClient;
 use dohle_tls::TlsSettings;
 
@@ -146,6 +147,17 @@ pub struct ConfiguredVoter {
     pub port: u16,
 }
 
+/// A user with a password that a new cluster begins with.
+#[derive(Debug, Clone)]
+pub struct FirstUser {
+    /// The user's name.
+    pub name: String,
+    /// The mechanism that the credential is for.
+    pub mechanism: ScramMechanism,
+    /// The password.
+    pub password: Secret,
+}
+
 /// A node's configuration.
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
@@ -157,6 +169,8 @@ pub struct NodeConfig {
     pub cluster_id: Option<String>,
     /// The id of a new cluster, if none is given and no directory has one.
     pub cluster_id_default: Option<String>,
+    /// The users that the cluster begins with, if it is new.
+    pub first_users: Vec<FirstUser>,
     /// `broker.rack`.
     pub rack: Option<String>,
     /// The listeners, with their advertised addresses.
@@ -228,6 +242,7 @@ impl NodeConfig {
             cluster_id: sources.cluster_id,
             cluster_id_default: sources.cluster_id_default,
             completed: sources.completed,
+            first_users: sources.first_users,
             rack,
             listeners,
             sasl: Arc::new(sasl),

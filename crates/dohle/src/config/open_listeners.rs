@@ -87,8 +87,7 @@ fn open<'a>(config: &'a NodeConfig, bound: &'a ListenerAddress) -> Option<OpenLi
         SecurityProtocol::Plaintext if is_node => Remedy::MutualTls,
         SecurityProtocol::Plaintext => Remedy::Passwords,
     };
-    // Controllers ask no authorizer about other nodes.
-    if !is_controller && restricts_strangers(config) {
+    if restricts_strangers(config) {
         return None;
     }
     Some(OpenListener {

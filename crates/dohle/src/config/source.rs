@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dohle_config::Properties;
 use dohle_config::properties;
 
-use super::ConfigFault;
+use super::{ConfigFault, FirstUser};
 
 /// Variables that begin with `KAFKA_` in the images of Apache, Confluent and Bitnami but are not
 /// properties: they configure the JVM, the scripts, or the image.
@@ -52,9 +52,6 @@ const NOT_PROPERTIES: &[&str] = &[
     "KAFKA_OVERRIDE",
     "KAFKA_RUN_FLAGS",
     "KAFKA_SKIP_KRAFT_STORAGE_INIT",
-    "KAFKA_TLS_CLIENT_AUTH",
-    "KAFKA_TLS_TRUSTSTORE_FILE",
-    "KAFKA_TLS_TYPE",
     "KAFKA_TOOLS_LOG4J_LOGLEVEL",
     "KAFKA_TOOLS_OPTS",
     "KAFKA_VERSION",
@@ -64,7 +61,21 @@ const NOT_PROPERTIES: &[&str] = &[
 ];
 
 /// Prefixes of further variables that are not properties.
-const NOT_PROPERTY_PREFIXES: &[&str] = &["KAFKA_LOG4J"];
+const NOT_PROPERTY_PREFIXES: &[&str] = &["KAFKA_LOG4J", "KAFKA_TLS_"];
+
+/// Variables that may be given as the name of a file, with `_FILE` after their own name.
+const FROM_FILES: &[&str] = &[
+    "KAFKA_CERTIFICATE_PASSWORD",
+    "KAFKA_CLIENT_PASSWORDS",
+    "KAFKA_CLIENT_USERS",
+    "KAFKA_CONTROLLER_PASSWORD",
+    "KAFKA_CONTROLLER_USER",
+    "KAFKA_INTER_BROKER_PASSWORD",
+    "KAFKA_INTER_BROKER_USER",
+    "KAFKA_OPTS",
+    "KAFKA_TLS_CLIENT_AUTH",
+    "KAFKA_TLS_TYPE",
+];
 
 /// Additional variable names of properties in Bitnami's images.
 const ALIASES: &[(&str, &str)] = &[
@@ -77,7 +88,7 @@ const ALIASES: &[(&str, &str)] = &[
 const CLUSTER_ID_VARIABLES: &[&str] = &["CLUSTER_ID", "KAFKA_CLUSTER_ID", "KAFKA_KRAFT_CLUSTER_ID"];
 
 /// A node's properties before they are checked.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Sources {
     /// The properties.
     pub properties: Properties,
@@ -89,6 +100,8 @@ pub struct Sources {
     pub cluster_id: Option<String>,
     /// The id of a new cluster, if none is given and no directory has one.
     pub cluster_id_default: Option<String>,
+    /// The users that a new cluster begins with.
+    pub first_users: Vec<FirstUser>,
     /// Whether a file was read.
     pub has_file: bool,
 }
@@ -176,12 +189,19 @@ impl Sources {
     }
 }
 
+/// Whether a variable names a file that has the value of one of [`FROM_FILES`].
+pub(super) fn names_a_file(variable: &str) -> bool {
+    let name = variable.strip_suffix("_FILE");
+    name.is_some_and(|name| FROM_FILES.contains(&name))
+}
+
 /// Returns the property that a variable sets: `_` becomes a dot, `__` an underscore, `___` a dash.
 /// `None` for variables that do not set a property.
 #[must_use]
 pub fn property_of(variable: &str) -> Option<String> {
     let listed = NOT_PROPERTIES.contains(&variable);
     if listed
+        || names_a_file(variable)
         || NOT_PROPERTY_PREFIXES
             .iter()
             .any(|prefix| variable.starts_with(prefix))
@@ -197,6 +217,7 @@ pub fn property_of(variable: &str) -> Option<String> {
     if name.is_empty() {
         return None;
     }
+    let is_bitnami = variable.starts_with("KAFKA_CFG_");
     let mut property = String::with_capacity(name.len());
     let mut rest = name;
     while !rest.is_empty() {
@@ -214,6 +235,12 @@ pub fn property_of(variable: &str) -> Option<String> {
             _ => property.push_str(&rest[..run]),
         }
         rest = &rest[run..];
+    }
+    if is_bitnami {
+        // Names of listeners, which that image does not take apart.
+        for protocol in ["ssl", "plaintext"] {
+            property = property.replace(&format!("sasl.{protocol}"), &format!("sasl_{protocol}"));
+        }
     }
     Some(property)
 }

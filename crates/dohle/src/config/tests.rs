@@ -75,6 +75,12 @@ fn variables_become_properties_as_in_the_images_of_kafka() {
         ("KAFKA_SOME__UNDERSCORE", Some("some_underscore")),
         ("KAFKA_SOME___DASH", Some("some-dash")),
         ("KAFKA_A____B", Some("a____b")),
+        (
+            "KAFKA_CFG_LISTENER_NAME_SASL_SSL_SSL_CLIENT_AUTH",
+            Some("listener.name.sasl_ssl.ssl.client.auth"),
+        ),
+        ("KAFKA_CLIENT_PASSWORDS_FILE", None),
+        ("KAFKA_TLS_OUT_CLIENT_AUTH", None),
         ("KAFKA_LOG_DIRS", Some("log.dirs")),
         ("KAFKA_LOG_DIR", None),
         ("KAFKA_HEAP_OPTS", None),

@@ -13,6 +13,7 @@ mod broker;
 mod connections;
 mod controller;
 mod fatal_error;
+mod first_users;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -88,6 +89,9 @@ impl Node {
                 node = %config.node_id, cluster_id = directories.cluster_id,
                 "formatted {}", path.display()
             );
+        }
+        if directories.formatted.contains(&config.metadata_log_dir) {
+            tokio::task::block_in_place(|| first_users::write(config))?;
         }
         let limits = limits(config);
         let count = config.values.read(&keys::NUM_NETWORK_THREADS);

@@ -338,6 +338,7 @@ impl Cluster {
         vec![
             File::secret(&format!("{name}.properties"), properties),
             File::secret(&format!("{name}.scram"), credential),
+            File::secret(&format!("{name}.password"), format!("{password}\n")),
         ]
     }
 
@@ -360,7 +361,7 @@ impl Cluster {
             &format!("the client User:CN={}", self.client),
         );
         if let Some((name, _)) = &self.user {
-            let names = format!("{name}.properties {name}.scram");
+            let names = format!("{name}.properties {name}.password");
             line(&names, &format!("the user User:{name}, with a password"));
         }
         line("ca.pem clients-ca.pem", "the authorities that are trusted");

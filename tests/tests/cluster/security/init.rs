@@ -1,6 +1,8 @@
 //! `dohle security init`: a cluster that is started with the files as they are lets in whom it has
 //! made files for, and nobody else. And what a node logs that lets in everyone.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use anyhow::{Context, Result, ensure};
 use dohle_tests::clients::java;
 use dohle_tests::clients::kcat::kcat;
@@ -184,5 +186,73 @@ fn a_node_that_lets_in_everyone_warns_once_at_its_start() -> Result<()> {
     };
     assert_eq!(logged("OUT://kafka.example.com:9092")?, 1);
     assert_eq!(logged(&format!("OUT://localhost:{}", port + 2))?, 0);
+    Ok(())
+}
+
+/// The variables of Bitnami's image, whose users are part of the new cluster.
+#[test]
+fn a_container_creates_the_users_of_its_variables_with_the_cluster() -> Result<()> {
+    let scratch = tempfile::tempdir()?;
+    // A container that is started as root continues as another user.
+    std::fs::set_permissions(scratch.path(), std::fs::Permissions::from_mode(0o755))?;
+    let port = free_ports(3)?;
+    let (controller, out) = (port + 1, port + 2);
+    let container = Program::new(binary()?)
+        .args(["entrypoint", "server"])
+        .env("KAFKA_CFG_NODE_ID", "1")
+        .env("KAFKA_CFG_PROCESS_ROLES", "broker,controller")
+        .env("KAFKA_CFG_CONTROLLER_LISTENER_NAMES", "CONTROLLER")
+        .env("KAFKA_CFG_LOG_DIRS", scratch.path().join("data"))
+        .env(
+            "KAFKA_CFG_CONTROLLER_QUORUM_VOTERS",
+            format!("1@127.0.0.1:{controller}"),
+        )
+        .env(
+            "KAFKA_CFG_LISTENERS",
+            format!(
+                "PLAINTEXT://127.0.0.1:{port},OUT://127.0.0.1:{out},\
+                 CONTROLLER://127.0.0.1:{controller}"
+            ),
+        )
+        .env(
+            "KAFKA_CFG_LISTENER_SECURITY_PROTOCOL_MAP",
+            "PLAINTEXT:PLAINTEXT,OUT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
+        )
+        .env("KAFKA_CLIENT_USERS", "alice,bob")
+        .env("KAFKA_CLIENT_PASSWORDS", "alice-secret;bob-secret")
+        .limit(4 * DEADLINE)
+        .start()?;
+    let list = |mechanism: &str, user: &str, password: &str| -> Result<Output> {
+        let module = match mechanism {
+            "PLAIN" => "plain.PlainLoginModule",
+            _ => "scram.ScramLoginModule",
+        };
+        let config = scratch.path().join("client.properties");
+        let properties = format!(
+            "security.protocol=SASL_PLAINTEXT\nsasl.mechanism={mechanism}\n\
+             sasl.jaas.config=org.apache.kafka.common.security.{module} required \
+             username=\"{user}\" password=\"{password}\";\n"
+        );
+        std::fs::write(&config, properties)?;
+        let address = format!("127.0.0.1:{out}");
+        let tool = tool("topics", &address, &config.display().to_string())?;
+        tool.arg("--list").run()
+    };
+    until(DEADLINE, "alice is let in", || {
+        list("PLAIN", "alice", "alice-secret")?.ok().map(|_| true)
+    })?;
+    for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
+        list(mechanism, "bob", "bob-secret")?.ok()?;
+        let wrong = list(mechanism, "bob", "alice-secret")?;
+        ensure!(
+            wrong.ok().is_err(),
+            "{mechanism}: a wrong password is let in"
+        );
+    }
+    let log = stop(container)?;
+    ensure!(
+        !log.contains("alice-secret") && !log.contains("bob-secret"),
+        "{log}"
+    );
     Ok(())
 }
