@@ -46,7 +46,7 @@ impl fmt::Debug for NodeAuthentication {
 
 impl connection::Service for NodeAuthentication {
     fn connect(&self, client: &Client) -> Box<dyn connection::ConnectionHandler> {
-        Box::new(Session {
+        Box::new(NodeHandler {
             stage: SaslStage::new(&self.sasl, client),
             images: Arc::clone(&self.images),
             delegation_tokens: DelegationTokens::new(None),
@@ -54,7 +54,7 @@ impl connection::Service for NodeAuthentication {
     }
 }
 
-struct Session {
+struct NodeHandler {
     /// `None` on a listener without SASL.
     stage: Option<SaslStage>,
     images: Images,
@@ -62,7 +62,7 @@ struct Session {
     delegation_tokens: DelegationTokens,
 }
 
-impl connection::ConnectionHandler for Session {
+impl connection::ConnectionHandler for NodeHandler {
     fn call(&mut self, mut frame: Bytes, _: MemoryPermit) -> Result<Pending, Malformed> {
         let Some(stage) = self.stage.as_mut() else {
             return Ok(refuse());
