@@ -16,8 +16,8 @@ const STALE_MAX: usize = 1000;
 
 /// The delegation tokens that clients of this node authenticate with.
 ///
-/// A credential is derived, which takes milliseconds, when its token is first used here, and kept:
-/// clients that know the id of a token cannot make the node derive it again and again.
+/// A credential is derived, which takes milliseconds, when its token is first used here, and kept,
+/// so that logins with the id of a token cost the node one derivation in all.
 #[derive(Debug)]
 pub(crate) struct DelegationTokens {
     key: Option<TokenKey>,

@@ -25,7 +25,7 @@ pub struct TokenAndHmac {
 }
 
 /// Creates a token for `owner`, or for the caller. It can be renewed for at most this number of
-/// milliseconds; a negative one stands for `delegation.token.max.lifetime.ms`.
+/// milliseconds, or, if it is negative, for `delegation.token.max.lifetime.ms`.
 ///
 /// # Errors
 /// When the cluster does not answer, or refuses.
@@ -69,8 +69,8 @@ pub async fn create_token(
     })
 }
 
-/// Renews a token for this number of milliseconds; a negative one stands for
-/// `delegation.token.expiry.time.ms`. Returns when the token expires.
+/// Renews a token for this number of milliseconds, or, if it is negative, for
+/// `delegation.token.expiry.time.ms`. Returns the time at which the token expires.
 ///
 /// # Errors
 /// When the cluster does not answer, or refuses.

@@ -51,8 +51,8 @@ impl Peers {
         self.silent.subscribe()
     }
 
-    /// Records which other voter leads, if any. The leader has answered by that, and what was
-    /// observed of the rest says nothing about the next election.
+    /// Records which other voter leads, if any. That counts as an answer of the leader. The notes
+    /// on all other voters end, since they are of an election that is over.
     pub(super) fn on_leader(&self, leader: Option<u64>) {
         if let Some(leader) = leader {
             self.on_answer(leader);

@@ -52,7 +52,7 @@ fn each_window_carries_about_the_limit() {
     let start = Instant::now();
     let mut rate = rate(1_000_000);
     let (mut now, mut sent) = (start, 0_usize);
-    // A sender that waits as it is told, with messages of 100,000 bytes.
+    // A sender of messages of 100,000 bytes waits for each returned delay.
     while now < start + Duration::from_secs(60) {
         let delay = rate.delay(now);
         if delay.is_zero() {
