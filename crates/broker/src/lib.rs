@@ -9,6 +9,3 @@ pub mod replica;
 pub mod replication;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-
-#[cfg(test)]
-mod captured_lines;

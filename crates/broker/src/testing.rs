@@ -1,6 +1,8 @@
 //! A broker's partitions in the process of a test: logs on disk, metadata from the test, and no
 //! controller.
 
+mod captured_lines;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -24,6 +26,8 @@ use crate::partition::{Partition, ReadySet, SubscriptionRequest, SubscriptionSta
 use crate::partitions::{AlterAnswer, ControllerLink, LogDir, Partitions, PartitionsConfig};
 use crate::replica::IsrProposal;
 use crate::replication::{ReplicatorConfig, StreamReplicator};
+
+pub use captured_lines::{Lines, capture};
 
 /// The broker under test.
 pub const NODE: NodeId = NodeId(1);

@@ -19,11 +19,11 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::{AlterAnswer, ControllerLink, LogDir, Partitions, PartitionsConfig};
-use crate::captured_lines::capture;
 use crate::metadata::MetadataChange;
 use crate::partition::{Acks, AppendOrigin, Partition};
 use crate::replica::IsrProposal;
 use crate::replication::{ReplicatorConfig, StreamReplicator};
+use crate::testing::capture;
 
 const NODE: NodeId = NodeId(1);
 

@@ -1,11 +1,10 @@
 //! Tests of the creation of internal topics, and of the controller's refusals.
 
 use std::collections::VecDeque;
-use std::io::Write;
 use std::sync::Mutex as StdMutex;
 
 use dohle_broker::metadata::ControllerEndpoint;
-use dohle_broker::testing::{DIRS, NODE, Replicas};
+use dohle_broker::testing::{DIRS, NODE, Replicas, capture};
 use dohle_protocol::Forwarded;
 use dohle_protocol::forward::encode_body;
 use dohle_protocol::messages::create_topics_response::{
@@ -109,39 +108,9 @@ impl Controller for Refusing {
     }
 }
 
-/// The lines that are logged on this thread.
-#[derive(Clone, Default)]
-struct Lines(Arc<StdMutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Lines {
-    /// Returns the lines about internal topics.
-    fn about_topics(&self) -> Vec<String> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        let lines = text.lines().filter(|line| line.contains("internal topic"));
-        lines.map(str::to_owned).collect()
-    }
-}
-
 #[tokio::test]
 async fn refusals_are_returned_and_logged_once_until_the_topic_can_be_created() {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (lines, _guard) = capture();
     let no_space = |free: u64| {
         let message =
             format!("the metadata log has no space for new topics: {free} bytes are free");
@@ -176,7 +145,7 @@ async fn refusals_are_returned_and_logged_once_until_the_topic_can_be_created() 
     let (created, _) = tokio::join!(ensure(), replicas.topic(STATE.name, 1));
     assert!(created.unwrap().topic(STATE.name).is_some());
 
-    let lines = lines.about_topics();
+    let lines = lines.with(&["internal topic"]);
     let expected = [
         "3 bytes are free",
         "no broker",

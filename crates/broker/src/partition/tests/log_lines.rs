@@ -3,7 +3,7 @@
 use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
 
 use super::*;
-use crate::captured_lines::capture;
+use crate::testing::capture;
 
 /// Returns a leader's answer that reports a divergence at this offset.
 fn diverging(partition: &Partition, parts_at: i64, leader_start: i64) -> LeaderPart {

@@ -1,11 +1,11 @@
-//! Captures log lines, for tests of what a broker reports to operators.
+//! Captures log lines, for tests of what a node reports to operators.
 
 use std::sync::{Arc, Mutex};
 
 use tracing::subscriber::{DefaultGuard, set_default};
 
 /// Captures the lines that this thread logs until the guard is dropped.
-pub(crate) fn capture() -> (Lines, DefaultGuard) {
+pub fn capture() -> (Lines, DefaultGuard) {
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt()
@@ -18,7 +18,7 @@ pub(crate) fn capture() -> (Lines, DefaultGuard) {
 
 /// The captured lines.
 #[derive(Clone, Default)]
-pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+pub struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl std::io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -32,11 +32,19 @@ impl std::io::Write for Lines {
 }
 
 impl Lines {
+    /// Returns the lines that contain all these texts.
+    pub fn with(&self, texts: &[&str]) -> Vec<String> {
+        let log = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let lines = log
+            .lines()
+            .filter(|line| texts.iter().all(|text| line.contains(text)));
+        lines.map(str::to_owned).collect()
+    }
+
     /// Asserts that exactly one line contains all these texts.
     #[track_caller]
-    pub(crate) fn assert_one(&self, texts: &[&str]) {
-        let log = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        let matches = |line: &&str| texts.iter().all(|text| line.contains(text));
-        assert_eq!(log.lines().filter(matches).count(), 1, "{texts:?} in {log}");
+    pub fn assert_one(&self, texts: &[&str]) {
+        let all = self.with(&[]);
+        assert_eq!(self.with(texts).len(), 1, "{texts:?} in {all:#?}");
     }
 }
