@@ -186,7 +186,10 @@ impl Authentication for SaslClient {
                 Err(ExchangeError::Failed(reason)) => reason,
             };
             let message = self.describe(peer, &reason);
-            let host = stream.socket().peer_addr().ok().map(|address| address.ip());
+            let host = dohle_tls::socket(stream)
+                .peer_addr()
+                .ok()
+                .map(|address| address.ip());
             self.log(host, &message);
             Err(message)
         })

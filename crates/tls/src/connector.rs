@@ -5,11 +5,10 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_util::either::Either;
 
 use crate::client::{ClientStream, ClientTls};
 use crate::handshake::HandshakeFailure;
@@ -134,7 +133,7 @@ impl Connector {
         let stream = TcpStream::connect((host, port)).await?;
         stream.set_nodelay(true)?;
         let Some(tls) = &self.tls else {
-            return Ok(NodeStream::Plaintext(stream));
+            return Ok(Either::Left(stream));
         };
         let handshake = tokio::time::timeout(HANDSHAKE_MAX, tls.connect(host, stream)).await;
         let stream = handshake.map_err(|_| {
@@ -143,75 +142,18 @@ impl Connector {
                  belong to a listener without TLS (security.protocol)"
             ))
         })??;
-        Ok(NodeStream::Tls(Box::new(stream)))
+        Ok(Either::Right(Box::new(stream)))
     }
 }
 
-/// A connection that a [`Connector`] opened.
-#[derive(Debug)]
-pub enum NodeStream {
-    /// Without TLS.
-    Plaintext(TcpStream),
-    /// With TLS.
-    Tls(Box<ClientStream<TcpStream>>),
-}
+/// A connection that a [`Connector`] opened: without TLS, or with it.
+pub type NodeStream = Either<TcpStream, Box<ClientStream<TcpStream>>>;
 
-macro_rules! each {
-    ($stream:expr, $inner:ident => $call:expr) => {
-        match $stream {
-            NodeStream::Plaintext($inner) => $call,
-            NodeStream::Tls($inner) => $call,
-        }
-    };
-}
-
-impl NodeStream {
-    /// Returns the socket.
-    #[must_use]
-    pub fn socket(&self) -> &TcpStream {
-        match self {
-            Self::Plaintext(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
-        }
-    }
-}
-
-impl AsyncRead for NodeStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        each!(self.get_mut(), inner => Pin::new(inner).poll_read(cx, buf))
-    }
-}
-
-impl AsyncWrite for NodeStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        each!(self.get_mut(), inner => Pin::new(inner).poll_write(cx, buf))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self.get_mut(), inner => Pin::new(inner).poll_flush(cx))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self.get_mut(), inner => Pin::new(inner).poll_shutdown(cx))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        each!(self.get_mut(), inner => Pin::new(inner).poll_write_vectored(cx, bufs))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        each!(self, inner => inner.is_write_vectored())
+/// Returns the socket of a connection.
+#[must_use]
+pub fn socket(stream: &NodeStream) -> &TcpStream {
+    match stream {
+        Either::Left(stream) => stream,
+        Either::Right(stream) => stream.get_ref().0,
     }
 }

@@ -33,10 +33,10 @@ mod tests;
 mod trust;
 
 pub use client::{BlockingStream, ClientPurpose, ClientTls};
-pub use connector::{Authentication, ConnectError, Connector, NodeStream};
+pub use connector::{Authentication, ConnectError, Connector, NodeStream, socket};
 pub use error::TlsError;
 pub use handshake::{FailureLog, HandshakeFailure};
-pub use material::CertificateFacts;
+pub use material::{CertificateFacts, readable_by_others};
 pub use server::{Accepted, ServerStream, ServerTls};
 pub use settings::{ClientAuth, Place, Source, StoreType, TlsSettings};
 pub use subject::distinguished_name;

@@ -175,7 +175,8 @@ pub(crate) fn load_key(source: &Source, provider: &CryptoProvider) -> Result<Loa
     })
 }
 
-fn readable_by_others(source: &Source) -> Option<String> {
+/// Returns a warning when others than the owner may read the file of a setting.
+pub fn readable_by_others(source: &Source) -> Option<String> {
     let file = file_of(source)?;
     let mode = fs::metadata(&file).ok()?.mode();
     (mode & READABLE_BY_OTHERS != 0).then(|| {

@@ -27,6 +27,7 @@ use dohle_model::record::SecurityProtocol;
 use dohle_protocol::Foreign;
 use dohle_tls::{FailureLog, HandshakeFailure, ServerTls};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -437,25 +438,25 @@ async fn serve_kafka(
     shared: &Arc<NetworkContext>,
     shutdown: &CancellationToken,
 ) -> Option<ListenerStream> {
-    limit_unsent(stream.socket(), &shared.limits);
+    limit_unsent(stream::socket(&stream), &shared.limits);
     let (limits, memory_pool) = (limits_of(shared), Arc::clone(&shared.memory_pool));
     let (of, end) = (client.clone(), shutdown.clone());
     // One copy of the code for each kind of stream, so that TLS costs other listeners nothing.
     let (mut stream, read, authenticated) = match stream {
-        ListenerStream::Plaintext(stream) => {
+        Either::Left(stream) => {
             let node = connection::run(stream, of, session, memory_pool, limits, end).await?;
-            let stream = ListenerStream::Plaintext(node.stream);
+            let stream = Either::Left(node.stream);
             (stream, node.read, node.authenticated)
         }
-        ListenerStream::Tls(stream) => {
+        Either::Right(stream) => {
             let node = connection::run(*stream, of, session, memory_pool, limits, end).await?;
-            let stream = ListenerStream::Tls(Box::new(node.stream));
+            let stream = Either::Right(Box::new(node.stream));
             (stream, node.read, node.authenticated)
         }
     };
-    stream.unread(read);
+    stream::unread(&mut stream, read);
     client.authenticated = Some(authenticated);
-    unlimit_unsent(stream.socket());
+    unlimit_unsent(stream::socket(&stream));
     Some(stream)
 }
 

@@ -5,6 +5,7 @@ use dohle_protocol::Foreign;
 use dohle_protocol::foreign::without_tls_advice;
 use dohle_tls::{HandshakeFailure, ServerTls};
 use tokio::net::TcpStream;
+use tokio_util::either::Either;
 
 use super::stream::ListenerStream;
 use super::{NetworkContext, prefixed};
@@ -32,7 +33,7 @@ pub(super) async fn open(
     let Some(tls) = tls else {
         let (stream, foreign) = prefixed::sniff(stream, idle_max).await?;
         return Some(Opened {
-            stream: ListenerStream::Plaintext(stream),
+            stream: Either::Left(stream),
             foreign,
             may_be_http2: true,
         });
@@ -69,7 +70,7 @@ pub(super) async fn open(
         return None;
     }
     Some(Opened {
-        stream: ListenerStream::Tls(Box::new(stream)),
+        stream: Either::Right(Box::new(stream)),
         foreign,
         may_be_http2: is_http2,
     })
