@@ -128,10 +128,11 @@ fn everything_is_found_again_after_all_voters_died() {
     );
 }
 
-/// Sets timeouts so long that anything faster does not depend on them.
+/// Sets timeouts beyond the deadline of these tests, so that what they wait for does not depend on
+/// them.
 fn slow(config: &mut crate::raft::QuorumConfig) {
-    config.heartbeat_interval = Duration::from_secs(10);
-    config.election_timeout = Duration::from_secs(300);
+    config.heartbeat_interval = 2 * DEADLINE;
+    config.election_timeout = 10 * DEADLINE;
 }
 
 #[test]
@@ -160,28 +161,20 @@ fn a_leader_whose_peers_are_gone_hands_over_to_nobody_at_once() {
     for other in (1..=3).filter(|id| *id != leader) {
         cluster.stop(other);
     }
-    let asked = Instant::now();
     assert_eq!(
         cluster.block_on(cluster.node(leader).quorum.transfer_leadership()),
         Err(TransferError::NoMajority)
     );
-    let took = asked.elapsed();
-    assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
 #[test]
 fn followers_learn_of_a_commit_before_the_next_heartbeat() {
     let cluster = Cluster::start_with(3, slow);
     cluster.leader();
-    let started = Instant::now();
     cluster.commit(b"now");
-    let acknowledged = started.elapsed();
     for id in 1..=3 {
         cluster.wait_state(id, |state| state.payloads.len() == 1);
     }
-    let applied = started.elapsed();
-    eprintln!("acknowledged after {acknowledged:?}, applied by all after {applied:?}");
-    assert!(applied < Duration::from_secs(5), "{applied:?}");
 }
 
 #[test]
