@@ -135,6 +135,7 @@ pub mod broker {
         METADATA_LOG_MAX_SNAPSHOT_INTERVAL_MS: Duration = "metadata.log.max.snapshot.interval.ms";
         MIN_INSYNC_REPLICAS: usize = "min.insync.replicas";
         NODE_ID: Option<i32> = "node.id";
+        NODE_PRINCIPALS: String = "node.principals";
         NUM_NETWORK_THREADS: usize = "num.network.threads";
         NUM_PARTITIONS: i32 = "num.partitions";
         OFFSET_METADATA_MAX_BYTES: usize = "offset.metadata.max.bytes";

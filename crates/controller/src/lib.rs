@@ -16,6 +16,7 @@ mod controller;
 mod feed;
 mod heartbeats;
 pub mod new_cluster;
+mod peer;
 pub mod plan;
 pub mod raft;
 mod service;

@@ -4,13 +4,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dohle_auth::{Authorizer, Principal};
+use dohle_auth::{Authorizer, NodePeer, NodePrincipals, Principal};
 use dohle_broker::replication::ReplicationServer;
 use dohle_model::acl::{Operation, ResourceType};
 use dohle_network::connection::Client;
 use dohle_network::listener::{Http2Service, ListenerStream};
 use dohle_tls::{ClientAuth, FailureLog, HandshakeFailure, ServerTls};
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http2;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tonic::service::Routes;
@@ -27,14 +30,31 @@ const CLUSTER_NAME: &str = "kafka-cluster";
 /// gRPC services behind a listener.
 pub(crate) struct Grpc {
     routes: Routes,
+    principals: Option<Arc<NodePrincipals>>,
 }
 
 impl Grpc {
-    pub(crate) fn new(routes: Routes) -> Self {
+    /// Serves nodes, which act under the ids that the principals allow.
+    pub(crate) fn new(routes: Routes, principals: Option<Arc<NodePrincipals>>) -> Self {
         Self {
             routes: routes.prepare(),
+            principals,
         }
     }
+}
+
+/// Returns the node at the other end of a connection.
+fn node_peer(principals: Option<&Arc<NodePrincipals>>, client: &Client) -> NodePeer {
+    let Some(principals) = principals else {
+        return NodePeer::default();
+    };
+    let principal = client.principal().cloned();
+    NodePeer::bound(
+        Arc::clone(principals),
+        principal.unwrap_or_else(Principal::anonymous),
+        Arc::clone(&client.listener),
+        client.peer,
+    )
 }
 
 impl Http2Service for Grpc {
@@ -43,6 +63,13 @@ impl Http2Service for Grpc {
         stream: ListenerStream,
         client: Client,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        // The services find the peer in the extensions of a request.
+        let peer = node_peer(self.principals.as_ref(), &client);
+        let routes = TowerToHyperService::new(self.routes.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer.clone());
+            routes.call(request)
+        });
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(WINDOW_BYTES)
@@ -50,10 +77,7 @@ impl Http2Service for Grpc {
             .max_frame_size(FRAME_BYTES_MAX)
             .keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-            .serve_connection(
-                TokioIo::new(stream),
-                TowerToHyperService::new(self.routes.clone()),
-            );
+            .serve_connection(TokioIo::new(stream), service);
         Box::pin(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(peer = %client.peer, "gRPC connection ended: {error}");
@@ -63,16 +87,21 @@ impl Http2Service for Grpc {
 }
 
 /// The replication service behind the inter-broker listener.
-pub(crate) struct Replication(pub(crate) ReplicationServer);
+pub(crate) struct Replication {
+    pub(crate) server: ReplicationServer,
+    /// The brokers act under the ids that these allow.
+    pub(crate) principals: Option<Arc<NodePrincipals>>,
+}
 
 impl Http2Service for Replication {
     fn serve(
         &self,
         stream: ListenerStream,
-        _client: Client,
+        client: Client,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let server = self.0.clone();
-        Box::pin(async move { server.serve_connection(stream).await })
+        let server = self.server.clone();
+        let peer = node_peer(self.principals.as_ref(), &client);
+        Box::pin(async move { server.serve_connection(stream, peer).await })
     }
 }
 

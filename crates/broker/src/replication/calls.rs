@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use dohle_auth::NodePeer;
 use dohle_model::{BrokerEpoch, NodeId};
 use dohle_protocol::InterBroker;
 use dohle_protocol::forward::encode_body;
@@ -93,6 +94,7 @@ fn status(code: u16, message: impl Into<String>) -> EndStatus {
 pub(super) async fn serve(
     partitions: &Arc<Partitions>,
     handlers: &BrokerRequestHandlers,
+    peer: &NodePeer,
     body: Incoming,
 ) -> Result<Framed, EndStatus> {
     let invalid = |text: String| status(code::INVALID_ARGUMENT, text);
@@ -105,7 +107,7 @@ pub(super) async fn serve(
     let hello = request.hello.unwrap_or_default();
     let from = NodeId(hello.broker_id);
     let epoch = BrokerEpoch::from_wire(hello.broker_epoch);
-    check_hello(partitions, &hello.cluster_id, from, epoch)?;
+    check_hello(partitions, peer, &hello.cluster_id, from, epoch)?;
     let (key, version) = (request.api_key, request.api_version);
     let handler = i16::try_from(key)
         .ok()

@@ -1,5 +1,6 @@
 //! Checks how a follower introduces itself, and names the statuses that calls end with.
 
+use dohle_auth::NodePeer;
 use dohle_model::BrokerEpoch;
 use dohle_rpc::replication_transport::EndStatus;
 
@@ -16,10 +17,11 @@ pub(super) mod code {
     pub(in crate::replication) const DATA_LOSS: u16 = 15;
 }
 
-/// Checks a follower's hello against the cluster's id and the metadata, and returns its broker
-/// epoch.
+/// Checks a follower's hello against the cluster's id, the principal of its connection and the
+/// metadata, and returns its broker epoch.
 pub(super) fn check_hello(
     partitions: &Partitions,
+    peer: &NodePeer,
     cluster_id: &str,
     broker: dohle_model::NodeId,
     epoch: Option<BrokerEpoch>,
@@ -32,6 +34,12 @@ pub(super) fn check_hello(
         return Err(EndStatus {
             code: code::PERMISSION_DENIED,
             message,
+        });
+    }
+    if let Err(error) = peer.check(broker) {
+        return Err(EndStatus {
+            code: code::PERMISSION_DENIED,
+            message: error.to_string(),
         });
     }
     let Some(epoch) = epoch else {

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use dohle_auth::NodePeer;
 use dohle_log::Access;
 use dohle_model::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset, TopicIdPartition};
 use dohle_rpc::replication_transport::{EndStatus, Framed, Messages, TransportError};
@@ -73,6 +74,7 @@ struct Inner {
 #[derive(Debug)]
 pub(super) struct LeaderSession {
     partitions: Arc<Partitions>,
+    peer: NodePeer,
     pending: Arc<PendingSubscriptions>,
     ready_set: Arc<ReadySet>,
     inner: Mutex<Inner>,
@@ -81,10 +83,12 @@ pub(super) struct LeaderSession {
 impl LeaderSession {
     pub(super) fn new(
         partitions: Arc<Partitions>,
+        peer: NodePeer,
         pending: Arc<PendingSubscriptions>,
     ) -> Arc<Self> {
         Arc::new(Self {
             partitions,
+            peer,
             pending,
             ready_set: ReadySet::new(),
             inner: Mutex::default(),
@@ -127,7 +131,13 @@ impl LeaderSession {
         if let Some(hello) = message.hello {
             let broker = NodeId(hello.broker_id);
             let epoch = BrokerEpoch::from_wire(hello.broker_epoch);
-            let epoch = check_hello(&self.partitions, &hello.cluster_id, broker, epoch)?;
+            let epoch = check_hello(
+                &self.partitions,
+                &self.peer,
+                &hello.cluster_id,
+                broker,
+                epoch,
+            )?;
             self.inner.lock().follower = Some((broker, epoch));
             tracing::debug!(follower = %broker, "replication stream began");
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use dohle_auth::NodePeer;
 use dohle_model::{BrokerEpoch, NodeId, Offset, TopicIdPartition};
 use dohle_rpc::replication_transport::{
     EndStatus, Framed, Messages, READ_RECORDS_PATH, ReceivedLeaderMessage, TransportError,
@@ -40,8 +41,12 @@ fn status(code: u16, message: impl Into<String>) -> EndStatus {
 }
 
 /// Reads the request and returns the response.
-pub(super) async fn serve(partitions: Arc<Partitions>, body: Incoming) -> RecordsStream {
-    match begin(&partitions, body).await {
+pub(super) async fn serve(
+    partitions: Arc<Partitions>,
+    peer: NodePeer,
+    body: Incoming,
+) -> RecordsStream {
+    match begin(&partitions, &peer, body).await {
         Ok((partition, range, owner)) => {
             let next = move |at: Offset| {
                 let (partition, end) = (Arc::clone(&partition), range.end);
@@ -63,6 +68,7 @@ pub(super) async fn serve(partitions: Arc<Partitions>, body: Incoming) -> Record
 
 async fn begin(
     partitions: &Arc<Partitions>,
+    peer: &NodePeer,
     body: Incoming,
 ) -> Result<(Arc<Partition>, Range<Offset>, WorkOwner), EndStatus> {
     let invalid = |text: String| status(code::INVALID_ARGUMENT, text);
@@ -77,6 +83,7 @@ async fn begin(
     let epoch = BrokerEpoch::from_wire(hello.broker_epoch);
     check_hello(
         partitions,
+        peer,
         &hello.cluster_id,
         NodeId(hello.broker_id),
         epoch,

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use dohle_auth::NodePeer;
 use dohle_rpc::replication_transport::{
     CALL_PATH, CATCH_UP_PATH, EndStatus, Framed, MessageBody, Messages, READ_RECORDS_PATH,
     REPLICATE_PATH,
@@ -80,22 +81,27 @@ impl ReplicationServer {
         }
     }
 
-    /// Serves one connection of HTTP/2 until it ends.
-    pub async fn serve_connection(&self, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    /// Serves one connection of HTTP/2, of this peer, until it ends.
+    pub async fn serve_connection(
+        &self,
+        io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: NodePeer,
+    ) {
         let server = self.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let server = server.clone();
+            let (server, peer) = (server.clone(), peer.clone());
             async move {
                 let answer = match route(request.uri().path()) {
-                    Ok(Call::Replicate) => server.begin(request, false),
-                    Ok(Call::CatchUp) => server.begin(request, true),
+                    Ok(Call::Replicate) => server.begin(request, peer, false),
+                    Ok(Call::CatchUp) => server.begin(request, peer, true),
                     Ok(Call::ReadRecords) => {
-                        let records = records::serve(server.partitions, request.into_body());
+                        let records = records::serve(server.partitions, peer, request.into_body());
                         respond(MessageBody::response(Outgoing::Messages(records.await)))
                     }
                     Ok(Call::Kafka) => {
                         let body = request.into_body();
-                        let answer = calls::serve(&server.partitions, &server.handlers, body);
+                        let answer =
+                            calls::serve(&server.partitions, &server.handlers, &peer, body);
                         let answer = stream::iter([answer.await]).boxed();
                         respond(MessageBody::response(Outgoing::Messages(answer)))
                     }
@@ -112,8 +118,12 @@ impl ReplicationServer {
         }
     }
 
-    fn begin(&self, request: Request<Incoming>, catch_up: bool) -> MessageResponse {
-        let calls = LeaderSession::new(Arc::clone(&self.partitions), Arc::clone(&self.pending));
+    fn begin(&self, request: Request<Incoming>, peer: NodePeer, catch_up: bool) -> MessageResponse {
+        let calls = LeaderSession::new(
+            Arc::clone(&self.partitions),
+            peer,
+            Arc::clone(&self.pending),
+        );
         let messages = Messages::new(request.into_body(), FOLLOWER_MESSAGE_BYTES_MAX);
         tokio::spawn(Arc::clone(&calls).receive(messages));
         let stream = Outgoing::Replication(Box::new(LeaderStream::new(calls, catch_up)));

@@ -156,7 +156,9 @@ impl Cluster {
                 while let Ok((stream, _)) = listener.accept().await {
                     stream.set_nodelay(true).unwrap();
                     let server = server.clone();
-                    tokio::spawn(async move { server.serve_connection(stream).await });
+                    tokio::spawn(async move {
+                        server.serve_connection(stream, Default::default()).await
+                    });
                 }
             });
             (partitions, port)

@@ -46,6 +46,14 @@ pub(crate) const TABLE: &[ConfigDef] = &[
     ConfigDef::new("log.scrub.max.bytes.per.second", Double, Value("4194304"), Low)
         .dynamic(ClusterWide).honoured()
         .doc("The most bytes that a pass reads per second, on average."),
+    ConfigDef::new("node.principals", String, Value(""), Low)
+        .honoured()
+        .doc("The principals with which nodes authenticate to each other, separated by semicolons; \
+             {node.id} stands for the id of the node, as in User:CN=node{node.id}. A broker or \
+             controller is served under a node id only if one of these principals, with that id, \
+             is its own; a name without {node.id} may act under any id. The inter-broker \
+             listener and the controllers' listener have to authenticate. Without principals, \
+             whoever may carry out ClusterAction may act under any id."),
     ConfigDef::new("replica.alter.log.dirs.io.max.bytes.per.second", Long,
         Value("9223372036854775807"), Medium)
         .check(AtLeast(0)).dynamic(ClusterWide).internal()

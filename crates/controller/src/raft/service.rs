@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use dohle_auth::NodePeer;
 use dohle_rpc::v1;
 use dohle_rpc::v1::raft_append_response::Result as AppendResult;
 use dohle_rpc::v1::raft_server;
@@ -30,6 +31,7 @@ use super::types::{
 };
 use super::voter::Voter;
 use super::{Leadership, fill};
+use crate::peer;
 
 /// Serves the Raft RPCs of the other voters.
 #[derive(Clone)]
@@ -53,9 +55,16 @@ pub struct RaftService {
 
 impl RaftService {
     /// Checks that the request is addressed to this voter, that this voter takes part in the
-    /// quorum, and that the sender has the directory that is committed for it.
-    fn check(&self, peer: Option<v1::RaftPeer>) -> Result<(), Status> {
-        let peer = self.check_address(peer)?;
+    /// quorum, and that the sender has the directory that is committed for it. `vote` is the
+    /// sender's own.
+    fn check(
+        &self,
+        sender: &NodePeer,
+        peer: Option<v1::RaftPeer>,
+        vote: Option<&v1::RaftVote>,
+    ) -> Result<(), Status> {
+        let peer = self.check_address(sender, peer)?;
+        check_vote(sender, vote)?;
         if !self.voter.is_admitted() {
             return Err(Status::failed_precondition(format!(
                 "voter {} holds no metadata yet: it takes part once a leader has replicated to it",
@@ -83,8 +92,13 @@ impl RaftService {
         Ok(())
     }
 
-    /// Checks that the request is addressed to this voter of this cluster.
-    fn check_address(&self, peer: Option<v1::RaftPeer>) -> Result<v1::RaftPeer, Status> {
+    /// Checks that the request is addressed to this voter of this cluster, and that the sender may
+    /// act as the voter that it says it is.
+    fn check_address(
+        &self,
+        sender: &NodePeer,
+        peer: Option<v1::RaftPeer>,
+    ) -> Result<v1::RaftPeer, Status> {
         let peer = peer.ok_or(Malformed("request without its sender"))?;
         if peer.cluster_id != self.cluster_id {
             let (theirs, ours, from) = (peer.cluster_id, &self.cluster_id, peer.from);
@@ -101,6 +115,7 @@ impl RaftService {
                 peer.from, peer.to, self.me, peer.from
             )));
         }
+        peer::check(sender, peer.from)?;
         Ok(peer)
     }
 
@@ -127,6 +142,11 @@ impl RaftService {
     }
 }
 
+/// Checks that the sender may act as the candidate or leader whose vote this is.
+fn check_vote(sender: &NodePeer, vote: Option<&v1::RaftVote>) -> Result<(), Status> {
+    vote.map_or(Ok(()), |vote| peer::check(sender, vote.voted_for))
+}
+
 fn append_from_proto(
     request: v1::RaftAppendRequest,
 ) -> Result<AppendEntriesRequest<Types>, Malformed> {
@@ -150,16 +170,20 @@ fn append_from_proto(
 }
 
 /// Returns the requests of an append stream, until the sender ends it, it breaks, or a request is
-/// malformed.
+/// malformed or has the vote of another leader.
 fn append_requests(
+    sender: NodePeer,
     first: v1::RaftAppendRequest,
     rest: Streaming<v1::RaftAppendRequest>,
 ) -> impl Stream<Item = AppendEntriesRequest<Types>> + Send + 'static {
     stream::once(async { Ok(first) })
         .chain(rest)
-        .scan((), |(), request| {
+        .scan(sender, |sender, request| {
             let request = request
-                .and_then(|request| append_from_proto(request).map_err(Status::from))
+                .and_then(|request| {
+                    check_vote(sender, request.vote.as_ref())?;
+                    Ok(append_from_proto(request)?)
+                })
                 .inspect_err(|error| tracing::debug!(%error, "append stream of a voter ended"));
             std::future::ready(request.ok())
         })
@@ -174,8 +198,9 @@ impl raft_server::Raft for RaftService {
         &self,
         request: Request<v1::RaftVoteRequest>,
     ) -> Result<Response<v1::RaftVoteResponse>, Status> {
+        let sender = peer::of(&request);
         let request = request.into_inner();
-        self.check(request.peer)?;
+        self.check(&sender, request.peer, request.vote.as_ref())?;
         let mut rpc = VoteRequest::new(
             vote_from_proto(request.vote)?,
             request.last_log_id.map(log_id_from_proto),
@@ -198,7 +223,8 @@ impl raft_server::Raft for RaftService {
         &self,
         request: Request<v1::RaftDescribeRequest>,
     ) -> Result<Response<v1::RaftDescribeResponse>, Status> {
-        self.check_address(request.into_inner().peer)?;
+        let sender = peer::of(&request);
+        self.check_address(&sender, request.into_inner().peer)?;
         if !self.voter.is_admitted() {
             self.asked.notify_one();
         }
@@ -220,7 +246,8 @@ impl raft_server::Raft for RaftService {
         &self,
         request: Request<v1::RaftFillRequest>,
     ) -> Result<Response<Self::FillStream>, Status> {
-        let peer = self.check_address(request.into_inner().peer)?;
+        let sender = peer::of(&request);
+        let peer = self.check_address(&sender, request.into_inner().peer)?;
         let voter = node_id_from_proto(peer.from)?;
         let Some(address) = self.addresses.get(&voter) else {
             return Err(Status::failed_precondition(format!(
@@ -269,17 +296,18 @@ impl raft_server::Raft for RaftService {
         &self,
         request: Request<Streaming<v1::RaftAppendRequest>>,
     ) -> Result<Response<Self::AppendStream>, Status> {
+        let sender = peer::of(&request);
         let mut rest = request.into_inner();
         let mut first = rest
             .message()
             .await?
             .ok_or(Malformed("append without a request"))?;
-        self.check(first.peer.take())?;
+        self.check(&sender, first.peer.take(), first.vote.as_ref())?;
         let service = self.clone();
         let mut stop = self.stopped.clone();
         let responses = self
             .raft
-            .stream_append(append_requests(first, rest))
+            .stream_append(append_requests(sender, first, rest))
             .map(move |result| {
                 result
                     .map(|result| service.on_append_result(result))
@@ -293,12 +321,13 @@ impl raft_server::Raft for RaftService {
         &self,
         request: Request<Streaming<v1::RaftSnapshotRequest>>,
     ) -> Result<Response<v1::RaftSnapshotResponse>, Status> {
+        let sender = peer::of(&request);
         let mut chunks = request.into_inner();
         let first = chunks.message().await?.and_then(|request| request.part);
         let Some(v1::raft_snapshot_request::Part::Header(mut header)) = first else {
             return Err(Malformed("head of a snapshot").into());
         };
-        self.check(header.peer.take())?;
+        self.check(&sender, header.peer.take(), header.vote.as_ref())?;
         let vote = vote_from_proto(header.vote)?;
         let meta = snapshot_meta_from_proto(header.meta.take().unwrap_or_default())?;
         let file = fill::receive_file(&self.voter.dir, header.size_bytes, &mut chunks).await?;
@@ -324,8 +353,9 @@ impl raft_server::Raft for RaftService {
         &self,
         request: Request<v1::RaftTransferLeaderRequest>,
     ) -> Result<Response<v1::RaftTransferLeaderResponse>, Status> {
+        let sender = peer::of(&request);
         let request = request.into_inner();
-        self.check(request.peer)?;
+        self.check(&sender, request.peer, request.from_leader.as_ref())?;
         let rpc = TransferLeaderRequest::new(
             vote_from_proto(request.from_leader)?,
             node_id_from_proto(request.to_node_id)?,

@@ -26,6 +26,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::actor::{Activity, Message, Planned, Refused};
 use crate::config::ControllerConfig;
 use crate::feed::CommittedBatches;
+use crate::peer;
 use crate::plan::{self, Draft};
 use crate::raft::Quorum;
 use crate::state_machine::PublishedImage;
@@ -177,7 +178,8 @@ impl v1::controller_server::Controller for ControllerService {
         request: Request<Streaming<v1::SessionRequest>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
         self.inner.check_active()?;
-        let responses = session::serve(Arc::clone(&self.inner), request.into_inner());
+        let peer = peer::of(&request);
+        let responses = session::serve(Arc::clone(&self.inner), peer, request.into_inner());
         Ok(Response::new(Box::pin(responses)))
     }
 
@@ -185,8 +187,10 @@ impl v1::controller_server::Controller for ControllerService {
         &self,
         request: Request<v1::WatchMetadataRequest>,
     ) -> Result<Response<Self::WatchMetadataStream>, Status> {
+        let peer = peer::of(&request);
         let request = request.into_inner();
         self.inner.check_cluster(&request.cluster_id)?;
+        peer::check(&peer, request.node_id)?;
         self.inner.check_active()?;
         let after = MetadataOffset(request.after_offset);
         let activation = match request.after_activation.is_empty() {
@@ -204,7 +208,9 @@ impl v1::controller_server::Controller for ControllerService {
         &self,
         request: Request<v1::AlterPartitionRequest>,
     ) -> Result<Response<v1::AlterPartitionResponse>, Status> {
+        let peer = peer::of(&request);
         let request = request.into_inner();
+        peer::check(&peer, request.broker_id)?;
         let plan = move |draft: &mut Draft| plan::partitions::alter(draft, &request);
         let (_, result) = self.inner.plan(plan).await?;
         let (outcome, partitions) = outcome_of(result);
@@ -219,7 +225,9 @@ impl v1::controller_server::Controller for ControllerService {
         &self,
         request: Request<v1::AssignReplicasToDirsRequest>,
     ) -> Result<Response<v1::AssignReplicasToDirsResponse>, Status> {
+        let peer = peer::of(&request);
         let request = request.into_inner();
+        peer::check(&peer, request.broker_id)?;
         let plan = move |draft: &mut Draft| {
             draft.attempt(|draft| plan::brokers::assign_replicas_to_dirs(draft, &request))
         };
@@ -232,7 +240,9 @@ impl v1::controller_server::Controller for ControllerService {
         &self,
         request: Request<v1::AllocateProducerIdsRequest>,
     ) -> Result<Response<v1::AllocateProducerIdsResponse>, Status> {
+        let peer = peer::of(&request);
         let request = request.into_inner();
+        peer::check(&peer, request.broker_id)?;
         let (broker, epoch) = (NodeId(request.broker_id), BrokerEpoch(request.broker_epoch));
         let plan = move |draft: &mut Draft| plan::producer_ids::allocate(draft, broker, epoch);
         let (_, result) = self.inner.plan(plan).await?;

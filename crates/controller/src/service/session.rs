@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dohle_auth::NodePeer;
 use dohle_model::record::BrokerRegistration;
 use dohle_model::{ApiError, BrokerEpoch, DirectoryId, ErrorCode, MetadataOffset, NodeId};
 use dohle_rpc::v1::session_request::Message as Incoming;
@@ -16,6 +17,7 @@ use tonic::{Status, Streaming};
 use super::Inner;
 use crate::actor::{Attach, Message, Outgoing, SessionHandle};
 use crate::heartbeats::{BrokerReport, SessionId};
+use crate::peer;
 use crate::plan::{self, Draft};
 
 /// The most responses that wait for a broker that does not read them.
@@ -51,11 +53,12 @@ struct Epochs {
 
 pub(super) fn serve(
     inner: Arc<Inner>,
+    peer: NodePeer,
     requests: Streaming<v1::SessionRequest>,
 ) -> impl Stream<Item = Result<v1::SessionResponse, Status>> + Send {
     let (outgoing, responses) = mpsc::channel(OUTGOING);
     tokio::spawn(async move {
-        let last = match run(&inner, requests, &outgoing).await {
+        let last = match run(&inner, &peer, requests, &outgoing).await {
             SessionEnd::Gone => return,
             SessionEnd::Status(status) => Err(status),
             SessionEnd::Refused(error) => {
@@ -76,10 +79,11 @@ pub(super) fn serve(
 
 async fn run(
     inner: &Arc<Inner>,
+    peer: &NodePeer,
     mut requests: Streaming<v1::SessionRequest>,
     outgoing: &Outgoing,
 ) -> SessionEnd {
-    let (broker, session, mut ended) = match begin(inner, &mut requests, outgoing).await {
+    let (broker, session, mut ended) = match begin(inner, peer, &mut requests, outgoing).await {
         Ok(begun) => begun,
         Err(end) => return end,
     };
@@ -121,6 +125,7 @@ async fn run(
 
 async fn begin(
     inner: &Arc<Inner>,
+    peer: &NodePeer,
     requests: &mut Streaming<v1::SessionRequest>,
     outgoing: &Outgoing,
 ) -> Result<(NodeId, SessionId, oneshot::Receiver<()>), SessionEnd> {
@@ -146,6 +151,7 @@ async fn begin(
         None => return Err(Status::invalid_argument("registration is missing").into()),
     };
     let broker = registration.id;
+    peer::check(peer, broker.0)?;
     let epochs = Epochs {
         known: BrokerEpoch::from_wire(register.known_epoch),
         previous: BrokerEpoch::from_wire(register.previous_broker_epoch),

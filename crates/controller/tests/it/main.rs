@@ -4,5 +4,6 @@ mod cluster;
 mod failover;
 mod feed;
 mod forward;
+mod node_ids;
 mod outage;
 mod sessions;

@@ -357,7 +357,7 @@ async fn serve_other() -> (Arc<Other>, u16, Replicas) {
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let server = server.clone();
-            tokio::spawn(async move { server.serve_connection(stream).await });
+            tokio::spawn(async move { server.serve_connection(stream, Default::default()).await });
         }
     });
     (other, port, replicas)

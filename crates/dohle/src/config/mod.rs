@@ -7,6 +7,7 @@ mod address;
 mod authorizer;
 pub mod image;
 mod listeners;
+mod node_principals;
 mod notices;
 mod open_listeners;
 mod sasl;
@@ -19,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dohle_api::SaslConfig;
-use dohle_auth::{AclSettings, InvalidSuperUser, Secret};
+use dohle_auth::{AclSettings, InvalidNodePrincipal, InvalidSuperUser, NodePrincipals, Secret};
 use dohle_config::keys::broker as keys;
 use dohle_config::{
     BrokerConfig, BrokerKey, BrokerValues, ConfigError, ListenerProperty, Properties, Scope, find,
@@ -114,6 +115,9 @@ pub enum ConfigFault {
     /// A super user without a type.
     #[error(transparent)]
     SuperUser(#[from] InvalidSuperUser),
+    /// A principal of nodes that is none.
+    #[error(transparent)]
+    NodePrincipal(#[from] InvalidNodePrincipal),
     /// The voters and this node contradict each other.
     #[error("{0}")]
     Voters(String),
@@ -179,6 +183,8 @@ pub struct NodeConfig {
     pub voters: Vec<ConfiguredVoter>,
     /// The settings of the authorizer; `None` where everyone is allowed everything.
     pub authorizer: Option<AclSettings>,
+    /// The principals of nodes, by their ids; `None` where a node may act under any id.
+    pub node_principals: Option<Arc<NodePrincipals>>,
     /// `log.dirs`.
     pub log_dirs: Vec<PathBuf>,
     /// The directory that holds the metadata log's directory and a `meta.properties`.
@@ -236,6 +242,7 @@ impl NodeConfig {
         let authorizer = authorizer::read(&values)?;
         let broker = BrokerConfig::resolve(&values);
         let tls = tls(&values, &listeners)?;
+        let node_principals = node_principals::read(&reader, roles, &listeners, &tls)?;
         Ok(Self {
             node_id,
             roles,
@@ -250,6 +257,7 @@ impl NodeConfig {
             sasl_clients,
             voters,
             authorizer,
+            node_principals,
             log_dirs,
             metadata_log_dir,
             broker,

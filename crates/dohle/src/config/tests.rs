@@ -549,3 +549,46 @@ fn the_authorizer_is_kafkas_standard_one_or_none() {
             or false"#]],
     );
 }
+
+#[test]
+fn principals_of_nodes_need_listeners_that_authenticate() {
+    const PRINCIPALS: (&str, &str) = ("node.principals", "User:CN=node{node.id}");
+    assert_eq!(accepted(&[]).node_principals, None);
+    let with = |map, auth| {
+        [
+            PRINCIPALS,
+            ("listener.security.protocol.map", map),
+            ("ssl.client.auth", auth),
+        ]
+    };
+    let both = "PLAINTEXT:SSL,CONTROLLER:SSL";
+    let principals = accepted(&with(both, "required")).node_principals;
+    assert!(principals.is_some());
+    for changes in [
+        with("PLAINTEXT:PLAINTEXT,CONTROLLER:SSL", "required"),
+        with("PLAINTEXT:SSL,CONTROLLER:PLAINTEXT", "required"),
+        with(both, "none"),
+    ] {
+        let fault = NodeConfig::new(sources(COMBINED, &changes), "host1").unwrap_err();
+        let text = fault.to_string();
+        assert!(
+            text.contains("do not authenticate at the listener"),
+            "{text}"
+        );
+    }
+    check_fault(
+        &[PRINCIPALS],
+        expect![[r#"
+        node.principals is "User:CN=node{node.id}"; allowed is
+        nothing while nodes do not authenticate at the listener
+        PLAINTEXT: map it to SASL_SSL, or to SSL with
+        ssl.client.auth=required, in listener.security.protocol.map"#]],
+    );
+    check_fault(
+        &[("node.principals", "node{node.id}")],
+        expect![[r#"
+        node.principals has "node{node.id}"; each principal is User:
+        and a name, such as User:CN=node{node.id}, where {node.id}
+        stands for the id of the node, and ; separates them"#]],
+    );
+}

@@ -218,8 +218,10 @@ impl Broker {
                 add_partitions_to_txn::for_broker(Arc::clone(&transactions), request)
             })
             .on(move |_, request| markers.write_txn_markers(request));
-        let replication = ReplicationServer::new(Arc::clone(&partitions), &replicator, handlers);
-        let replication = Arc::new(Replication(replication));
+        let replication = Arc::new(Replication {
+            server: ReplicationServer::new(Arc::clone(&partitions), &replicator, handlers),
+            principals: config.node_principals.clone(),
+        });
         let open_files = Arc::clone(partitions.open_files());
         start.shared.keep_descriptors(move || open_files.promised());
         let sasl = Arc::clone(&config.sasl);

@@ -45,6 +45,7 @@ impl ControllerRole {
     ) -> anyhow::Result<Self> {
         let connector = tls.connector(&config.listeners.controller_name);
         let (acls, sasl) = (config.authorizer.clone(), Arc::clone(&config.sasl));
+        let principals = config.node_principals.clone();
         let mut config = controller_config(config, cluster_id, directory_id);
         config.connector = connector;
         std::fs::create_dir_all(&config.metadata_dir)
@@ -56,7 +57,7 @@ impl ControllerRole {
         let first_users = first_users(&config.new_cluster_users);
         let controller = Controller::start(config).await?;
         let tls = tls.server(port.name());
-        let grpc = Arc::new(Grpc::new(controller.routes()));
+        let grpc = Arc::new(Grpc::new(controller.routes(), principals));
         let (authorizer, authorizing) = authorizer(&controller, acls);
         let kafka = sasl.listeners.contains_key(port.name()).then(|| {
             let images = controller.images();

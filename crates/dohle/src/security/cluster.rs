@@ -290,7 +290,10 @@ impl Cluster {
             text,
             "\n# These may do everything; kafka-acls allows others what they need.\n\
              authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
-             super.users={}\n",
+             super.users={}\n\
+             \n\
+             # A node acts only under the id in its certificate.\n\
+             node.principals=User:CN=node{{node.id}}\n",
             self.super_users()
         );
         text

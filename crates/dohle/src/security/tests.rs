@@ -115,6 +115,9 @@ fn files_for_other_machines_name_their_hosts_and_paths() {
         # These may do everything; kafka-acls allows others what they need.
         authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
         super.users=User:CN=node0;User:CN=node1;User:CN=admin;User:alice
+
+        # A node acts only under the id in its certificate.
+        node.principals=User:CN=node{node.id}
     "#]].assert_eq(&properties.replace(&id, "ID"));
     // Everyone on the network reaches the listeners, and all of them authenticate.
     let config = config(&directory, "node0.properties");

@@ -133,10 +133,20 @@ fn a_cluster_of_the_files_that_were_made_for_it_lets_in_only_its_client_and_its_
     ensure!(refused.ok().is_err(), "bob is let in");
 
     let mut logs = String::new();
+    // A node with the certificate of another one.
+    let (mut nodes, other) = (nodes, &properties[2]);
+    logs += &stop(nodes.pop().context("three nodes")?)?;
+    let text = std::fs::read_to_string(other)?;
+    std::fs::write(other, text.replace("node3.pem", "node2.pem"))?;
+    let refused = node(&[other])?.finish()?;
+    let names_both = "User:CN=node2 may not act as node 3, which is User:CN=node3";
+    ensure!(refused.stderr.contains(names_both), "{refused}");
+
     for node in nodes {
         logs += &stop(node)?;
     }
     for (text, is_there) in [
+        (names_both, true),
         ("EVERYONE IS LET IN", false),
         ("the client has no certificate", true),
         (

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use dohle_auth::{NodePeer, NodePrincipals, Principal};
 use dohle_model::Uuid;
 use dohle_model::image::MetadataImage;
 use dohle_protocol::messages::WriteTxnMarkersRequestData;
@@ -38,6 +39,15 @@ impl Drop for Served {
 }
 
 async fn serve(handlers: BrokerRequestHandlers, listener: TcpListener) -> Served {
+    serve_peer(handlers, listener, NodePeer::default()).await
+}
+
+/// Serves connections of this peer.
+async fn serve_peer(
+    handlers: BrokerRequestHandlers,
+    listener: TcpListener,
+    peer: NodePeer,
+) -> Served {
     let replicas = Replicas::start(&[]).await;
     let replicator = StreamReplicator::new(ReplicatorConfig {
         node: NODE,
@@ -56,8 +66,8 @@ async fn serve(handlers: BrokerRequestHandlers, listener: TcpListener) -> Served
         let mut serving = tokio::task::JoinSet::new();
         while let Ok((stream, _)) = listener.accept().await {
             accepted.fetch_add(1, Ordering::Relaxed);
-            let server = server.clone();
-            serving.spawn(async move { server.serve_connection(stream).await });
+            let (server, peer) = (server.clone(), peer.clone());
+            serving.spawn(async move { server.serve_connection(stream, peer).await });
         }
     });
     Served {
@@ -190,6 +200,24 @@ async fn a_call_that_cannot_be_served_reports_why() {
             if message.contains("cluster another")),
         "{refused}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_is_served_only_under_the_id_of_its_principal() {
+    let principals = NodePrincipals::parse("User:node-{node.id}").unwrap();
+    let principals = Arc::new(principals.unwrap());
+    for (user, is_allowed) in [("node-2", true), ("node-3", false)] {
+        let address = (Ipv4Addr::LOCALHOST, 1).into();
+        let user = Principal::user(user);
+        let peer = NodePeer::bound(Arc::clone(&principals), user, "NODES".into(), address);
+        let served = serve_peer(echo(), listen().await, peer).await;
+        let client = client(&served, "cluster");
+        let refused = client.call(NODE, &request(1), soon()).await.err();
+        assert_eq!(refused.is_none(), is_allowed, "{refused:?}");
+        let message = refused.map(|error| error.to_string()).unwrap_or_default();
+        let names = "User:node-3 may not act as node 2, which is User:node-2";
+        assert!(is_allowed || message.contains(names), "{message}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

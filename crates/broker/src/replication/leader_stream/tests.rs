@@ -57,7 +57,11 @@ async fn a_subscription_whose_partition_changes_as_it_begins_is_served() {
     let broker = Replicas::start(&[]).await;
     let topic_id = broker.topic_led_by("t", 1, NODE, vec![NODE, OTHER]).await;
     let partition = broker.partition(topic_id, 0);
-    let calls = LeaderSession::new(Arc::clone(&broker.partitions), Arc::default());
+    let calls = LeaderSession::new(
+        Arc::clone(&broker.partitions),
+        NodePeer::default(),
+        Arc::default(),
+    );
     calls.on_message(hello()).unwrap();
     let stop = AtomicBool::new(false);
     let runtime = tokio::runtime::Handle::current();
@@ -110,7 +114,11 @@ async fn subscribed(
         let appended = partition.append(batch(&["a"]), Acks::Leader, AppendOrigin::Client, NOW);
         appended.unwrap();
     }
-    let calls = LeaderSession::new(Arc::clone(&broker.partitions), Arc::default());
+    let calls = LeaderSession::new(
+        Arc::clone(&broker.partitions),
+        NodePeer::default(),
+        Arc::default(),
+    );
     calls.on_message(hello()).unwrap();
     let stream = LeaderStream::new(Arc::clone(&calls), false);
     (broker, partition, calls, stream)
@@ -157,7 +165,11 @@ async fn acks_of_another_subscription_epoch_or_stream_change_nothing() {
     let (broker, partition, calls, mut stream) = subscribed(3).await;
     calls.subscribe(&subscribe(&partition, 5, 3));
     assert_eq!(sent(&mut stream).await[0].subscription, 5);
-    let other = LeaderSession::new(Arc::clone(&broker.partitions), Arc::default());
+    let other = LeaderSession::new(
+        Arc::clone(&broker.partitions),
+        NodePeer::default(),
+        Arc::default(),
+    );
     other.on_message(hello()).unwrap();
     other.on_ack(&ack(&partition, 5, 3, 3));
     for (number, epoch) in [(4, 3), (6, 3), (5, 2), (5, 4)] {

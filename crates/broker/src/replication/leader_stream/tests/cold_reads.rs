@@ -28,7 +28,11 @@ impl Leader {
         let topic_id = broker
             .topic_led_by("t", partitions, NODE, replicas.clone())
             .await;
-        let session = LeaderSession::new(Arc::clone(&broker.partitions), Arc::default());
+        let session = LeaderSession::new(
+            Arc::clone(&broker.partitions),
+            NodePeer::default(),
+            Arc::default(),
+        );
         let hello = v1::FollowerMessage {
             credit_bytes: CREDITS as u64,
             ..hello()
