@@ -6,6 +6,9 @@ use dohle_config::{
 };
 use dohle_controller::plan::ConfigSchema;
 use dohle_model::record::ConfigResource;
+use dohle_tls::TlsError;
+
+use crate::config::{PRINCIPAL_BUILDER_CLASS, check_principal_builder};
 
 /// The definitions of `dohle-model`, with the controller's own properties as topics' defaults.
 #[derive(Debug, Clone)]
@@ -154,7 +157,24 @@ fn check_broker(resource: &ConfigResource, name: &str, value: &str) -> Result<()
              {name}"
         ));
     }
-    def.validate(value).map_err(|error| error.to_string())
+    def.validate(value).map_err(|error| error.to_string())?;
+    check_class(def, name, value)
+}
+
+/// Refuses a class that no node can load, as at the start. The value is set under `name`.
+fn check_class(def: &ConfigDef, name: &str, value: &str) -> Result<(), String> {
+    let value = value.trim();
+    match def.name {
+        _ if value.is_empty() => Ok(()),
+        PRINCIPAL_BUILDER_CLASS => {
+            check_principal_builder(name, value).map_err(|error| error.to_string())
+        }
+        "ssl.engine.factory.class" | "ssl.provider" => {
+            let (property, value) = (name.to_owned(), value.to_owned());
+            Err(TlsError::Class { property, value }.to_string())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Checks a value of a property of one listener. `for_all` is whether it is set for all brokers.
@@ -167,9 +187,9 @@ fn check_listener(for_all: bool, name: &str, value: &str) -> Result<(), String> 
                      specified: {name}"
                 ));
             }
-            property
-                .validate(name, value)
-                .map_err(|error| error.to_string())
+            let valid = property.validate(name, value);
+            valid.map_err(|error| error.to_string())?;
+            check_class(property.def, name, value)
         }
         _ => Err(format!("Cannot update these configs dynamically: {name}")),
     }
@@ -296,6 +316,32 @@ mod tests {
                     let checked = definitions.check(&resource, name, value);
                     assert!(checked.is_err(), "{name} of {resource:?} can be altered");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn classes_that_are_refused_at_the_start_cannot_be_altered() {
+        let definitions = Definitions {
+            values: BrokerValues::default(),
+        };
+        let node = ConfigResource::Broker(dohle_model::NodeId(1));
+        let built_in =
+            "org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder";
+        for (name, is_allowed) in [
+            ("principal.builder.class", built_in),
+            ("ssl.engine.factory.class", ""),
+            ("ssl.provider", ""),
+        ] {
+            for name in [name.to_owned(), format!("listener.name.out.{name}")] {
+                let refused = definitions.check(&node, &name, "my.Class").unwrap_err();
+                let names = format!("{name} is \"my.Class\"");
+                assert!(refused.starts_with(&names), "{refused}");
+                assert_eq!(
+                    definitions.check(&node, &name, is_allowed),
+                    Ok(()),
+                    "{name}"
+                );
             }
         }
     }

@@ -36,6 +36,7 @@ pub use listeners::{Listeners, Roles, is_all_interfaces, is_loopback};
 pub use notices::notices;
 pub use open_listeners::open_listener_warnings;
 pub use sasl::JwksEndpoint;
+pub(crate) use sasl::{PRINCIPAL_BUILDER_CLASS, check_principal_builder};
 pub use source::{Sources, property_of};
 use values::PropertyReader;
 

@@ -33,6 +33,8 @@ const TOKEN_HANDLERS: [&str; 2] = [
 const UNSECURED_HANDLER: &str = "org.apache.kafka.common.security.oauthbearer.internals.unsecured.\
                                  OAuthBearerUnsecuredValidatorCallbackHandler";
 
+/// The property of the principal builder.
+pub(crate) const PRINCIPAL_BUILDER_CLASS: &str = "principal.builder.class";
 /// The principal builder whose behaviour is built in.
 const PRINCIPAL_BUILDER: &str =
     "org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder";
@@ -89,17 +91,28 @@ pub(super) fn read(
 }
 
 fn refuse_principal_builder(values: &ListenerValues<'_>) -> Result<(), ConfigFault> {
-    match values.refused("principal.builder.class") {
-        Some((name, class)) if class != PRINCIPAL_BUILDER => Err(ConfigFault::Invalid {
-            name,
-            value: class.to_owned(),
-            allowed: format!(
-                "{PRINCIPAL_BUILDER}, which is built in: the principal is the user of SASL, or the \
-                 distinguished name of the TLS certificate after ssl.principal.mapping.rules"
-            ),
-        }),
-        _ => Ok(()),
+    let set = values.refused(PRINCIPAL_BUILDER_CLASS);
+    set.map_or(Ok(()), |(name, class)| {
+        check_principal_builder(&name, class)
+    })
+}
+
+/// Checks the value of `principal.builder.class`, which is set under `name`.
+///
+/// # Errors
+/// When it is another class than the one whose behaviour is built in.
+pub(crate) fn check_principal_builder(name: &str, class: &str) -> Result<(), ConfigFault> {
+    if class == PRINCIPAL_BUILDER {
+        return Ok(());
     }
+    Err(ConfigFault::Invalid {
+        name: name.to_owned(),
+        value: class.to_owned(),
+        allowed: format!(
+            "{PRINCIPAL_BUILDER}, which is built in: the principal is the user of SASL, or the \
+             distinguished name of the TLS certificate after ssl.principal.mapping.rules"
+        ),
+    })
 }
 
 fn listener(
