@@ -11,10 +11,9 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use bytes::{Buf as _, Bytes};
 use dohle_auth::sasl::{Jwks, JwksError};
-use dohle_tls::{ClientPurpose, ClientTls, ConnectError, Connector, TlsSettings};
+use dohle_tls::{ConnectError, Connector};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{ACCEPT, HOST};
 use hyper::{Request, StatusCode, Uri};
@@ -54,18 +53,14 @@ enum FetchError {
     Keys(#[from] JwksError),
 }
 
-/// Begins to fetch the keys of all listeners that have them at a URL. Returns the tasks, which run
-/// until they are aborted.
-///
-/// # Errors
-/// When a listener's trust store cannot be read.
-pub(crate) fn start(config: &NodeConfig) -> anyhow::Result<Vec<JoinHandle<()>>> {
+/// Begins to fetch the keys of all listeners that have them at a URL. `connector` returns how the
+/// servers of a listener's keys are reached. Returns the tasks, which run until they are aborted.
+pub(crate) fn start(
+    config: &NodeConfig,
+    connector: impl Fn(&JwksEndpoint) -> Connector,
+) -> Vec<JoinHandle<()>> {
     let mut tasks = Vec::new();
     for endpoint in &config.jwks {
-        let connector = match endpoint.is_tls() {
-            true => tls(config, endpoint)?,
-            false => Connector::plaintext(),
-        };
         if !endpoint.is_tls() && !is_on_this_machine(&endpoint.url) {
             tracing::warn!(
                 listener = endpoint.listener, url = %endpoint.url,
@@ -73,23 +68,9 @@ pub(crate) fn start(config: &NodeConfig) -> anyhow::Result<Vec<JoinHandle<()>>> 
                  response can sign tokens; use https://"
             );
         }
-        tasks.push(tokio::spawn(follow(endpoint.clone(), connector)));
+        tasks.push(tokio::spawn(follow(endpoint.clone(), connector(endpoint))));
     }
-    Ok(tasks)
-}
-
-/// Returns how servers with https:// are reached: they are verified by the listener's trust store
-/// and the authorities of the system, and see no certificate of this node.
-fn tls(config: &NodeConfig, endpoint: &JwksEndpoint) -> anyhow::Result<Connector> {
-    let context = || format!("TLS of {}", endpoint.url);
-    let settings = TlsSettings::read(&config.values.listener(&endpoint.listener));
-    let settings = TlsSettings {
-        keystore: None,
-        verifies_host_name: true,
-        ..settings.with_context(context)?
-    };
-    let client = ClientTls::new(ClientPurpose::Tool, settings).with_context(context)?;
-    Ok(Connector::tls(client))
+    tasks
 }
 
 fn is_on_this_machine(url: &Uri) -> bool {

@@ -199,8 +199,9 @@ impl Prepared {
         let (Some(directories), Some(ports)) = (self.directories.take(), self.ports.take()) else {
             anyhow::bail!("a node is started once");
         };
-        let fetching = jwks::start(&config)?.into_iter();
-        self.node.jwks_tasks = fetching.map(AbortOnDropHandle::new).collect();
+        let fetching = jwks::start(&config, |endpoint| self.tls.jwks_connector(endpoint));
+        let fetching = fetching.into_iter().map(AbortOnDropHandle::new);
+        self.node.jwks_tasks = fetching.collect();
         let shared = &self.node.shared;
         self.node._metadata = directories.metadata;
         if let Some(port) = ports.controller {

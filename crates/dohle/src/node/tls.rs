@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::config::NodeConfig;
+use crate::config::{JwksEndpoint, NodeConfig};
 
 /// How often the files of key material are examined.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
@@ -27,6 +27,8 @@ pub(super) struct NodeTls {
     node: NodeId,
     servers: BTreeMap<String, Arc<ServerTls>>,
     clients: BTreeMap<String, Arc<ClientTls>>,
+    /// The connections on which the keys of tokens are fetched.
+    jwks: BTreeMap<String, Arc<ClientTls>>,
     sasl: BTreeMap<String, Arc<SaslClient>>,
 }
 
@@ -54,10 +56,19 @@ impl NodeTls {
                 clients.insert(name.clone(), client.with_context(context)?);
             }
         }
+        let mut jwks = BTreeMap::new();
+        for endpoint in config.jwks.iter().filter(|endpoint| endpoint.is_tls()) {
+            let (listener, context) = (&endpoint.listener, || format!("TLS of {}", endpoint.url));
+            let settings = TlsSettings::read(&config.values.listener(listener));
+            let settings = of_jwks(settings.with_context(context)?);
+            let client = ClientTls::new(ClientPurpose::Tool, settings).with_context(context)?;
+            jwks.insert(listener.clone(), client);
+        }
         Ok(Arc::new(Self {
             node: config.node_id,
             servers,
             clients,
+            jwks,
             sasl: config.sasl_clients.clone(),
         }))
     }
@@ -78,6 +89,12 @@ impl NodeTls {
         }
     }
 
+    /// Returns how the server is reached from which the keys of a listener's tokens are fetched.
+    pub(super) fn jwks_connector(&self, endpoint: &JwksEndpoint) -> Connector {
+        let client = self.jwks.get(&endpoint.listener);
+        client.map_or_else(Connector::plaintext, |it| Connector::tls(Arc::clone(it)))
+    }
+
     /// Begins to examine the files and properties of key material; `None` without TLS. The task
     /// runs until it is aborted.
     pub(super) fn watch(
@@ -85,7 +102,7 @@ impl NodeTls {
         fixed: &Arc<Properties>,
         images: Option<watch::Receiver<Arc<MetadataImage>>>,
     ) -> Option<JoinHandle<()>> {
-        if self.servers.is_empty() && self.clients.is_empty() {
+        if self.servers.is_empty() && self.clients.is_empty() && self.jwks.is_empty() {
             return None;
         }
         let follow = follow(Arc::clone(self), Arc::clone(fixed), images);
@@ -96,7 +113,8 @@ impl NodeTls {
     /// problem of each listener, which is logged once.
     fn reload(&self, values: &BrokerValues, failed: &mut BTreeMap<String, String>) {
         let node = self.node;
-        let names: BTreeSet<&String> = self.servers.keys().chain(self.clients.keys()).collect();
+        let names = self.servers.keys().chain(self.clients.keys());
+        let names: BTreeSet<&String> = names.chain(self.jwks.keys()).collect();
         for name in names {
             match self.reload_listener(name, values) {
                 Ok(false) => {
@@ -132,6 +150,9 @@ impl NodeTls {
         if let Some(client) = self.clients.get(name) {
             is_new |= client.reload(&settings)?;
         }
+        if let Some(client) = self.jwks.get(name) {
+            is_new |= client.reload(&of_jwks(settings))?;
+        }
         Ok(is_new)
     }
 
@@ -143,6 +164,17 @@ impl NodeTls {
                 tracing::warn!(node = %self.node, listener = name, "{warning}");
             }
         }
+    }
+}
+
+/// Returns the settings with which the keys of a listener's tokens are fetched: servers are
+/// verified by the listener's trust store or the authorities of the system, and see no certificate
+/// of this node.
+fn of_jwks(listener: TlsSettings) -> TlsSettings {
+    TlsSettings {
+        keystore: None,
+        verifies_host_name: true,
+        ..listener
     }
 }
 
@@ -201,5 +233,96 @@ async fn wait_for_change(
     tokio::select! {
         _ = timer.tick() => {}
         () = changed => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use dohle_tls::authority::{Authority, CertificateRequest};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::config::Sources;
+
+    fn settings(key_store: &Path) -> TlsSettings {
+        let location = key_store.display().to_string();
+        let properties = [
+            ("ssl.keystore.type", "PEM"),
+            ("ssl.keystore.location", &location),
+        ];
+        let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let values = BrokerValues::fixed(Arc::new(properties.into_iter().collect()));
+        TlsSettings::read(&values.listener("IDP")).unwrap()
+    }
+
+    /// Returns the properties of a node that fetches the keys of tokens at this port.
+    fn config(trust_store: &Path, port: u16) -> NodeConfig {
+        let url = format!("https://localhost:{port}/jwks");
+        let trust_store = trust_store.display().to_string();
+        let mut sources = Sources {
+            has_file: true,
+            ..Sources::default()
+        };
+        for (name, value) in [
+            ("process.roles", "broker"),
+            ("node.id", "1"),
+            ("controller.quorum.voters", "2@localhost:9093"),
+            ("controller.listener.names", "CONTROLLER"),
+            (
+                "listeners",
+                "NODES://localhost:9092,CLIENTS://localhost:9094",
+            ),
+            ("inter.broker.listener.name", "NODES"),
+            (
+                "listener.security.protocol.map",
+                "NODES:PLAINTEXT,CLIENTS:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
+            ),
+            ("sasl.enabled.mechanisms", "OAUTHBEARER"),
+            ("sasl.oauthbearer.jwks.endpoint.url", url.as_str()),
+            ("sasl.oauthbearer.expected.audience", "dohle"),
+            ("ssl.truststore.type", "PEM"),
+            ("ssl.truststore.location", trust_store.as_str()),
+        ] {
+            sources.add_override(&format!("{name}={value}")).unwrap();
+        }
+        NodeConfig::new(sources, "host1").unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn keys_of_tokens_are_fetched_with_the_trust_store_that_is_there_now() {
+        let scratch = tempfile::tempdir().unwrap();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let now = i64::try_from(now.as_secs()).unwrap();
+        let request = |name| CertificateRequest::new(name, now - 60, now + 3600);
+        let [old, new] = ["old", "new"].map(|name| Authority::new(&request(name)).unwrap());
+        let server = new.issue(&request("idp").for_server(&["localhost".to_owned()]));
+        let key_store = scratch.path().join("idp.pem");
+        std::fs::write(&key_store, server.unwrap().pem()).unwrap();
+        let server = ServerTls::new("IDP", settings(&key_store)).unwrap();
+        let socket = TcpListener::bind(("localhost", 0)).await.unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let serving = tokio::spawn(async move {
+            loop {
+                let (stream, _) = socket.accept().await.unwrap();
+                // The client reports why a handshake fails.
+                drop(server.accept(stream).await);
+            }
+        });
+        let trust_store = scratch.path().join("ca.pem");
+        std::fs::write(&trust_store, old.identity.certificate_pem()).unwrap();
+        let config = config(&trust_store, port);
+        let tls = NodeTls::load(&config).unwrap();
+        let connector = tls.jwks_connector(&config.jwks[0]);
+        let refused = connector.connect("localhost", port).await.unwrap_err();
+        assert!(refused.to_string().starts_with("TLS: "), "{refused}");
+
+        std::fs::write(&trust_store, new.identity.certificate_pem()).unwrap();
+        let mut failed = BTreeMap::new();
+        tls.reload(&config.values, &mut failed);
+        assert_eq!(failed, BTreeMap::new());
+        connector.connect("localhost", port).await.unwrap();
+        serving.abort();
     }
 }
