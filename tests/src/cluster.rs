@@ -14,6 +14,7 @@ use crate::connection::KafkaConnection;
 use crate::logs;
 use crate::node::Node;
 use crate::ports::free_port;
+use crate::private::write_private;
 use crate::wait::{DEADLINE, eventually, until};
 
 /// The id of every test cluster.
@@ -357,10 +358,8 @@ impl Builder {
                 .push(("CLUSTER_ID".to_owned(), CLUSTER_ID.to_owned()));
             node.open_files = self.open_files;
             node.create_log()?;
-            std::fs::write(
-                &node.properties,
-                self.file(&node, *controller, &voters.join(",")),
-            )?;
+            let properties = self.file(&node, *controller, &voters.join(","));
+            write_private(&node.properties, properties)?;
             nodes.push(node);
         }
         Ok(Cluster {

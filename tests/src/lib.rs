@@ -18,6 +18,7 @@ pub mod length;
 pub mod logs;
 pub mod node;
 pub mod ports;
+pub mod private;
 pub mod proc;
 pub mod program;
 pub mod proxy;

@@ -74,6 +74,15 @@ impl SaslClient {
         }
     }
 
+    /// Returns the file with this node's token, and the property that names it.
+    #[must_use]
+    pub fn token_file(&self) -> Option<(&str, &Path)> {
+        match &self.credential {
+            Credential::Password { .. } => None,
+            Credential::TokenFile(path) => Some((&self.property, path)),
+        }
+    }
+
     /// Begins an exchange. Reads the file of a token.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -171,19 +171,21 @@ pub(crate) fn load_key(source: &Source, provider: &CryptoProvider) -> Result<Loa
     Ok(LoadedKey {
         certified: Arc::new(certified),
         facts,
-        warning: readable_by_others(source),
+        warning: file_of(source)
+            .and_then(|file| readable_by_others(&source.property, "the private key", &file)),
     })
 }
 
-/// Returns a warning when others than the owner may read the file of a setting.
-pub fn readable_by_others(source: &Source) -> Option<String> {
-    let file = file_of(source)?;
-    let mode = fs::metadata(&file).ok()?.mode();
+/// Returns a sentence when everybody on the machine can read a file with a secret. `setting` is the
+/// property or variable that names it, and `content` what it has.
+#[must_use]
+pub fn readable_by_others(setting: &str, content: &str, file: &Path) -> Option<String> {
+    let mode = fs::metadata(file).ok()?.mode();
     (mode & READABLE_BY_OTHERS != 0).then(|| {
-        let (property, file) = (&source.property, file.display());
+        let file = file.display();
         format!(
-            "{property}: everybody on this machine can read the private key in {file}; run: chmod \
-             o-r {file}"
+            "{setting}: everybody on this machine can read {content} in {file}; run: chmod o-r \
+             {file}"
         )
     })
 }

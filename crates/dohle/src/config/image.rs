@@ -10,6 +10,7 @@ mod security;
 use dohle_config::list;
 
 use super::address::parse_address;
+use super::secret_files::SecretFile;
 use super::{ConfigFault, SINGLE_NODE, Sources};
 
 pub use security::ReadFile;
@@ -150,6 +151,8 @@ impl Sources {
                 ),
             })?;
             self.add_missing(property, content.trim_end_matches(['\r', '\n']));
+            let file = SecretFile::new(given, "the password", &file);
+            self.secret_files.push(file);
         }
         Ok(())
     }

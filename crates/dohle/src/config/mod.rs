@@ -12,6 +12,7 @@ mod notices;
 mod open_listeners;
 mod sasl;
 mod sasl_clients;
+mod secret_files;
 mod source;
 mod values;
 
@@ -37,6 +38,7 @@ pub use notices::notices;
 pub use open_listeners::open_listener_warnings;
 pub use sasl::JwksEndpoint;
 pub(crate) use sasl::{PRINCIPAL_BUILDER_CLASS, check_principal_builder};
+pub use secret_files::SecretFile;
 pub use source::{Sources, property_of};
 use values::PropertyReader;
 
@@ -196,6 +198,8 @@ pub struct NodeConfig {
     pub jwks: Vec<JwksEndpoint>,
     /// How this node authenticates at the listeners with SASL of brokers and controllers.
     pub sasl_clients: BTreeMap<String, Arc<SaslClient>>,
+    /// The files from which secrets were read, or are read later.
+    pub secret_files: Vec<SecretFile>,
     /// The properties themselves.
     pub values: BrokerValues,
     /// The names of properties that were not set but completed with defaults.
@@ -234,6 +238,16 @@ impl NodeConfig {
         let read_file: sasl::ReadFile<'_> = &|path| std::fs::read(path);
         let (sasl, jwks) = sasl::read(&values, &listeners.served(), read_file)?;
         let sasl_clients = sasl_clients::read(&values, roles, &listeners)?;
+        let token_files = sasl_clients
+            .values()
+            .filter_map(|client| client.token_file());
+        let secret_files = sources.secret_files.into_iter();
+        let secret_files = secret_files.chain(token_files.map(|(property, path)| SecretFile {
+            setting: property.to_owned(),
+            content: "the token of this node",
+            path: path.to_owned(),
+        }));
+        let secret_files = secret_files.collect();
         let voters = voters(&reader, roles, node_id, &listeners)?;
         let log_dirs = log_dirs(&reader)?;
         let metadata_log_dir = reader
@@ -256,6 +270,7 @@ impl NodeConfig {
             sasl: Arc::new(sasl),
             jwks,
             sasl_clients,
+            secret_files,
             voters,
             authorizer,
             node_principals,

@@ -244,7 +244,12 @@ mod tests {
                 (url, value),
             ])
         };
-        assert!(with("file:///etc/token").is_ok());
+        let config = with("file:///etc/token").unwrap();
+        let file = &config.secret_files[0];
+        assert_eq!(
+            (file.setting.as_str(), file.path.to_str()),
+            (url, Some("/etc/token"))
+        );
         for wrong in ["", "https://idp.example.com/token"] {
             let refused = with(wrong).unwrap_err();
             assert!(

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dohle_config::Properties;
 use dohle_config::properties;
 
+use super::secret_files::{SecretFile, is_secret};
 use super::{ConfigFault, FirstUser};
 
 /// Variables that begin with `KAFKA_` in the images of Apache, Confluent and Bitnami but are not
@@ -104,10 +105,12 @@ pub struct Sources {
     pub first_users: Vec<FirstUser>,
     /// Whether a file was read.
     pub has_file: bool,
+    /// The files with secrets that were read.
+    pub secret_files: Vec<SecretFile>,
 }
 
 impl Sources {
-    /// Adds the properties of a file. `name` is for messages.
+    /// Adds the properties of a file. `name` is its path.
     ///
     /// # Errors
     /// When the text is not a properties file.
@@ -117,6 +120,10 @@ impl Sources {
             reason: error.to_string(),
         })?;
         self.has_file = true;
+        if let Some((key, _)) = entries.iter().find(|(key, value)| is_secret(key, value)) {
+            let file = SecretFile::new(key, "the secrets", name);
+            self.secret_files.push(file);
+        }
         for (key, value) in entries {
             self.set(&key, &value, name);
         }

@@ -26,9 +26,10 @@ use dohle_config::keys::broker as keys;
 use dohle_model::NodeId;
 use dohle_model::image::MetadataImage;
 use dohle_network::listener::{Bound, Limits, ListenerConfig, NetworkContext, NetworkThreads};
+use dohle_tls::readable_by_others;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::config::{ListenerAddress, NodeConfig};
+use crate::config::{ListenerAddress, NodeConfig, SecretFile};
 use crate::directories::{Directories, fresh_id};
 use crate::jwks;
 use broker::{Broker, quota_windows};
@@ -82,7 +83,12 @@ impl Node {
     }
 
     async fn prepare(config: &NodeConfig) -> anyhow::Result<Prepared> {
-        let tls = tokio::task::block_in_place(|| NodeTls::load(config))?;
+        let tls = tokio::task::block_in_place(|| {
+            for warning in readable_secrets(config) {
+                tracing::warn!(node = %config.node_id, "{warning}");
+            }
+            NodeTls::load(config)
+        })?;
         let directories = tokio::task::block_in_place(|| Directories::open(config, fresh_id))?;
         for path in &directories.formatted {
             tracing::info!(
@@ -251,6 +257,13 @@ impl Prepared {
     }
 }
 
+/// Returns a sentence for each file with secrets that everybody on the machine can read.
+fn readable_secrets(config: &NodeConfig) -> Vec<String> {
+    let files = config.secret_files.iter();
+    let sentence = |file: &SecretFile| readable_by_others(&file.setting, file.content, &file.path);
+    files.filter_map(sentence).collect()
+}
+
 fn limits(config: &NodeConfig) -> Limits {
     let (values, broker) = (&config.values, &config.broker);
     let defaults = Limits::default();
@@ -306,5 +319,50 @@ fn listener(config: &NodeConfig, address: &ListenerAddress) -> ListenerConfig {
         host: address.host.clone(),
         port: address.port,
         security_protocol: config.listeners.protocol(&address.name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::config::Sources;
+
+    #[test]
+    fn a_file_with_secrets_that_everybody_can_read_is_reported() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("server.properties");
+        let name = path.display().to_string();
+        let base = "process.roles=broker,controller\nnode.id=1\n\
+                    controller.quorum.voters=1@localhost:9093\n\
+                    controller.listener.names=CONTROLLER\n\
+                    listeners=PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093\n\
+                    log.dirs=/data\n";
+        let secret = "delegation.token.secret.key=swordfish\n";
+        for (text, mode, is_reported) in [
+            (secret, 0o644, true),
+            (secret, 0o604, true),
+            (secret, 0o640, false),
+            (secret, 0o600, false),
+            ("", 0o644, false),
+        ] {
+            fs::write(&path, format!("{base}{text}")).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            let mut sources = Sources::default();
+            sources.add_file(&name, &fs::read(&path).unwrap()).unwrap();
+            let config = NodeConfig::new(sources, "host1").unwrap();
+            let expected = format!(
+                "delegation.token.secret.key: everybody on this machine can read the secrets in \
+                 {name}; run: chmod o-r {name}"
+            );
+            let expected = is_reported.then_some(expected);
+            assert_eq!(
+                readable_secrets(&config),
+                Vec::from_iter(expected),
+                "{text:?} {mode:o}"
+            );
+        }
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
@@ -159,9 +158,5 @@ fn all_work(address: &str, topic: &str, with: &Credentials) -> Result<()> {
 
 /// Writes the key store of a node, which others cannot read.
 fn write_private(path: &PathBuf, identity: &TestIdentity) -> Result<()> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    options.open(path)?.write_all(identity.pem().as_bytes())?;
-    Ok(())
+    Ok(dohle_tests::private::write_private(path, identity.pem())?)
 }

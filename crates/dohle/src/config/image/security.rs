@@ -19,6 +19,7 @@ use dohle_model::record::SecurityProtocol;
 use dohle_model::scram::ScramMechanism;
 
 use super::super::listeners::security_protocol;
+use super::super::secret_files::{SecretFile, has_secret_options};
 use super::super::source::names_a_file;
 use super::super::{ConfigFault, FirstUser, Sources};
 
@@ -63,6 +64,10 @@ impl Sources {
         variables: &[(String, String)],
         read: ReadFile<'_>,
     ) -> Result<(), ConfigFault> {
+        let given = variables.iter();
+        let passwords = given.filter(|(name, _)| names_a_file(name) && name.contains("PASSWORD"));
+        let passwords = passwords.map(|(name, path)| SecretFile::new(name, "the password", path));
+        self.secret_files.extend(passwords);
         let variables = Variables::new(variables, read)?;
         self.complete_tls(&variables, read);
         if let Some(path) = variables.login_config() {
@@ -184,6 +189,10 @@ impl Sources {
         };
         let text = read(path);
         let text = text.map_err(|error| invalid(format!("a file that can be read ({error})")))?;
+        if has_secret_options(&text) {
+            let file = SecretFile::new("KAFKA_OPTS", "the secrets", path);
+            self.secret_files.push(file);
+        }
         let sections = parse_file(&text);
         let sections = sections.map_err(|error| invalid(format!("a JAAS file; {error}")))?;
         let sections: BTreeMap<String, Vec<JaasEntry>> = sections.into_iter().collect();

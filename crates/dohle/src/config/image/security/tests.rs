@@ -140,6 +140,9 @@ fn passwords_may_be_in_files_and_what_is_set_is_kept() {
         sasl.enabled.mechanisms=PLAIN
     "#]],
     );
+    let files = completed(&text).unwrap().secret_files;
+    let settings: Vec<_> = files.iter().map(|file| file.setting.as_str()).collect();
+    assert_eq!(settings, ["KAFKA_CLIENT_PASSWORDS_FILE"]);
     let own = format!("KAFKA_CFG_LISTENER_NAME_CLIENT_PLAIN_SASL_JAAS_CONFIG={line}\n");
     check(
         &(text + &own),
@@ -208,6 +211,14 @@ fn a_jaas_file_has_the_users_of_each_listener() {
     "#]],
     );
     let config = NodeConfig::new(completed(text).unwrap(), "kafka-1").unwrap();
+    let files = config.secret_files.iter();
+    let files: Vec<_> = files
+        .map(|it| (&*it.setting, it.path.to_str().unwrap()))
+        .collect();
+    assert_eq!(
+        files,
+        [("KAFKA_OPTS", "/etc/kafka/secrets/broker_jaas.conf")]
+    );
     let users = |listener: &str| &config.sasl.listeners[listener].plain_users;
     assert!(users("HOST").is_password("alice", "alice-secret"));
     assert!(users("OUT").is_password("bob", "bob-secret"));
