@@ -43,6 +43,7 @@ pub struct Cluster {
 #[derive(Debug)]
 pub struct Builder {
     count: usize,
+    first_id: i32,
     properties: Vec<(String, String)>,
     open_files: Option<u32>,
     allowed: Vec<String>,
@@ -68,6 +69,7 @@ impl Cluster {
         let allowed = ALWAYS_ALLOWED.map(str::to_owned).to_vec();
         Builder {
             count,
+            first_id: 1,
             properties: Vec::new(),
             open_files: None,
             allowed,
@@ -75,7 +77,7 @@ impl Cluster {
         }
     }
 
-    /// Returns the node with this id; ids count from 1.
+    /// Returns the node with this id; ids count from 1, unless [`Builder::first_id`] is set.
     pub fn broker(&mut self, id: i32) -> &mut Node {
         self.nodes
             .iter_mut()
@@ -308,6 +310,12 @@ impl Builder {
         self
     }
 
+    /// Sets the id of the first node; Kubernetes numbers from 0.
+    pub fn first_id(mut self, id: i32) -> Self {
+        self.first_id = id;
+        self
+    }
+
     /// Sets the limit of open files of each node, both soft and hard.
     pub fn open_files(mut self, limit: u32) -> Self {
         self.open_files = Some(limit);
@@ -337,7 +345,7 @@ impl Builder {
     /// Writes the files of the cluster without starting it.
     pub fn prepare(self) -> Result<Cluster> {
         let directory = TempDir::with_prefix_in("dohle-cluster-", &self.parent)?;
-        let ids: Vec<i32> = (1..=i32::try_from(self.count)?).collect();
+        let ids: Vec<i32> = (self.first_id..).take(self.count).collect();
         let mut ports = Vec::new();
         for _ in &ids {
             ports.push((free_port()?, free_port()?));

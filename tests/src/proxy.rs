@@ -1,7 +1,8 @@
 //! Proxies between clients and the nodes of a cluster, which lose chosen answers.
 //!
 //! Clients that begin at a proxy stay with the proxies: each node advertises its own to them. Nodes
-//! talk to each other directly.
+//! talk to each other directly. A [`LoadBalancer`] only answers first connections: the nodes
+//! advertise their own addresses behind it.
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};
@@ -44,13 +45,19 @@ struct Losses {
     count: AtomicUsize,
 }
 
+impl Default for Losses {
+    fn default() -> Self {
+        Self {
+            key: AtomicI32::new(NONE),
+            count: AtomicUsize::new(0),
+        }
+    }
+}
+
 impl Proxies {
     /// Starts a proxy for each node of a cluster that is prepared and does not run yet.
     pub fn start(cluster: &Cluster) -> Result<Self> {
-        let losses = Arc::new(Losses {
-            key: AtomicI32::new(NONE),
-            count: AtomicUsize::new(0),
-        });
+        let losses = Arc::new(Losses::default());
         let mut proxies = Vec::new();
         for node in cluster.nodes() {
             let behind = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
@@ -80,6 +87,12 @@ impl Proxies {
         Ok(this)
     }
 
+    /// The address of a node's proxy.
+    pub fn address(&self, node: i32) -> SocketAddr {
+        let found = self.proxies.iter().find(|proxy| proxy.node == node);
+        found.expect("no node has this id").front
+    }
+
     /// The addresses of all proxies, for a client.
     pub fn bootstrap(&self) -> String {
         let addresses: Vec<String> = self
@@ -94,12 +107,7 @@ impl Proxies {
     pub fn open(&mut self, node: i32) -> Result<()> {
         let losses = Arc::clone(&self.losses);
         let proxy = self.of(node);
-        let (listener, behind) = (TcpListener::bind(proxy.front)?, proxy.behind);
-        let ends = Arc::new(AtomicBool::new(false));
-        let ending = Arc::clone(&ends);
-        let thread = std::thread::spawn(move || accept(&listener, behind, &losses, &ending));
-        proxy.accepts = Some((thread, ends));
-        Ok(())
+        proxy.open(vec![proxy.behind], losses)
     }
 
     /// Lets the proxy of a node refuse connections, as the node does when it is down. Those that
@@ -125,7 +133,41 @@ impl Proxies {
     }
 }
 
+/// One address in front of several nodes, which get its connections in turn. No node advertises it.
+#[derive(Debug)]
+pub struct LoadBalancer(Proxy);
+
+impl LoadBalancer {
+    /// Starts it in front of all nodes of a cluster, the last node first.
+    pub fn start(cluster: &Cluster) -> Result<Self> {
+        let nodes: Vec<SocketAddr> = cluster.nodes().iter().map(|node| node.address).collect();
+        let behind = nodes.iter().rev().copied().collect();
+        let mut proxy = Proxy {
+            node: NONE,
+            front: SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?)),
+            behind: nodes[0],
+            accepts: None,
+        };
+        proxy.open(behind, Arc::new(Losses::default()))?;
+        Ok(Self(proxy))
+    }
+
+    /// Its address.
+    pub fn address(&self) -> SocketAddr {
+        self.0.front
+    }
+}
+
 impl Proxy {
+    fn open(&mut self, behind: Vec<SocketAddr>, losses: Arc<Losses>) -> Result<()> {
+        let listener = TcpListener::bind(self.front)?;
+        let ends = Arc::new(AtomicBool::new(false));
+        let ending = Arc::clone(&ends);
+        let thread = std::thread::spawn(move || accept(&listener, &behind, &losses, &ending));
+        self.accepts = Some((thread, ends));
+        Ok(())
+    }
+
     fn close(&mut self) {
         if let Some((thread, ends)) = self.accepts.take() {
             ends.store(true, Ordering::SeqCst);
@@ -142,8 +184,11 @@ impl Drop for Proxy {
     }
 }
 
-fn accept(listener: &TcpListener, behind: SocketAddr, losses: &Arc<Losses>, ends: &AtomicBool) {
-    while let Ok((client, _)) = listener.accept() {
+fn accept(listener: &TcpListener, behind: &[SocketAddr], losses: &Arc<Losses>, ends: &AtomicBool) {
+    for behind in behind.iter().copied().cycle() {
+        let Ok((client, _)) = listener.accept() else {
+            return;
+        };
         if ends.load(Ordering::SeqCst) {
             return;
         }

@@ -20,6 +20,7 @@ mod kafkajs;
 mod kcat;
 mod migration;
 mod mirror;
+mod numbered_from_zero;
 mod offsets;
 mod open_transactions;
 mod outage;

@@ -464,11 +464,15 @@ fn of_apache_kafka_both_kinds_of_tools_tell_the_same() -> Result<()> {
 
 #[test]
 fn of_dohle_both_kinds_of_tools_tell_the_same() -> Result<()> {
+    // The nodes are numbered from 0, as in Kubernetes, and the first address is not node 0's.
     let mut cluster = Cluster::of(3)
+        .first_id(0)
         .property("group.initial.rebalance.delay.ms", "0")
         .start()?;
     super::faults::allow_lost_connections(&mut cluster);
-    tell(&cluster.bootstrap(), cluster.scratch())
+    let addresses = cluster.nodes().iter().rev().map(|node| node.address);
+    let addresses: Vec<String> = addresses.map(|address| address.to_string()).collect();
+    tell(&addresses.join(","), cluster.scratch())
 }
 
 #[test]

@@ -126,7 +126,8 @@ fn walk(directory: &Path, found: &mut BTreeMap<String, String>) {
             .to_string_lossy()
             .into_owned();
         let skipped = name.starts_with("target") || name == "node_modules" || name == ".git";
-        if skipped || (directory == root() && name == "data") {
+        // Code of others is not ours to arrange.
+        if skipped || (directory == root() && (name == "data" || name == "vendor")) {
             continue;
         }
         if path.is_dir() {

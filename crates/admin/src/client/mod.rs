@@ -5,10 +5,11 @@ mod properties;
 mod topic;
 
 use anyhow::Context as _;
+use dohle_model::HostPort;
 use kacrab::config::{ConsumerConfig, ProducerConfig, UnknownKeyPolicy, WarningReport};
 use kacrab::consumer::{Consumer, ConsumerError};
 use kacrab::producer::{Producer, ProducerError};
-use kacrab::wire::{BrokerEndpoint, WireClient, WireError};
+use kacrab::wire::{WireClient, WireError};
 use kacrab_protocol::generated::ErrorCode;
 
 pub use self::properties::{Properties, key_values};
@@ -51,15 +52,7 @@ pub async fn producer(properties: &Properties) -> anyhow::Result<Producer> {
     connection.max_in_flight_requests_per_connection = REQUESTS_MAX;
     connection.broker_queue_capacity = REQUESTS_MAX;
     let bootstrap = properties.get("bootstrap.servers").unwrap_or_default();
-    let mut endpoints = Vec::new();
-    for (address, id) in BrokerAddress::list(bootstrap)?.into_iter().zip(0..) {
-        let found = tokio::net::lookup_host((address.host.as_str(), address.port)).await;
-        // A name that cannot be resolved is not an error here: another address has answered before.
-        if let Some(resolved) = found.ok().and_then(|mut found| found.next()) {
-            let BrokerAddress { host, port } = address;
-            endpoints.push(BrokerEndpoint::from_resolved(id, host, port, resolved));
-        }
-    }
+    let endpoints = cluster::bootstrap_endpoints(&BrokerAddress::list(bootstrap)?).await;
     let wire = WireClient::connect_with_brokers(connection, config.client_id, endpoints);
     Ok(Producer::from_parts(wire, runtime))
 }
@@ -72,6 +65,15 @@ const REQUESTS_MAX: usize = 4096;
 /// # Errors
 /// When a property is invalid.
 pub async fn consumer(properties: &Properties) -> anyhow::Result<Consumer> {
+    let mut properties = properties.clone();
+    let bootstrap = properties.get("bootstrap.servers").unwrap_or_default();
+    let resolved = cluster::bootstrap_endpoints(&BrokerAddress::list(bootstrap)?).await;
+    if !resolved.is_empty() {
+        // The library refuses a list with a name that cannot be resolved.
+        let addresses = resolved.iter().map(|one| HostPort(one.host(), one.port()));
+        let addresses: Vec<String> = addresses.map(|one| one.to_string()).collect();
+        properties.set("bootstrap.servers", addresses.join(","));
+    }
     let plain = properties.without_classes();
     let (config, report) = ConsumerConfig::from_properties(&plain, UnknownKeyPolicy::Report)?;
     report_ignored(&report);

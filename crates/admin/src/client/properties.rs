@@ -58,6 +58,13 @@ impl Properties {
             .is_some_and(|value| value.trim().eq_ignore_ascii_case("true"))
     }
 
+    /// Returns whether a consumer leaves out records of transactions that are open or aborted.
+    #[must_use]
+    pub fn reads_committed(&self) -> bool {
+        let level = self.get("isolation.level");
+        level.is_some_and(|level| level.trim().eq_ignore_ascii_case("read_committed"))
+    }
+
     /// Sets a property.
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
         self.0.insert(name.to_owned(), value.into());

@@ -90,13 +90,7 @@ impl Cluster {
             .to_connection_config()
             .map_err(ClusterError::config)?;
         let bootstrap = BrokerAddress::list(&connection.bootstrap)?;
-        let mut endpoints = Vec::new();
-        for (address, id) in bootstrap.iter().zip(bootstrap_ids()) {
-            // An address that cannot be resolved is reported later, if no other address answers.
-            if let Ok(endpoint) = address.endpoint(id).await {
-                endpoints.push(endpoint);
-            }
-        }
+        let endpoints = bootstrap_endpoints(&bootstrap).await;
         let setup_timeout = wire_config.socket_connection_setup_timeout;
         let answering = find_answering(&bootstrap, setup_timeout).await?;
         let request_timeout = wire_config.request_timeout;
@@ -134,7 +128,7 @@ impl Cluster {
         &self,
         request: &Request,
     ) -> Result<Request::Response, ClusterError> {
-        let id = bootstrap_ids().nth(self.answering).unwrap_or(-1);
+        let id = BrokerEndpoint::bootstrap_node_id(self.answering).unwrap_or(-1);
         self.send(id, self.bootstrap(), request).await
     }
 
@@ -408,9 +402,19 @@ impl From<&DescribeClusterBroker> for Node {
     }
 }
 
-/// Returns ids for bootstrap addresses, below those of brokers.
-fn bootstrap_ids() -> impl Iterator<Item = i32> {
-    (1..).map(|number: i32| -number)
+/// Returns the endpoints of bootstrap addresses, with ids below those of brokers. An address that
+/// cannot be resolved is left out: it is reported when no other address answers.
+pub(crate) async fn bootstrap_endpoints(addresses: &[BrokerAddress]) -> Vec<BrokerEndpoint> {
+    let mut endpoints = Vec::new();
+    for (index, address) in addresses.iter().enumerate() {
+        let Some(id) = BrokerEndpoint::bootstrap_node_id(index) else {
+            break;
+        };
+        if let Ok(endpoint) = address.endpoint(id).await {
+            endpoints.push(endpoint);
+        }
+    }
+    endpoints
 }
 
 /// Finds the first address that accepts connections; waits for a broker that is starting.

@@ -12,6 +12,7 @@ mod partition_id;
 mod partitions;
 mod quorum;
 mod quotas;
+mod readable;
 mod topics;
 mod transactions;
 mod versions;
@@ -40,6 +41,7 @@ pub use self::quotas::{
     ClientQuotas, ScramChange, ScramCredential, alter_quotas, alter_scram_credential,
     describe_quotas, scram_credentials,
 };
+pub use self::readable::{Readable, readable};
 pub use self::topics::{
     Names, NewTopic, Partition, Reassignment, Topic, TopicName, add_partitions, create_topic,
     delete_topics, describe_topics, list_topics, partitions_of, reassignments,

@@ -3,6 +3,7 @@
 
 mod delivery;
 mod interrupts;
+mod unread;
 
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use kacrab_protocol::generated::ErrorCode;
 
 pub use self::delivery::{Failures, OVERHEAD, Room};
 pub use self::interrupts::Interrupts;
+pub use self::unread::{check_read, unreadable};
 use crate::options::{Parsed, Rule, UsageError, at_most_one_of};
 use crate::tool_run::ErrorWithHint;
 

@@ -12,11 +12,13 @@ use kacrab::consumer::{Consumer, ConsumerError, ConsumerRecord};
 use regex::Regex;
 
 use super::settings::{ConsumerSettings, From, What};
-use crate::client::{Interrupts, near};
+use crate::client::{Interrupts, check_read, near, unreadable};
 use crate::options::usage;
 
 /// How long one poll may take when nothing limits it.
 const POLL: Duration = Duration::from_secs(3600);
+/// How long no record may arrive before the partitions are checked, and errors are reported.
+const QUIET: Duration = Duration::from_secs(5);
 /// Between two attempts after an error that passes.
 const BACKOFF: Duration = Duration::from_millis(100);
 /// How long a consumer may take to leave its group.
@@ -82,10 +84,11 @@ enum ConsumeEnd {
 }
 
 /// Reads and prints records, leaves the group, and prints how many messages there were.
-pub(super) async fn run(settings: &ConsumerSettings) -> anyhow::Result<()> {
+pub(super) async fn run(cluster: &Cluster, settings: &ConsumerSettings) -> anyhow::Result<()> {
     let mut consumer = client::consumer(&settings.consumer).await?;
     let mut interrupts = Interrupts::new()?;
     let mut reader = MessagePrinter {
+        cluster,
         settings,
         processed: 0,
         unread: BTreeMap::new(),
@@ -115,6 +118,7 @@ async fn subscribe(
             let partition = TopicPartition::new(topic.clone(), *partition);
             consumer.assign([partition.clone()])?;
             let until = settings.timeout.map(|timeout| Instant::now() + timeout);
+            let mut report = ErrorReport::new();
             loop {
                 let sought = tokio::select! {
                     sought = seek(consumer, &partition, *from) => sought,
@@ -124,6 +128,7 @@ async fn subscribe(
                     Err(error)
                         if is_retriable(&error) && until.is_none_or(|u| Instant::now() < u) =>
                     {
+                        report.on_error(&error);
                         tokio::time::sleep(BACKOFF).await;
                     }
                     sought => break sought?,
@@ -184,7 +189,31 @@ async fn leave(
     }
 }
 
+/// Reports an error that is retried: once, and not right after the start or a record, when such
+/// errors are expected.
+struct ErrorReport {
+    last_record: Instant,
+    reported: bool,
+}
+
+impl ErrorReport {
+    fn new() -> Self {
+        Self {
+            last_record: Instant::now(),
+            reported: false,
+        }
+    }
+
+    fn on_error(&mut self, error: &ConsumerError) {
+        if !self.reported && self.last_record.elapsed() > QUIET {
+            self.reported = true;
+            eprintln!("Retrying after an error: {error}");
+        }
+    }
+}
+
 struct MessagePrinter<'a> {
+    cluster: &'a Cluster,
     settings: &'a ConsumerSettings,
     processed: u64,
     /// Where each partition's first record is that was fetched but not printed.
@@ -198,29 +227,50 @@ impl MessagePrinter<'_> {
         consumer: &mut Consumer,
         interrupts: &mut Interrupts,
     ) -> anyhow::Result<ConsumeEnd> {
-        let mut last = Instant::now();
-        let mut told = false;
+        let mut report = ErrorReport::new();
+        // The error of the last poll, and what the last check has found.
+        let mut failing: Option<ConsumerError> = None;
+        let mut unread: Option<String> = None;
+        let mut checked = false;
         while self
             .settings
             .messages_max
             .is_none_or(|max| self.processed < max)
         {
+            let quiet = report.last_record.elapsed();
             let wait = match self.settings.timeout {
                 None => POLL,
-                Some(timeout) => match timeout.checked_sub(last.elapsed()) {
+                Some(timeout) => match timeout.checked_sub(quiet) {
                     Some(left) => left,
-                    None => return Ok(ConsumeEnd::Timeout),
+                    None => return self.end_at_timeout(consumer, failing).await,
                 },
+            };
+            if !checked && quiet >= QUIET {
+                checked = true;
+                unread = tokio::select! {
+                    unread = unreadable(self.cluster, consumer) => unread,
+                    () = interrupts.next() => return Ok(ConsumeEnd::Interrupted),
+                };
+                if let Some(unread) = &unread {
+                    eprintln!("{unread}");
+                }
+            }
+            let wait = match checked {
+                true => wait,
+                false => wait.min(QUIET.saturating_sub(quiet)),
             };
             let polled = tokio::select! {
                 polled = consumer.poll(wait) => polled,
-                () = interrupts.next() => return Ok(ConsumeEnd::Interrupted),
+                () = interrupts.next() => {
+                    return unread.map_or(Ok(ConsumeEnd::Interrupted), |unread| bail!(unread));
+                }
             };
             match polled {
                 Ok(records) => {
+                    failing = None;
                     if !records.is_empty() {
-                        last = Instant::now();
-                        told = false;
+                        report = ErrorReport::new();
+                        (checked, unread) = (false, None);
                     }
                     let printed = self.print(records.iter()).await;
                     if self.write().await? {
@@ -230,17 +280,32 @@ impl MessagePrinter<'_> {
                     printed?;
                 }
                 Err(error) if is_retriable(&error) => {
-                    // Right after the start such errors are expected.
-                    if !told && last.elapsed() > Duration::from_secs(5) {
-                        told = true;
-                        eprintln!("Retrying after an error: {error}");
-                    }
+                    report.on_error(&error);
+                    failing = Some(error);
                     tokio::time::sleep(BACKOFF).await;
                 }
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(ConsumeEnd::Done)
+    }
+
+    /// Ends because no record has arrived for the timeout: without an error when there was nothing
+    /// to read.
+    async fn end_at_timeout(
+        &mut self,
+        consumer: &mut Consumer,
+        failing: Option<ConsumerError>,
+    ) -> anyhow::Result<ConsumeEnd> {
+        if let (Some(error), true) = (failing, consumer.assignment().is_empty()) {
+            return Err(error.into());
+        }
+        let committed = self.settings.consumer.reads_committed();
+        let arrived = check_read(self.cluster, consumer, committed).await?;
+        for (partition, offset) in arrived {
+            self.unread.entry(partition).or_insert(offset);
+        }
+        Ok(ConsumeEnd::Timeout)
     }
 
     /// Appends the text of these records, and notes the first offsets of those beyond the limit.

@@ -98,7 +98,7 @@ async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
     )?;
     let cluster = client::connect(&settings.consumer).await?;
     consume::check_topic(&cluster, &settings).await?;
-    let result = consume::run(&settings).await;
+    let result = consume::run(&cluster, &settings).await;
     if settings.systest_events {
         run.print("shutdown_complete\n")?;
     }

@@ -11,7 +11,9 @@ use dohle_admin::client::{self, Properties, is_retriable};
 use dohle_admin::{Cluster, list_topics};
 use kacrab::consumer::Consumer;
 
-use crate::client::{Interrupts, config_file, given_properties, metrics_table, renamed};
+use crate::client::{
+    Interrupts, check_read, config_file, given_properties, metrics_table, renamed,
+};
 use crate::clock::now_ms;
 use crate::connect::BOOTSTRAP_SERVER;
 use crate::options::{Parsed, all_of, one_of, usage};
@@ -152,8 +154,16 @@ async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
     let mut report = Report::new(now_ms(), settings.date_format.clone());
     let result = consume(&mut consumer, &settings, &mut report).await;
     let metrics = settings.print_metrics.then(|| consumer.metrics());
+    let read = match &result {
+        Ok(PerfEnd::Timeout) => {
+            let committed = settings.consumer.reads_committed();
+            let read = check_read(&cluster, &mut consumer, committed).await;
+            read.map(drop)
+        }
+        _ => Ok(()),
+    };
     consumer.close_timeout(GOODBYE).await;
-    if !result? {
+    if result? != PerfEnd::AllRead {
         run.print(format!(
             "WARNING: Exiting before consuming the expected number of records: timeout ({} ms) \
              exceeded. You can use the --timeout option to increase the timeout.\n",
@@ -188,7 +198,7 @@ async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
             "Metrics are those of this client; Kafka's rates and latencies are not available.",
         );
     }
-    Ok(())
+    read
 }
 
 /// Rejects a topic that does not exist, because nothing could be measured.
@@ -208,12 +218,23 @@ async fn check_topic(cluster: &Cluster, settings: &ConsumerPerfSettings) -> anyh
     ))
 }
 
-/// Reads records. Returns whether all requested ones arrived.
+/// Why reading ended.
+#[derive(Debug, PartialEq, Eq)]
+enum PerfEnd {
+    /// All requested records arrived.
+    AllRead,
+    /// No record arrived within the timeout.
+    Timeout,
+    /// Ctrl-C or SIGTERM.
+    Interrupted,
+}
+
+/// Reads records.
 async fn consume(
     consumer: &mut Consumer,
     settings: &ConsumerPerfSettings,
     report: &mut Report,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<PerfEnd> {
     let mut interrupts = Interrupts::new()?;
     let mut last = Instant::now();
     let mut rebalances = 0;
@@ -221,7 +242,7 @@ async fn consume(
     while report.records < settings.records && last.elapsed() <= settings.timeout {
         let polled = tokio::select! {
             polled = consumer.poll(POLL) => polled,
-            () = interrupts.next() => break,
+            () = interrupts.next() => return Ok(PerfEnd::Interrupted),
         };
         let time = now_ms();
         report.ended = time;
@@ -260,7 +281,10 @@ async fn consume(
             }
         }
     }
-    Ok(report.records >= settings.records)
+    Ok(match report.records >= settings.records {
+        true => PerfEnd::AllRead,
+        false => PerfEnd::Timeout,
+    })
 }
 
 #[cfg(test)]

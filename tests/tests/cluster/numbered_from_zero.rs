@@ -1,0 +1,327 @@
+//! The tools with a cluster whose nodes are numbered from 0, whatever the bootstrap address: the
+//! place of an address in the list is no broker's id. And with brokers that cannot be reached.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use dohle_tests::Cluster;
+use dohle_tests::clients::kcat::kcat;
+use dohle_tests::cluster::text;
+use dohle_tests::program::Output;
+use dohle_tests::proxy::{LoadBalancer, Proxies};
+use dohle_tests::wait::{DEADLINE, eventually, until};
+use kacrab_protocol::generated as kafka;
+
+use super::console_tools::ours;
+
+const TOPIC: &str = "orders";
+const GROUP: &str = "workers";
+/// Records of each partition.
+const RECORDS: usize = 4;
+
+/// Three nodes, and a topic with a partition on each of them.
+fn cluster() -> Result<(Cluster, Proxies)> {
+    let mut cluster = Cluster::of(3)
+        .first_id(0)
+        .property("group.initial.rebalance.delay.ms", "0")
+        .property("offsets.topic.num.partitions", "3")
+        .prepare()?;
+    let proxies = Proxies::start(&cluster)?;
+    cluster.start()?;
+    super::faults::allow_lost_connections(&mut cluster);
+    cluster.create_topic(TOPIC, 3, 1, &[])?;
+    Ok((cluster, proxies))
+}
+
+/// Writes records to each partition; a record holds the number of its partition.
+fn fill(cluster: &Cluster) -> Result<()> {
+    for partition in 0..3 {
+        let lines: String = (0..RECORDS).map(|n| format!("{partition}-{n}\n")).collect();
+        let partition = partition.to_string();
+        let args = ["-P", "-t", TOPIC, "-p", &partition];
+        kcat(&cluster.bootstrap(), &args)
+            .input(lines)
+            .run()?
+            .clean()?;
+    }
+    Ok(())
+}
+
+/// Runs `console-consumer` from the beginning.
+fn consume(bootstrap: &str, args: &[&str]) -> Result<Output> {
+    let topic = ["--topic", TOPIC, "--from-beginning"];
+    ours("console-consumer", bootstrap, &topic)?
+        .args(args)
+        .run()
+}
+
+/// Returns the partitions that these records are from.
+fn partitions(output: &str) -> BTreeSet<&str> {
+    output
+        .lines()
+        .filter_map(|line| line.split('-').next())
+        .collect()
+}
+
+#[test]
+fn the_place_of_a_bootstrap_address_is_no_broker_id() -> Result<()> {
+    let (cluster, _proxies) = cluster()?;
+    fill(&cluster)?;
+    let balancer = LoadBalancer::start(&cluster)?;
+    let nodes: Vec<String> = cluster
+        .nodes()
+        .iter()
+        .map(|node| node.address.to_string())
+        .collect();
+    let lists = [
+        nodes[2].clone(),
+        [nodes[1].as_str(), &nodes[2], &nodes[0]].join(","),
+        format!("no-such-host.invalid:9092,{}", nodes[1]),
+        balancer.address().to_string(),
+    ];
+    let all = (3 * RECORDS).to_string();
+    let mut told = BTreeSet::new();
+    for (number, list) in lists.iter().enumerate() {
+        let topic = format!("perf-{number}");
+        cluster.create_topic(&topic, 3, 1, &[])?;
+        for protocol in ["classic", "consumer"] {
+            let protocol = format!("group.protocol={protocol}");
+            let args = ["--max-messages", &all, "--timeout-ms", "60000"];
+            let read = consume(
+                list,
+                &[&args[..], &["--command-property", &protocol]].concat(),
+            )?;
+            let read = read.ok()?;
+            ensure!(partitions(&read).len() == 3, "{list}: {read}");
+        }
+        let load = [
+            "--topic",
+            &topic,
+            "--num-records",
+            "300",
+            "--record-size",
+            "20",
+        ];
+        let sent = ours("producer-perf-test", list, &load)?.args(["--throughput", "-1"]);
+        // Small batches, so that all partitions get records.
+        let small = ["--command-property", "batch.size=500", "linger.ms=0"];
+        let sent = sent.args(small).run()?.ok()?;
+        ensure!(sent.contains("300 records sent"), "{list}: {sent}");
+        let lines: String = (0..300).map(|n| format!("line {n}\n")).collect();
+        let producer = ours("console-producer", list, &["--topic", &topic])?;
+        producer.input(lines).run()?.clean()?;
+        let ends = ours("get-offsets", list, &["--topic", &topic])?;
+        let ends = ends.run()?.clean()?;
+        let ends = ends
+            .lines()
+            .map(|line| line.rsplit(':').next()?.parse::<u64>().ok());
+        let ends = ends.collect::<Option<Vec<u64>>>().context("offsets")?;
+        let all: u64 = ends.iter().sum();
+        ensure!(ends.len() == 3 && all > 300, "{list}: {ends:?}");
+        let all = all.to_string();
+        let load = [
+            "--topic",
+            &topic,
+            "--num-records",
+            &all,
+            "--timeout",
+            "60000",
+        ];
+        let read = ours("consumer-perf-test", list, &load)?.run()?.clean()?;
+        let count = read.lines().nth(1).and_then(|line| line.split(", ").nth(4));
+        ensure!(count == Some(all.as_str()), "{list}: {read}");
+        told.insert(describe(list)?);
+    }
+    ensure!(told.len() == 1, "the tools differ: {told:#?}");
+    Ok(())
+}
+
+/// Returns what the tools that ask brokers and coordinators print.
+fn describe(bootstrap: &str) -> Result<String> {
+    let reset = [
+        "--reset-offsets",
+        "--group",
+        GROUP,
+        "--topic",
+        TOPIC,
+        "--to-offset",
+        "2",
+    ];
+    let reset = [&reset[..], &["--execute"]].concat();
+    let group = ["--describe", "--group", GROUP];
+    let config = [
+        "--describe",
+        "--entity-type",
+        "brokers",
+        "--entity-name",
+        "0",
+        "--all",
+    ];
+    let runs: [(&str, &[&str]); 8] = [
+        ("consumer-groups", &reset),
+        ("consumer-groups", &group),
+        ("get-offsets", &["--topic", TOPIC]),
+        ("topics", &["--describe", "--topic", TOPIC]),
+        ("configs", &config),
+        ("log-dirs", &["--describe", "--topic-list", TOPIC]),
+        ("metadata-quorum", &["describe", "--replication"]),
+        ("transactions", &["list"]),
+    ];
+    let mut told = String::new();
+    for (tool, args) in runs {
+        let printed = match tool {
+            // Offsets of the quorum advance.
+            "metadata-quorum" => {
+                let printed = ours(tool, bootstrap, args)?.run()?.ok()?;
+                format!("{} lines\n", printed.lines().count())
+            }
+            _ => ours(tool, bootstrap, args)?.run()?.ok()?,
+        };
+        told += &printed;
+    }
+    Ok(told)
+}
+
+/// Returns the broker that coordinates [`GROUP`].
+fn coordinator(cluster: &Cluster) -> Result<i32> {
+    let request = kafka::FindCoordinatorRequestData {
+        coordinator_keys: vec![text(GROUP)],
+        ..Default::default()
+    };
+    eventually(DEADLINE, "the group has a coordinator", || {
+        let answer = cluster.connect()?.call(&request, 6)?;
+        let found = &answer.coordinators[0];
+        Ok((found.error_code == 0).then_some(found.node_id))
+    })
+}
+
+#[test]
+fn a_consumer_that_cannot_read_a_partition_reports_it_and_fails() -> Result<()> {
+    let (cluster, mut proxies) = cluster()?;
+    fill(&cluster)?;
+    let coordinator = coordinator(&cluster)?;
+    let away = (0..3)
+        .find(|id| *id != coordinator)
+        .context("another node")?;
+    let lost = (0..3).find(|partition| cluster.leader(TOPIC, *partition).ok() == Some(away));
+    let lost = lost.context("a partition of that node")?.to_string();
+    let bootstrap = proxies.address(coordinator).to_string();
+    proxies.close(away);
+
+    let group = [
+        "--group",
+        GROUP,
+        "--command-property",
+        "enable.auto.commit=false",
+    ];
+    let failed = consume(
+        &bootstrap,
+        &[&group[..], &["--timeout-ms", "12000"]].concat(),
+    )?;
+    let reason = format!("Cannot read {TOPIC}-{lost}: Broker {away} does not answer at ");
+    ensure!(
+        failed.code == 1 && failed.stderr.contains(&reason),
+        "{failed}"
+    );
+    ensure!(partitions(&failed.stdout).len() == 2, "{failed}");
+
+    let one = [
+        "--topic",
+        TOPIC,
+        "--partition",
+        &lost,
+        "--offset",
+        "earliest",
+    ];
+    let failed = ours("console-consumer", &bootstrap, &one)?;
+    let failed = failed.args(["--timeout-ms", "3000"]).run()?;
+    ensure!(failed.code == 1, "{failed}");
+
+    let load = [
+        "--topic",
+        TOPIC,
+        "--num-records",
+        "12",
+        "--timeout",
+        "12000",
+    ];
+    let perf = ours("consumer-perf-test", &bootstrap, &load)?;
+    let group_of_perf = [
+        "--group",
+        GROUP,
+        "--command-property",
+        "enable.auto.commit=false",
+    ];
+    let perf = perf.args(group_of_perf).run()?;
+    ensure!(perf.code == 1 && perf.stderr.contains(&reason), "{perf}");
+
+    // A consumer without a timeout waits, and reads the partition once it can.
+    let all = (3 * RECORDS).to_string();
+    let topic = ["--topic", TOPIC, "--from-beginning", "--max-messages", &all];
+    let mut waits = ours("console-consumer", &bootstrap, &topic)?
+        .args(group)
+        .start()?;
+    until(DEADLINE, "the other partitions are read", || {
+        Ok(waits.lines_so_far().len() == 2 * RECORDS)
+    })?;
+    proxies.open(away)?;
+    let read = waits.finish()?.ok()?;
+    ensure!(partitions(&read).len() == 3, "{read}");
+    Ok(())
+}
+
+#[test]
+fn a_consumer_without_new_records_ends_at_its_timeout_without_an_error() -> Result<()> {
+    let (cluster, _proxies) = cluster()?;
+    fill(&cluster)?;
+    let bootstrap = cluster.bootstrap();
+    for level in ["read_uncommitted", "read_committed"] {
+        let args = ["--timeout-ms", "12000", "--isolation-level", level];
+        let read = consume(&bootstrap, &args)?;
+        ensure!(read.code == 0, "{read}");
+        ensure!(read.stdout.lines().count() == 3 * RECORDS, "{read}");
+        ensure!(!read.stderr.contains("Cannot read"), "{read}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_consumer_outlives_the_broker_at_its_bootstrap_address() -> Result<()> {
+    let (mut cluster, _proxies) = cluster()?;
+    cluster.create_topic("kept", 1, 3, &[])?;
+    cluster.wait_in_sync("kept")?;
+    // The coordinator stays, so that only the consumer's metadata have to come from elsewhere.
+    let stays = coordinator(&cluster)?;
+    let leader = cluster.leader("kept", 0)?;
+    let first = match leader == stays {
+        true => (0..3).find(|id| *id != stays).context("another node")?,
+        false => leader,
+    };
+    let bootstrap = cluster.broker(first).address.to_string();
+    let args = [
+        "--topic",
+        "kept",
+        "--group",
+        GROUP,
+        "--from-beginning",
+        "--max-messages",
+        "2",
+    ];
+    let mut consumer = ours("console-consumer", &bootstrap, &args)?.start()?;
+    let produce = |cluster: &Cluster, line: &str| -> Result<()> {
+        let args = ["-P", "-t", "kept", "-p", "0"];
+        let producer = kcat(&cluster.bootstrap(), &args).input(format!("{line}\n"));
+        producer.run()?.ok()?;
+        Ok(())
+    };
+    produce(&cluster, "before")?;
+    consumer.wait_for_line(|line| line == "before")?;
+    cluster.broker(first).kill()?;
+    cluster.wait_for_partition("kept", 0, DEADLINE, |partition| {
+        partition.leader.is_some_and(|leader| leader != first)
+    })?;
+    produce(&cluster, "after")?;
+    consumer.wait_for_line(|line| line == "after")?;
+    consumer.finish()?.ok()?;
+    Ok(())
+}
