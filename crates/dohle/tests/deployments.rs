@@ -289,6 +289,83 @@ fn a_pods_ordinal_is_its_node_id() {
     "#]].assert_eq(&summary);
 }
 
+/// Returns the documents of this kind, in their order.
+fn of_kind<'a>(documents: &'a [Yaml], kind: &str) -> Vec<&'a Yaml> {
+    let found = documents.iter();
+    found
+        .filter(|document| document["kind"].as_str() == Some(kind))
+        .collect()
+}
+
+/// Describes how pods are spread, and how many may be evicted.
+fn spread(documents: &[Yaml]) -> String {
+    let set = of_kind(documents, "StatefulSet")[0];
+    let template = &set["spec"]["template"];
+    let constraints = &template["spec"]["topologySpreadConstraints"];
+    let mut summary = String::new();
+    for constraint in constraints.as_vec().unwrap() {
+        let selected = &constraint["labelSelector"]["matchLabels"];
+        assert_eq!(selected, &template["metadata"]["labels"]);
+        summary += &format!(
+            "{}: {}, skew {}, of {:?}\n",
+            text(&constraint["topologyKey"]),
+            text(&constraint["whenUnsatisfiable"]),
+            text(&constraint["maxSkew"]),
+            constraint["minDomains"].as_i64(),
+        );
+    }
+    let budget = &of_kind(documents, "PodDisruptionBudget")[0]["spec"];
+    assert_eq!(budget["selector"], set["spec"]["selector"]);
+    summary + &format!("{} pod may be evicted\n", text(&budget["maxUnavailable"]))
+}
+
+#[test]
+fn in_clusters_of_several_machines_no_two_pods_share_one() {
+    for name in ["kubernetes/dohle.yaml", "kubernetes/secure.yaml"] {
+        expect![[r#"
+            kubernetes.io/hostname: DoNotSchedule, skew 1, of Some(3)
+            topology.kubernetes.io/zone: ScheduleAnyway, skew 1, of None
+            1 pod may be evicted
+        "#]]
+        .assert_eq(&spread(&documents(name)));
+    }
+}
+
+#[test]
+fn on_a_single_machine_the_same_nodes_come_up() {
+    let (several, single) = (
+        documents("kubernetes/dohle.yaml"),
+        documents("kubernetes/local.yaml"),
+    );
+    expect![[r#"
+        kubernetes.io/hostname: ScheduleAnyway, skew 1, of None
+        1 pod may be evicted
+    "#]]
+    .assert_eq(&spread(&single));
+    let names: Vec<&Yaml> = several.iter().map(|document| &document["kind"]).collect();
+    let local: Vec<&Yaml> = single.iter().map(|document| &document["kind"]).collect();
+    assert_eq!(names, local);
+    for kind in ["Service", "PodDisruptionBudget"] {
+        assert_eq!(of_kind(&several, kind), of_kind(&single, kind));
+    }
+    // One image and one container: a change of one file is a change of the other.
+    let container = |documents| {
+        let set: &Yaml = of_kind(documents, "StatefulSet")[0];
+        set["spec"]["template"]["spec"]["containers"][0].clone()
+    };
+    assert_eq!(container(&several), container(&single));
+    for ordinal in 0..3 {
+        let (mut one, mut other) = (
+            pod_variables(&several, ordinal),
+            pod_variables(&single, ordinal),
+        );
+        let not_the_id = |(name, _): &(String, String)| name != "CLUSTER_ID";
+        one.retain(not_the_id);
+        other.retain(not_the_id);
+        assert_eq!(one, other);
+    }
+}
+
 #[test]
 fn the_file_of_the_systemd_unit_is_a_node() {
     let mut sources = Sources::default();
