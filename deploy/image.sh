@@ -3,6 +3,7 @@
 #
 #     deploy/image.sh build TAG              builds the static binary first, unless DOHLE_BINARY names one
 #     deploy/image.sh rootfs BINARY OUT.tar  only what goes into the image
+#     deploy/image.sh toolchain              adds what the static binary needs to be built with, or says what is missing
 #
 # BASE is the image to build on, for example one with a shell; without it the image has no base. DOCKER is the command to
 # use instead of docker.
@@ -19,6 +20,34 @@ steps="etc/kafka/docker/bash-config etc/kafka/docker/configure etc/kafka/docker/
   etc/confluent/docker/bash-config etc/confluent/docker/configure etc/confluent/docker/ensure"
 # Folders that belong to the image's user and to the group that containers of any other user run in.
 data="bitnami/kafka/data var/lib/kafka/data tmp/kraft-combined-logs"
+
+say() { printf '%s\n' "$*" >&2; }
+
+# toolchain: adds Rust's target of static binaries with rustup; names everything else that is missing, all at once.
+toolchain() {
+  local missing=()
+  has_target() { (cd "$root" && rustc --print target-libdir --target "$target" 2>/dev/null | xargs test -d) 2>/dev/null; }
+  if ! command -v rustc >/dev/null; then
+    missing+=("Rust: https://rustup.rs")
+  elif ! has_target; then
+    if command -v rustup >/dev/null; then
+      say "image: adding the Rust target $target"
+      (cd "$root" && rustup target add "$target") >&2 || true
+    fi
+    has_target || missing+=("the Rust target $target: 'rustup target add $target' where rustc is rustup's; a package of the
+    distribution otherwise (Fedora: rust-std-static-$target); this rustc is $(command -v rustc)")
+  fi
+  # The C code of dependencies. On a system that is built on musl, its own compiler is the right one.
+  local variable=CC_${target//-/_}
+  if [ -z "${!variable:-}${TARGET_CC:-}${CC:-}" ] && ! rustc -vV 2>/dev/null | grep -q '^host: .*-musl'; then
+    command -v musl-gcc >/dev/null || command -v "${target%%-*}-linux-musl-gcc" >/dev/null ||
+      missing+=("musl-gcc: 'apt-get install musl-tools' on Debian and Ubuntu, 'dnf install musl-gcc' on Fedora")
+  fi
+  [ ${#missing[@]} -gt 0 ] || return 0
+  say "image: the static binary cannot be built. Missing:"
+  printf '  - %s\n' "${missing[@]}" >&2
+  return 1
+}
 
 # tool_names BINARY: the names that the tools are called by, one a line.
 tool_names() {
@@ -76,7 +105,13 @@ rootfs() {
 
 build() {
   local tag=$1 context binary=${DOHLE_BINARY:-}
+  # What is missing is reported before the build, which takes minutes.
+  if ! command -v "${DOCKER:-docker}" >/dev/null; then
+    say "image: ${DOCKER:-docker} is missing: it makes the image from the binary; DOCKER names another program, such as podman"
+    return 1
+  fi
   if [ -z "$binary" ]; then
+    toolchain
     (cd "$root" && "${CARGO:-cargo}" build --profile image --locked --target "$target" --bin dohle)
     binary=${CARGO_TARGET_DIR:-$root/target}/$target/image/dohle
   fi
@@ -90,5 +125,6 @@ build() {
 case ${1:-} in
   build) build "${2:-dohle:latest}" ;;
   rootfs) rootfs "$2" "$3" ;;
+  toolchain) toolchain ;;
   *) sed -n '2,/^set/p' "$0" | sed '$d; s/^# \{0,1\}//' >&2 && exit 2 ;;
 esac

@@ -44,10 +44,7 @@ fi
 unshare --net --mount --pid --fork --kill-child true 2>"$work/unshare.log" ||
   skip "this machine makes no namespaces: $(tail -1 "$work/unshare.log")"
 target=$(uname -m)-unknown-linux-musl
-if ! rustc --print target-libdir --target "$target" | xargs test -d; then
-  command -v rustup >/dev/null || skip "the Rust toolchain has no target $target, and there is no rustup to add it"
-  rustup target add "$target" || skip "rustup could not add the target $target"
-fi
+"$root/deploy/image.sh" toolchain || skip "the static binary cannot be built here"
 
 # Sockets have short paths only, so not below target/.
 engine=$(mktemp -d /tmp/dohle-engine.XXXXXX)
