@@ -9,6 +9,8 @@ TEST_THREADS ?= 2
 DATA ?= ./data
 TAG ?= dohle:latest
 BASE ?=
+# Which images are made: with a shell, without anything but the program.
+FLAVORS ?= shell distroless
 
 # The binary that the tests of whole nodes and the bench run.
 DOHLE_BIN ?= $(CURDIR)/target/release/dohle
@@ -53,8 +55,8 @@ compat-deps: ## install or build the clients that the cluster tests use, under t
 	$(CARGO) fetch --locked
 	tests/compat/install.sh
 
-image: ## dohle:latest from a static binary; TAG=name:tag, BASE=image to lay it on
-	BASE=$(BASE) CARGO=$(CARGO) deploy/image.sh build $(TAG)
+image: ## dohle:latest and dohle:latest-distroless from a static binary; TAG=name:tag, BASE=image to lay it on
+	BASE=$(BASE) FLAVORS="$(FLAVORS)" CARGO=$(CARGO) deploy/image.sh build $(TAG)
 
 test-images: compat-deps ## the image and deploy/, with a Docker engine of its own
 	CARGO=$(CARGO) tests/images/run.sh

@@ -6,8 +6,10 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 export DOHLE_IMAGE=${DOHLE_IMAGE:-dohle:test}
-# 40 MB, and no more.
+distroless=$DOHLE_IMAGE-distroless
+# 40 MB for the program and its links, and 5 MB for bash and BusyBox.
 size_max=$((40 * 1000 * 1000))
+shell_size_max=$((5 * 1000 * 1000))
 
 fail() {
   echo "images: $*" >&2
@@ -54,24 +56,81 @@ clean() {
   docker network prune --force >/dev/null
 }
 
-# refused WORDS COMMAND...: checks that the image fails to run the command, with these words in its output.
-refused() {
-  local words=$1 said
-  shift
-  if said=$(docker run --rm "$DOHLE_IMAGE" "$@" 2>&1); then fail "the image does $*"; fi
-  grep -q "$words" <<<"$said" || fail "$* is answered with: $said"
+story_images_are_small_and_have_the_tools() {
+  local image size said small
+  small=$(docker image inspect --format '{{.Size}}' "$distroless")
+  for image in "$DOHLE_IMAGE" "$distroless"; do
+    size=$(docker image inspect --format '{{.Size}}' "$image")
+    [ "$small" -lt $size_max ] || fail "$distroless has $small bytes, at most $size_max are allowed"
+    [ $((size - small)) -lt $shell_size_max ] || fail "the shell has $((size - small)) bytes, at most $shell_size_max are allowed"
+    docker run --rm "$image" --version >/dev/null || fail "$image: dohle --version"
+    docker run --rm "$image" kafka-topics.sh --help >/dev/null || fail "$image: kafka-topics.sh is not on the PATH"
+    for folder in /opt/kafka/bin /opt/bitnami/kafka/bin /usr/bin; do
+      docker run --rm --entrypoint $folder/kafka-topics.sh "$image" --help >/dev/null || fail "$image: no tool in $folder"
+    done
+    echo "  $image has $((size / 1000000)) MB"
+  done
+  if said=$(docker run --rm "$distroless" sh -c true 2>&1); then fail "$distroless has a shell"; fi
+  grep -q 'unless its name ends in -distroless' <<<"$said" || fail "without a shell: $said"
+  if said=$(docker run --rm "$DOHLE_IMAGE" dohle healthcheck 2>&1); then fail "health without a node"; fi
+  grep -q 'does not accept connections' <<<"$said" || fail "health without a node: $said"
 }
 
-story_image_is_small_and_has_the_tools() {
-  local size
-  size=$(docker image inspect --format '{{.Size}}' "$DOHLE_IMAGE")
-  [ "$size" -lt $size_max ] || fail "the image has $size bytes, at most $size_max are allowed"
-  docker run --rm "$DOHLE_IMAGE" --version >/dev/null || fail "dohle --version"
-  docker run --rm "$DOHLE_IMAGE" kafka-topics.sh --help >/dev/null || fail "kafka-topics.sh is not on the PATH"
-  docker run --rm --entrypoint /opt/kafka/bin/kafka-topics.sh "$DOHLE_IMAGE" --help >/dev/null || fail "no tool in /opt/kafka/bin"
-  refused 'no shell' sh -c true
-  refused 'does not accept connections' dohle healthcheck
-  echo "  the image has $((size / 1000000)) MB"
+# What compose files and people do with a shell.
+story_a_shell_checks_the_node_and_creates_topics() {
+  local said
+  docker run --detach --name shell --publish 9092:9092 --health-interval 1s --health-cmd \
+    'kafka-topics.sh --bootstrap-server localhost:9092 --list && nc -z localhost 9092 || exit 1' "$DOHLE_IMAGE" >/dev/null
+  healthy shell
+  docker exec shell bash -c 'kafka-topics --bootstrap-server localhost:9092 --create --topic made --partitions 2 &&
+    kafka-topics --bootstrap-server localhost:9092 --list | grep -qx made' >/dev/null || fail "a topic from bash"
+  docker exec shell pgrep -f kafka | grep -qx 1 || fail "pgrep does not find the node"
+  docker exec shell ps | grep -q '/etc/kafka/docker/run server' || fail "the node's command line has another name"
+  docker exec shell nc -vz -w 1 localhost 9092 2>/dev/null || fail "nc -vz"
+  if docker exec shell nc -z localhost 9999; then fail "nc finds a port that is closed"; fi
+  said=$(docker exec shell bash -c 'for file in a b; do echo "$file"; done | sort -r | tr "\n" " "; id -u; env | grep -c PATH')
+  [ "$said" = $'b a 0\n1' ] || fail "bash and coreutils: $said"
+  docker stop --time 20 shell >/dev/null
+  [ "$(docker inspect --format '{{.State.ExitCode}}' shell)" = 0 ] || fail "the node does not stop cleanly"
+}
+
+# Bitnami's chart, in our words: an init container prepares the node's file, the passwords come from files, the user is
+# neither root nor ours, and nothing may be written but the volumes.
+story_pods_of_bitnamis_chart() {
+  local folder=$WORK/chart number user=(--user 1001:1001 --read-only --cap-drop ALL --security-opt no-new-privileges)
+  rm -rf "$folder"
+  mkdir -p "$folder/secrets"
+  printf 'first' >"$folder/secrets/clients" && printf 'n0des' >"$folder/secrets/nodes" && printf 'c0ntrol' >"$folder/secrets/ctl"
+  cp "$here"/chart/{server.properties,init.sh} "$folder/"
+  docker network create chart >/dev/null
+  for number in 0 1 2; do
+    mkdir -p "$folder/$number"/{config,shared,data,logs,tmp}
+    chown -R 1001:1001 "$folder/$number"
+    docker run --rm "${user[@]}" --entrypoint /bin/bash --env MY_POD_NAME=k-controller-$number \
+      --env KAFKA_CONF_FILE=/config/server.properties --volume "$folder:/prepare:ro" --volume "$folder/$number/config:/config" \
+      --volume "$folder/$number/shared:/shared" --volume "$folder/$number/tmp:/tmp" "$DOHLE_IMAGE" -ec '. /prepare/init.sh' ||
+      fail "the init container of pod $number"
+    docker run --detach --name k-controller-$number --network chart "${user[@]}" --publish $((19092 + number)):9092 \
+      --env KAFKA_CFG_PROCESS_ROLES=controller,broker --env KAFKA_INITIAL_CONTROLLERS_FILE=/shared/initial-controllers.txt \
+      --env KAFKA_KRAFT_CLUSTER_ID=abcdefghijklmnopqrstuv --env KAFKA_KRAFT_BOOTSTRAP_SCRAM_USERS=true \
+      --env KAFKA_CLIENT_USERS=app --env KAFKA_CLIENT_PASSWORDS_FILE=/secrets/clients \
+      --env KAFKA_INTER_BROKER_USER=nodes --env KAFKA_INTER_BROKER_PASSWORD_FILE=/secrets/nodes \
+      --env KAFKA_CONTROLLER_USER=ctl --env KAFKA_CONTROLLER_PASSWORD_FILE=/secrets/ctl \
+      --volume "$folder/secrets:/secrets:ro" --volume "$folder/$number/data:/bitnami/kafka" \
+      --volume "$folder/$number/config/server.properties:/opt/bitnami/kafka/config/server.properties" \
+      --volume "$folder/$number/shared:/shared" --volume "$folder/$number/tmp:/tmp" "$DOHLE_IMAGE" >/dev/null
+  done
+  all_ready k-controller-0 k-controller-1 k-controller-2
+  for number in 0 1 2; do
+    docker exec k-controller-$number pgrep -f kafka >/dev/null || fail "the liveness probe of pod $number"
+  done
+  local login='security.protocol=SASL_PLAINTEXT\nsasl.mechanism=%s\nsasl.jaas.config=org.apache.kafka.common.security.%s required username="app" password="first";\n'
+  for mechanism in "PLAIN plain.PlainLoginModule" "SCRAM-SHA-512 scram.ScramLoginModule"; do
+    printf "$login" $mechanism >"$folder/0/tmp/client.properties"
+    docker exec k-controller-0 kafka-topics.sh --bootstrap-server k-controller-1:9092 --command-config /tmp/client.properties \
+      --create --topic "by-${mechanism%% *}" --replication-factor 3 >/dev/null || fail "a client with $mechanism"
+  done
+  rm -rf "$folder"
 }
 
 story_three_nodes_keep_records_and_offsets() {
@@ -209,23 +268,13 @@ story_a_file_that_is_mounted() {
   takes_records localhost:9092
 }
 
-# Testcontainers starts Kafka's images through a shell, so the image is laid on one that has a shell.
-story_testcontainers_with_a_base_that_has_a_shell() {
-  local context
-  context=$(mktemp -d)
-  mkdir -p "$context/bin"
-  cp "$(command -v busybox)" "$context/bin/busybox"
-  cp "$(command -v bash-static)" "$context/bin/bash"
-  ln -s busybox "$context/bin/sh" && ln -s busybox "$context/bin/sleep"
-  printf 'FROM scratch\nCOPY bin /bin\n' >"$context/Dockerfile"
-  docker build --quiet --tag base:shell "$context" >/dev/null 2>&1
-  rm -rf "$context"
-  BASE=base:shell "$root/deploy/image.sh" build dohle:shell >"$WORK/build.log" 2>&1 || fail "$(cat "$WORK/build.log")"
+# Testcontainers starts Kafka's images through a shell.
+story_testcontainers() {
   docker create --name tc --publish 127.0.0.1::9092 --env CLUSTER_ID=4L6g3nShT-eMCtK--X86sw --env KAFKA_NODE_ID=1 \
     --env KAFKA_LISTENERS=PLAINTEXT://:9092,BROKER://:9093,CONTROLLER://:9094 \
     --env KAFKA_LISTENER_SECURITY_PROTOCOL_MAP=BROKER:PLAINTEXT,PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT \
     --env KAFKA_INTER_BROKER_LISTENER_NAME=BROKER --env KAFKA_PROCESS_ROLES=broker,controller \
-    --env KAFKA_CONTROLLER_LISTENER_NAMES=CONTROLLER --env KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR=1 dohle:shell \
+    --env KAFKA_CONTROLLER_LISTENER_NAMES=CONTROLLER --env KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR=1 "$DOHLE_IMAGE" \
     sh -c 'while [ ! -f /tmp/testcontainers_start.sh ]; do sleep 0.1; done; /tmp/testcontainers_start.sh' >/dev/null
   docker start tc >/dev/null
   local port

@@ -36,6 +36,9 @@ const START_SCRIPTS: &[&str] = &[
     "/opt/bitnami/scripts/kafka/run.sh",
 ];
 
+/// The name of the image's entrypoint. Probes look for "kafka" in the command line of the process.
+const ENTRYPOINT: &str = START_SCRIPTS[0];
+
 /// Further command names that run the server.
 const SERVER_NAMES: &[&str] = &[
     "server",
@@ -138,8 +141,10 @@ fn node(words: &[OsString], hostname: &str) -> anyhow::Result<NodeConfig> {
     let has_data = |folder: &str| Path::new(folder).join("meta.properties").exists();
     let folder = image::data_folder(&image::mount_points(&mounts), has_data);
     sources.complete_key_stores(|file| std::fs::read_to_string(file))?;
+    let read = &|file: &str| std::fs::read_to_string(file);
+    sources.complete_voters(&variables, read)?;
     sources.complete_for_image(&variables, folder);
-    sources.complete_security(&variables, &|file| std::fs::read_to_string(file))?;
+    sources.complete_security(&variables, read)?;
     Ok(NodeConfig::new(sources, hostname)?)
 }
 
@@ -237,7 +242,8 @@ fn go_on_as_user(config: &NodeConfig, words: &[OsString]) {
     };
     let error = match std::env::current_exe() {
         Ok(program) => std::process::Command::new(program)
-            .args(["entrypoint", "server"])
+            .arg0(ENTRYPOINT)
+            .arg("server")
             .args(words)
             .uid(owner.uid)
             .gid(owner.gid)
@@ -256,8 +262,8 @@ fn replaced_by(program: &OsStr, words: &[OsString]) -> anyhow::Error {
     let name = program.display();
     if error.kind() == std::io::ErrorKind::NotFound {
         return anyhow::anyhow!(
-            "there is no program {name} in this image: it has dohle, Kafka's tools by their names, \
-             and no shell (an image with a shell is made with `make image BASE=…`)"
+            "there is no program {name} in this image: it has dohle and Kafka's tools by their \
+             names, and a shell with the usual small programs unless its name ends in -distroless"
         );
     }
     anyhow::Error::from(error).context(format!("start {name}"))

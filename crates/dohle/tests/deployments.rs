@@ -52,11 +52,13 @@ fn variables(service: &Yaml) -> Vec<(String, String)> {
 fn node(variables: &[(String, String)], mounts: &[String], hostname: &str) -> NodeConfig {
     let mut sources = Sources::default();
     sources.add_environment(variables.iter().cloned());
-    sources.complete_for_image(variables, image::data_folder(mounts, |_| false));
-    let secured = sources.complete_security(variables, &|path| match path {
+    let read = &|path: &str| match path {
         "/run/secrets/password" => Ok("secret\n".to_owned()),
         _ => Err(std::io::ErrorKind::NotFound.into()),
-    });
+    };
+    sources.complete_voters(variables, read).unwrap();
+    sources.complete_for_image(variables, image::data_folder(mounts, |_| false));
+    let secured = sources.complete_security(variables, read);
     secured.unwrap_or_else(|fault| panic!("{fault}"));
     let config = NodeConfig::new(sources, hostname).unwrap_or_else(|fault| panic!("{fault}"));
     for notice in notices(&config) {

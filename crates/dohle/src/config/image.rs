@@ -11,9 +11,11 @@ use dohle_config::list;
 
 use super::address::parse_address;
 use super::secret_files::SecretFile;
+use super::source::INITIAL_CONTROLLERS;
 use super::{ConfigFault, SINGLE_NODE, Sources};
 
 pub use security::ReadFile;
+use security::Variables;
 
 /// The paths of property files in the three images; the first that exists is used: files mounted
 /// for the image to read come before the file with which its server is started.
@@ -124,6 +126,28 @@ impl Sources {
         }
     }
 
+    /// Sets the voters of a controller that has none to those with which Bitnami's image forms a
+    /// quorum: `ID@HOST:PORT:DIRECTORY`, where the id of the directory is left out. Call it before
+    /// [`Sources::complete_for_image`], which makes such a node the only voter.
+    ///
+    /// # Errors
+    /// When the variable names a file that cannot be read.
+    pub fn complete_voters(
+        &mut self,
+        variables: &[(String, String)],
+        read: ReadFile<'_>,
+    ) -> Result<(), ConfigFault> {
+        let variables = Variables::new(variables, read)?;
+        let controller =
+            !self.has("process.roles") || self.items("process.roles").any(|r| r == "controller");
+        let Some(given) = variables.get(INITIAL_CONTROLLERS).filter(|_| controller) else {
+            return Ok(());
+        };
+        let voters: Vec<&str> = list(given).map(without_directory).collect();
+        self.add_missing("controller.quorum.voters", &voters.join(","));
+        Ok(())
+    }
+
     /// Replaces the names of key stores, and of files with their passwords, by the properties of
     /// Kafka. `read` returns the content of a file.
     ///
@@ -210,6 +234,14 @@ impl Sources {
 
     fn items(&self, name: &str) -> impl Iterator<Item = &str> {
         list(self.properties.get(name).map_or("", String::as_str))
+    }
+}
+
+/// Returns `ID@HOST:PORT` of a controller that may be followed by the id of its directory.
+fn without_directory(controller: &str) -> &str {
+    match controller.rsplit_once(':') {
+        Some((address, last)) if last.parse::<u16>().is_err() => address,
+        _ => controller,
     }
 }
 

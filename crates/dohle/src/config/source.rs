@@ -10,6 +10,9 @@ use dohle_config::properties;
 use super::secret_files::{SecretFile, is_secret};
 use super::{ConfigFault, FirstUser};
 
+/// Bitnami's variable with the controllers of a new quorum.
+pub(super) const INITIAL_CONTROLLERS: &str = "KAFKA_INITIAL_CONTROLLERS";
+
 /// Variables that begin with `KAFKA_` in the images of Apache, Confluent and Bitnami but are not
 /// properties: they configure the JVM, the scripts, or the image.
 const NOT_PROPERTIES: &[&str] = &[
@@ -36,7 +39,7 @@ const NOT_PROPERTIES: &[&str] = &[
     "KAFKA_GC_LOG_OPTS",
     "KAFKA_HEAP_OPTS",
     "KAFKA_HOME",
-    "KAFKA_INITIAL_CONTROLLERS",
+    INITIAL_CONTROLLERS,
     "KAFKA_INITSCRIPTS_DIR",
     "KAFKA_INTER_BROKER_PASSWORD",
     "KAFKA_INTER_BROKER_USER",
@@ -71,6 +74,7 @@ const FROM_FILES: &[&str] = &[
     "KAFKA_CLIENT_USERS",
     "KAFKA_CONTROLLER_PASSWORD",
     "KAFKA_CONTROLLER_USER",
+    INITIAL_CONTROLLERS,
     "KAFKA_INTER_BROKER_PASSWORD",
     "KAFKA_INTER_BROKER_USER",
     "KAFKA_OPTS",

@@ -50,7 +50,7 @@ enum Role {
 }
 
 /// The variables, with the values of those that name files.
-struct Variables<'a> {
+pub(super) struct Variables<'a> {
     values: BTreeMap<&'a str, String>,
 }
 
@@ -330,7 +330,10 @@ fn mechanisms_of(module: &str) -> &'static [&'static str] {
 }
 
 impl<'a> Variables<'a> {
-    fn new(given: &'a [(String, String)], read: ReadFile<'_>) -> Result<Self, ConfigFault> {
+    pub(super) fn new(
+        given: &'a [(String, String)],
+        read: ReadFile<'_>,
+    ) -> Result<Self, ConfigFault> {
         let mut values: BTreeMap<&str, String> = given
             .iter()
             .map(|(name, value)| (name.as_str(), value.clone()))
@@ -347,7 +350,7 @@ impl<'a> Variables<'a> {
         Ok(Self { values })
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         let value = self.values.get(name).map(String::as_str);
         value.filter(|value| !value.is_empty())
     }

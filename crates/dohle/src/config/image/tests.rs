@@ -21,6 +21,11 @@ fn started(text: &str, folder: &str) -> NodeConfig {
     let variables = variables(text);
     let mut sources = Sources::default();
     sources.add_environment(variables.clone());
+    let read = |path: &str| match path {
+        "/shared/controllers" => Ok("0@k-0:9093:AAAAAAAAAAAAAAAAAAAAAA,1@k-1:9093\n".to_owned()),
+        _ => Err(std::io::ErrorKind::NotFound.into()),
+    };
+    sources.complete_voters(&variables, &read).unwrap();
     sources.complete_for_image(&variables, folder);
     NodeConfig::new(sources, HOSTNAME).unwrap()
 }
@@ -303,4 +308,37 @@ fn key_stores_and_files_with_passwords_are_found_in_their_folder() {
         error.contains("ssl.keystore.credentials is \"store\""),
         "{error}"
     );
+}
+
+#[test]
+fn bitnamis_initial_controllers_are_the_voters() {
+    check(
+        "KAFKA_CFG_PROCESS_ROLES=controller,broker
+         KAFKA_CFG_NODE_ID=1
+         KAFKA_CFG_LISTENERS=CLIENT://:9092,CONTROLLER://:9093
+         KAFKA_CFG_LISTENER_SECURITY_PROTOCOL_MAP=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT
+         KAFKA_CFG_INTER_BROKER_LISTENER_NAME=CLIENT
+         KAFKA_CFG_CONTROLLER_LISTENER_NAMES=CONTROLLER
+         KAFKA_CFG_CONTROLLER_QUORUM_BOOTSTRAP_SERVERS=k-0:9093,k-1:9093
+         KAFKA_INITIAL_CONTROLLERS_FILE=/shared/controllers",
+        expect![[r#"
+            node 1 of the default cluster
+            listeners CLIENT://:9092
+            controller CONTROLLER://:9093
+            advertised CLIENT://c0ffee:9092
+            brokers use CLIENT
+            voters 0@k-0:9093,1@k-1:9093
+            data /data
+        "#]],
+    );
+}
+
+#[test]
+fn a_file_of_controllers_that_cannot_be_read_is_an_error() {
+    let variables = variables("KAFKA_INITIAL_CONTROLLERS_FILE=/nowhere");
+    let read = |_: &str| Err(std::io::ErrorKind::NotFound.into());
+    let fault = Sources::default().complete_voters(&variables, &read);
+    let fault = fault.unwrap_err().to_string();
+    assert!(fault.contains("KAFKA_INITIAL_CONTROLLERS_FILE"), "{fault}");
+    assert!(fault.contains("/nowhere"), "{fault}");
 }
