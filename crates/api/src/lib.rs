@@ -61,9 +61,13 @@ mod origin;
 mod pipeline;
 mod produce;
 mod quotas;
+mod raft_voters;
 mod resolve;
 mod sasl_authenticate;
 mod sasl_handshake;
+mod share_groups;
+mod share_state;
+mod streams_groups;
 mod sync_group;
 mod table;
 #[cfg(test)]

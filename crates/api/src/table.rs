@@ -14,9 +14,9 @@ use crate::{
     describe_transactions, describe_user_scram_credentials, elect_leaders, end_txn, fetch,
     find_coordinator, heartbeat, init_producer_id, join_group, leave_group, list_config_resources,
     list_groups, list_offsets, list_partition_reassignments, list_transactions, metadata,
-    offset_commit, offset_delete, offset_fetch, offset_for_leader_epoch, produce,
-    sasl_authenticate, sasl_handshake, sync_group, txn_offset_commit, unregister_broker,
-    update_features, write_txn_markers,
+    offset_commit, offset_delete, offset_fetch, offset_for_leader_epoch, produce, raft_voters,
+    sasl_authenticate, sasl_handshake, share_groups, share_state, streams_groups, sync_group,
+    txn_offset_commit, unregister_broker, update_features, write_txn_markers,
 };
 
 macro_rules! table {
@@ -131,4 +131,20 @@ pub(crate) static TABLE: &[Api] = table! {
     UpdateFeatures 0..=2 update_features::handle, Request [Cluster Alter];
     ListConfigResources 0..=1 list_config_resources::handle, Request [Cluster DescribeConfigs];
     DescribeTopicPartitions 0..=0 describe_topic_partitions::handle, Request [Topic Describe];
+    ShareGroupHeartbeat 1..=1 share_groups::heartbeat, Request [];
+    ShareGroupDescribe 1..=1 share_groups::describe, Request [];
+    ShareFetch 1..=2 share_groups::fetch, Request [];
+    ShareAcknowledge 1..=2 share_groups::acknowledge, Request [];
+    AddRaftVoter 0..=1 raft_voters::add, Request [Cluster Alter];
+    RemoveRaftVoter 0..=0 raft_voters::remove, Request [Cluster Alter];
+    InitializeShareGroupState 0..=0 share_state::initialize, Request [Cluster ClusterAction];
+    ReadShareGroupState 0..=0 share_state::read, Request [Cluster ClusterAction];
+    WriteShareGroupState 0..=1 share_state::write, Request [Cluster ClusterAction];
+    DeleteShareGroupState 0..=0 share_state::delete, Request [Cluster ClusterAction];
+    ReadShareGroupStateSummary 0..=1 share_state::read_summary, Request [Cluster ClusterAction];
+    StreamsGroupHeartbeat 0..=0 streams_groups::heartbeat, Request [];
+    StreamsGroupDescribe 0..=0 streams_groups::describe, Request [];
+    DescribeShareGroupOffsets 0..=1 share_groups::describe_offsets, Request [];
+    AlterShareGroupOffsets 0..=0 share_groups::alter_offsets, Request [];
+    DeleteShareGroupOffsets 0..=0 share_groups::delete_offsets, Request [];
 };

@@ -51,6 +51,7 @@ pub fn rows() -> Vec<Row> {
         cluster(),
         users(),
         delegation_tokens(),
+        switched_off(),
     ];
     parts.into_iter().flatten().collect()
 }
@@ -352,5 +353,32 @@ fn delegation_tokens() -> Vec<Row> {
         free("RenewDelegationToken", why),
         free("ExpireDelegationToken", why),
         hides("DescribeDelegationToken", "Tokens", json!({"Owners": null})),
+    ]
+}
+
+fn switched_off() -> Vec<Row> {
+    let share = "share groups are switched off, so it shows and changes nothing";
+    let streams = "streams groups are switched off, so it shows and changes nothing";
+    let state = json!({"GroupId": "s",
+        "Topics": [{"TopicId": "$id of t", "Partitions": [{"Partition": 0}]}]});
+    let voter = json!({"VoterId": 99, "VoterDirectoryId": "ab".repeat(16), "Listeners": []});
+    let removed = json!({"VoterId": 99, "VoterDirectoryId": "ab".repeat(16)});
+    vec![
+        free("ShareGroupHeartbeat", share),
+        free("ShareGroupDescribe", share),
+        free("ShareFetch", share),
+        free("ShareAcknowledge", share),
+        free("DescribeShareGroupOffsets", share),
+        free("AlterShareGroupOffsets", share),
+        free("DeleteShareGroupOffsets", share),
+        free("StreamsGroupHeartbeat", streams),
+        free("StreamsGroupDescribe", streams),
+        row("InitializeShareGroupState", CLUSTER, state.clone()),
+        row("ReadShareGroupState", CLUSTER, state.clone()),
+        row("WriteShareGroupState", CLUSTER, state.clone()),
+        row("DeleteShareGroupState", CLUSTER, state.clone()),
+        row("ReadShareGroupStateSummary", CLUSTER, state),
+        row("AddRaftVoter", CLUSTER, voter),
+        row("RemoveRaftVoter", CLUSTER, removed),
     ]
 }

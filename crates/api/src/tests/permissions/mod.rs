@@ -36,8 +36,10 @@ use cases::cases;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
+const SWITCHED_OFF: &str = "shows and changes nothing while the feature is switched off";
+
 /// APIs that ask nothing, and why.
-const FREE: [(ApiKey, &str); 5] = [
+const FREE: [(ApiKey, &str); 14] = [
     (
         ApiKey::ApiVersions,
         "answered before the client is known, with what the node is and not what it has",
@@ -52,6 +54,15 @@ const FREE: [(ApiKey, &str); 5] = [
         ApiKey::ExpireDelegationToken,
         "the controller asks whether the client is the token's owner or one of its renewers",
     ),
+    (ApiKey::ShareGroupHeartbeat, SWITCHED_OFF),
+    (ApiKey::ShareGroupDescribe, SWITCHED_OFF),
+    (ApiKey::ShareFetch, SWITCHED_OFF),
+    (ApiKey::ShareAcknowledge, SWITCHED_OFF),
+    (ApiKey::DescribeShareGroupOffsets, SWITCHED_OFF),
+    (ApiKey::AlterShareGroupOffsets, SWITCHED_OFF),
+    (ApiKey::DeleteShareGroupOffsets, SWITCHED_OFF),
+    (ApiKey::StreamsGroupHeartbeat, SWITCHED_OFF),
+    (ApiKey::StreamsGroupDescribe, SWITCHED_OFF),
 ];
 
 /// Error codes of denials.

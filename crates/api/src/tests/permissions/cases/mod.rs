@@ -14,6 +14,7 @@ use crate::wire;
 mod admin;
 mod data;
 mod groups;
+mod switched_off;
 mod transactions;
 
 const TOPIC_DENIED: i16 = Code::TopicAuthorizationFailed as i16;
@@ -59,6 +60,7 @@ pub(super) fn cases(topic_id: TopicId, producer: (i64, i16)) -> Vec<Case> {
     cases.extend(groups::cases(topic_id));
     cases.extend(transactions::cases(producer));
     cases.extend(admin::cases(topic_id));
+    cases.extend(switched_off::cases(topic_id));
     cases
 }
 
