@@ -22,7 +22,16 @@ pub(super) async fn handle(
     if let Err(code) = call.authorize_cluster(Operation::Alter) {
         return refused(request, &code.into());
     }
-    let deadline = wire::admin_deadline(call.request.received, request.timeout_ms);
+    if request.topics.is_empty() {
+        return AlterPartitionReassignmentsResponseData {
+            error_message: Some(wire::text("")),
+            ..AlterPartitionReassignmentsResponseData::default()
+        };
+    }
+    let deadline = match wire::admin_deadline(call.request.received, request.timeout_ms) {
+        Ok(deadline) => deadline,
+        Err(error) => return refused(request, &error),
+    };
     match call.forward(&request, deadline).await {
         Ok((response, _)) => response,
         Err(error) => AlterPartitionReassignmentsResponseData {

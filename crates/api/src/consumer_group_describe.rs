@@ -43,6 +43,9 @@ async fn describe(call: &Call, group_id: &KafkaString) -> DescribedGroup {
     if let Err(code) = call.authorize(Operation::Describe, ResourceType::Group, name) {
         return refused(group_id, code);
     }
+    if name.is_empty() {
+        return refused(group_id, ErrorCode::InvalidGroupId);
+    }
     let groups = &call.context.groups;
     let request = DescribeConsumerGroup {
         group_id: group_id.as_str(),

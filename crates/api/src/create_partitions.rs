@@ -48,7 +48,10 @@ async fn create(call: &Call, request: CreatePartitionsRequestData) -> CreatePart
     if request.topics.is_empty() {
         return CreatePartitionsResponseData::default();
     }
-    let deadline = wire::admin_deadline(call.request.received, request.timeout_ms);
+    let deadline = match wire::admin_deadline(call.request.received, request.timeout_ms) {
+        Ok(deadline) => deadline,
+        Err(error) => return refused(&request, &error),
+    };
     match call.forward(&request, deadline).await {
         Ok((response, _)) => response,
         Err(error) => refused(&request, &error),

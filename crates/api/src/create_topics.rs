@@ -16,6 +16,9 @@ use dohle_protocol::messages::create_topics_response::{
 
 use super::{CLUSTER, Call, wire};
 
+/// The first version whose response has the configuration of topics (KIP-525); empty with an error.
+const FIRST_WITH_CONFIGS: i16 = 5;
+
 pub(super) async fn handle(
     call: Call,
     mut request: CreateTopicsRequestData,
@@ -23,6 +26,11 @@ pub(super) async fn handle(
     let denied = take_denied(&call, &mut request.topics);
     let mut response = create(&call, request).await;
     response.topics.extend(denied.into_iter().map(denial));
+    if call.version >= FIRST_WITH_CONFIGS {
+        for topic in &mut response.topics {
+            topic.configs.get_or_insert_default();
+        }
+    }
     response
 }
 
@@ -63,7 +71,10 @@ async fn create(call: &Call, request: CreateTopicsRequestData) -> CreateTopicsRe
     if request.topics.is_empty() {
         return CreateTopicsResponseData::default();
     }
-    let deadline = wire::admin_deadline(call.request.received, request.timeout_ms);
+    let deadline = match wire::admin_deadline(call.request.received, request.timeout_ms) {
+        Ok(deadline) => deadline,
+        Err(error) => return refused(&request, &error),
+    };
     if let Err(error) = has_room(call, &request) {
         return refused(&request, &error);
     }
@@ -136,7 +147,7 @@ fn with_configs(
     hidden: &HashSet<KafkaString>,
     mut response: CreateTopicsResponseData,
 ) -> CreateTopicsResponseData {
-    if call.version < 5 {
+    if call.version < FIRST_WITH_CONFIGS {
         return response;
     }
     let snapshot = call.context.configs(image);

@@ -1,6 +1,10 @@
 //! DeleteRecords, versions 0–2: moves the start of logs forward (KIP-107), and answers with the low
 //! watermark once all live replicas have followed, or REQUEST_TIMED_OUT. Offset -1 means the high
-//! watermark. Internal topics are refused.
+//! watermark. Internal topics are refused, and topics that are compacted only, whose records others
+//! replace. A partition that is named more than once counts with its last offset.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use dohle_model::acl::{Operation, ResourceType};
 use dohle_model::image::MetadataImage;
@@ -14,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Call, resolve, wire};
 use crate::context::Context;
-use dohle_broker::partition::CommitError;
+use dohle_broker::partition::{CommitError, Partition};
 
 pub(super) async fn handle(
     call: Call,
@@ -22,18 +26,31 @@ pub(super) async fn handle(
 ) -> DeleteRecordsResponseData {
     let deadline = wire::deadline(call.request.received, request.timeout_ms);
     let image = call.context.image();
-    let mut topics = Vec::with_capacity(request.topics.len());
+    let mut wanted: BTreeMap<String, BTreeMap<i32, i64>> = BTreeMap::new();
     for topic in request.topics {
-        let name = topic.name.as_str();
-        let allowed = call.authorize(Operation::Delete, ResourceType::Topic, name);
-        let deleted = topic.partitions.iter().map(|partition| {
-            let (index, before) = (partition.partition_index, partition.offset);
-            let begun = allowed.and_then(|()| begin(&call.context, &image, name, index, before));
+        for partition in topic.partitions {
+            let offsets = wanted.entry(topic.name.to_string()).or_default();
+            offsets.insert(partition.partition_index, partition.offset);
+        }
+    }
+    let configs = call.context.configs(&image);
+    let mut topics = Vec::with_capacity(wanted.len());
+    for (name, offsets) in wanted {
+        let allowed = call.authorize(Operation::Delete, ResourceType::Topic, &name);
+        let policy = configs.topic(&name).cleanup_policy;
+        let is_deletable = policy.delete || !policy.compact;
+        let deleted = offsets.into_iter().map(|(index, before)| {
+            let begun = allowed
+                .and_then(|()| find(&call.context, &image, &name, index))
+                .and_then(|partition| match is_deletable {
+                    true => begin(&partition, before),
+                    false => Err(ErrorCode::PolicyViolation),
+                });
             async move { to_wire(index, finish(begun, deadline).await) }
         });
         let partitions = join_all(deleted).await;
         topics.push(DeleteRecordsTopicResult {
-            name: topic.name,
+            name: wire::text(&name),
             partitions,
             ..DeleteRecordsTopicResult::default()
         });
@@ -44,19 +61,24 @@ pub(super) async fn handle(
     }
 }
 
-/// Deletes on this leader. The returned future completes when the replicas have followed.
-fn begin(
+fn find(
     context: &Context,
     image: &MetadataImage,
     topic: &str,
     index: i32,
-    before: i64,
-) -> Result<impl Future<Output = Result<Offset, CommitError>> + use<>, ErrorCode> {
+) -> Result<Arc<Partition>, ErrorCode> {
     let found = resolve::topic_by_name(image, topic)?;
     if found.name.is_internal() {
         return Err(ErrorCode::InvalidTopicException);
     }
-    let partition = resolve::partition(&context.partitions, found, index)?;
+    resolve::partition(&context.partitions, found, index)
+}
+
+/// Deletes on this leader. The returned future completes when the replicas have followed.
+fn begin(
+    partition: &Partition,
+    before: i64,
+) -> Result<impl Future<Output = Result<Offset, CommitError>> + use<>, ErrorCode> {
     let before = match before {
         -1 => None,
         before => Some(Offset::from_wire(before).ok_or(ErrorCode::OffsetOutOfRange)?),

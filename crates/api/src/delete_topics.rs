@@ -12,7 +12,6 @@ use dohle_protocol::messages::delete_topics_response::{
     DeletableTopicResult, DeleteTopicsResponseData,
 };
 use dohle_protocol::{KafkaString, KafkaUuid};
-use tokio::time::Instant;
 
 use super::{CLUSTER, Call, errors, resolve, wire};
 
@@ -20,7 +19,6 @@ pub(super) async fn handle(
     call: Call,
     mut request: DeleteTopicsRequestData,
 ) -> DeleteTopicsResponseData {
-    let deadline = wire::admin_deadline(call.request.received, request.timeout_ms);
     if call.version < 6 {
         let names = std::mem::take(&mut request.topic_names).into_iter();
         let by_name = names.map(|name| DeleteTopicState {
@@ -39,19 +37,19 @@ pub(super) async fn handle(
         return refused(&request, &error);
     }
     let denied = take_denied(&call, &mut request.topics);
-    let mut response = delete(&call, &request, deadline).await;
+    let mut response = delete(&call, &request).await;
     response.responses.extend(denied);
     response
 }
 
-async fn delete(
-    call: &Call,
-    request: &DeleteTopicsRequestData,
-    deadline: Instant,
-) -> DeleteTopicsResponseData {
+async fn delete(call: &Call, request: &DeleteTopicsRequestData) -> DeleteTopicsResponseData {
     if request.topics.is_empty() {
         return DeleteTopicsResponseData::default();
     }
+    let deadline = match wire::admin_deadline(call.request.received, request.timeout_ms) {
+        Ok(deadline) => deadline,
+        Err(error) => return refused(request, &error),
+    };
     match call.forward(request, deadline).await {
         Ok((response, _)) => response,
         Err(error) => refused(request, &error),

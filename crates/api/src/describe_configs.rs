@@ -30,10 +30,18 @@ pub(super) async fn handle(
     let image = call.context.image();
     let configs = call.context.configs(&image);
     let mut results = Vec::with_capacity(request.resources.len());
+    // As in Kafka, a type that does not exist refuses the whole request.
+    let is_unknown =
+        |resource: &DescribeConfigsResource| asked_for(resource.resource_type, "").is_none();
+    let unknown = request
+        .resources
+        .iter()
+        .find(|resource| is_unknown(resource));
     for resource in &request.resources {
-        let described = match authorize(&call, resource) {
-            Ok(()) => describe(&call.context, &image, &configs, resource),
-            Err(code) => Err(code.into()),
+        let described = match (unknown, authorize(&call, resource)) {
+            (Some(unknown), _) => Err(no_properties(unknown.resource_type)),
+            (None, Ok(())) => describe(&call.context, &image, &configs, resource),
+            (None, Err(code)) => Err(code.into()),
         };
         let (error_code, error_message) = errors::to_wire(&described);
         let wanted = wanted(resource);
@@ -41,7 +49,7 @@ pub(super) async fn handle(
         let described = described.filter(|config| is_wanted(config, wanted.as_ref()));
         results.push(DescribeConfigsResult {
             error_code,
-            error_message,
+            error_message: error_message.or_else(|| Some(wire::text(""))),
             resource_type: resource.resource_type,
             resource_name: resource.resource_name.clone(),
             configs: described
@@ -121,9 +129,12 @@ fn describe(
             Err(ErrorCode::InvalidRequest.because("Group name must not be empty"))
         }
         GROUP => Ok(configs.describe_group(name)),
-        other => Err(ErrorCode::InvalidRequest
-            .because(format!("resources of type {other} have no properties here"))),
+        other => Err(no_properties(other)),
     }
+}
+
+fn no_properties(kind: i8) -> ApiError {
+    ErrorCode::InvalidRequest.because(format!("resources of type {kind} have no properties here"))
 }
 
 fn to_wire(

@@ -30,12 +30,18 @@ pub(super) async fn handle(
     in_version(response, call.version)
 }
 
-/// Removes the fields that older versions do not have.
+/// Returns a response without the fields that its version does not have.
 fn in_version(
     mut response: DescribeQuorumResponseData,
     version: i16,
 ) -> DescribeQuorumResponseData {
     if version >= 2 {
+        // As in Kafka, a success has an empty text.
+        response.error_message.get_or_insert_default();
+        let topics = response.topics.iter_mut();
+        for partition in topics.flat_map(|topic| &mut topic.partitions) {
+            partition.error_message.get_or_insert_default();
+        }
         return response;
     }
     response.error_message = None;

@@ -19,6 +19,10 @@ pub(super) async fn handle(
     if let Err(code) = call.authorize_cluster(Operation::Alter) {
         return refused(&request, call.version, &code.into());
     }
+    // No partition at all is no election, whatever its type.
+    if request.topic_partitions.as_ref().is_some_and(Vec::is_empty) {
+        return ElectLeadersResponseData::default();
+    }
     // Elections are preferred (0) or unclean (1); version 0 has no type and elects preferred
     // leaders.
     if !(0..=1).contains(&request.election_type) {
@@ -26,7 +30,10 @@ pub(super) async fn handle(
         let error = ErrorCode::InvalidRequest.because(message);
         return refused(&request, call.version, &error);
     }
-    let deadline = wire::admin_deadline(call.request.received, request.timeout_ms);
+    let deadline = match wire::admin_deadline(call.request.received, request.timeout_ms) {
+        Ok(deadline) => deadline,
+        Err(error) => return refused(&request, call.version, &error),
+    };
     match call.forward(&request, deadline).await {
         Ok((response, _)) => response,
         Err(error) => refused(&request, call.version, &error),

@@ -19,7 +19,7 @@ use dohle_protocol::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsResponseData, ListOffsetsTopicResponse,
 };
 
-use super::{Call, resolve};
+use super::{Call, resolve, wire};
 use dohle_broker::partition::{Isolation, ListedOffset, OffsetSpec, ReadError};
 
 /// `replica_id` of consumers.
@@ -57,7 +57,7 @@ pub(super) async fn handle(
                 .or_default() += 1;
         }
     }
-    let mut topics = Vec::with_capacity(request.topics.len());
+    let mut topics: Vec<ListOffsetsTopicResponse> = Vec::with_capacity(request.topics.len());
     for topic in request.topics.iter().filter(|it| !it.partitions.is_empty()) {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for partition in &topic.partitions {
@@ -76,11 +76,15 @@ pub(super) async fn handle(
             };
             partitions.push(to_wire(index, call.version, outcome));
         }
-        topics.push(ListOffsetsTopicResponse {
-            name: topic.name.clone(),
-            partitions,
-            ..ListOffsetsTopicResponse::default()
-        });
+        // A topic that the request names more than once is answered once.
+        match topics.iter_mut().find(|other| other.name == topic.name) {
+            Some(other) => other.partitions.extend(partitions),
+            None => topics.push(ListOffsetsTopicResponse {
+                name: topic.name.clone(),
+                partitions,
+                ..ListOffsetsTopicResponse::default()
+            }),
+        }
     }
     topics.extend(denied.into_iter().map(|topic| refused(topic, call.version)));
     ListOffsetsResponseData {
@@ -121,7 +125,7 @@ async fn list(
     };
     let (name, index) = (topic.name.as_str(), request.partition_index);
     let partition = resolve::partition_by_name(&call.context.partitions, image, name, index)?;
-    let epoch = LeaderEpoch::from_wire(request.current_leader_epoch);
+    let epoch = wire::current_epoch(request.current_leader_epoch);
     partition
         .list_offset(spec, epoch, isolation, call.owner())
         .await
@@ -139,7 +143,7 @@ fn to_wire(
 ) -> ListOffsetsPartitionResponse {
     let mut response = ListOffsetsPartitionResponse {
         partition_index,
-        error_code: super::wire::code(&outcome),
+        error_code: wire::code(&outcome),
         timestamp: -1,
         offset: -1,
         leader_epoch: -1,

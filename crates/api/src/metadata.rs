@@ -6,6 +6,7 @@
 //! (KIP-516), a top-level error from 13 (KIP-1102). `controller_id` is any live broker, as in every
 //! KRaft cluster, since brokers forward to the controller.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use dohle_model::acl::{Operation, ResourceType};
@@ -37,18 +38,34 @@ pub(super) async fn handle(call: Call, request: MetadataRequestData) -> Metadata
         Some(topics) => version == 0 && topics.is_empty(),
     };
     let mut topics = request.topics.unwrap_or_default();
-    if (10..=11).contains(&version) && topics.iter().any(|topic| topic.topic_id != KafkaUuid::ZERO)
-    {
-        return ids_too_early(&topics);
+    let has_id = topics.iter().any(|topic| topic.topic_id != KafkaUuid::ZERO);
+    let lacks_name = topics.iter().any(|topic| topic.name.is_none());
+    if (10..=11).contains(&version) && (has_id || lacks_name) {
+        return refused(&topics, ErrorCode::InvalidRequest);
     }
+    if has_id {
+        // As in Kafka, a request with ids is about these alone.
+        topics.retain(|topic| topic.topic_id != KafkaUuid::ZERO);
+    } else if lacks_name {
+        let code = ErrorCode::UnknownServerError;
+        return MetadataResponseData {
+            error_code: if version >= 13 {
+                code.code()
+            } else {
+                wire::NONE
+            },
+            ..refused(&topics, code)
+        };
+    }
+    distinct(&mut topics);
     let mut denied = take_denied(&call, &mut topics);
-    let mut refused = Vec::new();
+    let mut not_created = Vec::new();
     if !all
         && (version < 4 || request.allow_auto_topic_creation)
         && context.config.auto_create_topics_enable
     {
         denied.splice(0..0, take_not_creatable(&call, &mut topics));
-        refused = create_missing(&call, &topics).await;
+        not_created = create_missing(&call, &topics).await;
     }
     let image = context.image();
     let listener = &*call.request.listener;
@@ -70,7 +87,7 @@ pub(super) async fn handle(call: Call, request: MetadataRequestData) -> Metadata
     } else {
         // Only now is it known which topics the ids belong to.
         denied.extend(take_denied_ids(&call, &image, &mut topics));
-        let answer = |topic: &MetadataRequestTopic| view.requested(topic, &refused);
+        let answer = |topic: &MetadataRequestTopic| view.requested(topic, &not_created);
         topics.iter().map(answer).collect()
     };
     if operations {
@@ -81,6 +98,8 @@ pub(super) async fn handle(call: Call, request: MetadataRequestData) -> Metadata
             }
         }
     }
+    // Names of topics that do not exist come last, and ids of such topics first.
+    answers.sort_by_key(|topic| (topic.error_code != wire::NONE) != has_id);
     answers.extend(denied);
     let brokers = view.brokers();
     let controller_id = view.controller(context.node_id);
@@ -95,6 +114,16 @@ pub(super) async fn handle(call: Call, request: MetadataRequestData) -> Metadata
         response.cluster_authorized_operations = call.operations_on_cluster();
     }
     response
+}
+
+/// Keeps the first of topics that are named several times, or whose id is given several times.
+fn distinct(topics: &mut Vec<MetadataRequestTopic>) {
+    let mut seen = HashSet::new();
+    topics.retain(|topic| {
+        let by_name = topic.name.clone();
+        let by_name = by_name.filter(|_| topic.topic_id == KafkaUuid::ZERO);
+        seen.insert((by_name, topic.topic_id))
+    });
 }
 
 /// Removes the topics that the request names and that the client may not describe. Returns their
@@ -178,10 +207,11 @@ fn denial() -> MetadataResponseTopic {
     }
 }
 
-/// Versions 10 and 11 have a field for ids and must not use it (KAFKA-10774).
-fn ids_too_early(topics: &[MetadataRequestTopic]) -> MetadataResponseData {
+/// Refuses a request: one with ids in versions 10 and 11, which have a field for them and must not
+/// use it (KAFKA-10774), or one with neither a name nor an id.
+fn refused(topics: &[MetadataRequestTopic], code: ErrorCode) -> MetadataResponseData {
     let topic = |topic: &MetadataRequestTopic| MetadataResponseTopic {
-        error_code: ErrorCode::InvalidRequest.code(),
+        error_code: code.code(),
         name: Some(topic.name.clone().unwrap_or_default()),
         topic_id: topic.topic_id,
         ..MetadataResponseTopic::default()

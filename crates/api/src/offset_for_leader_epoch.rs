@@ -51,14 +51,12 @@ fn end(
 ) -> Result<Option<EpochEnd>, ErrorCode> {
     let partition =
         resolve::partition_by_name(&context.partitions, image, topic, request.partition)?;
-    let Some(epoch) = LeaderEpoch::from_wire(request.leader_epoch) else {
-        return Ok(None);
-    };
-    let current = LeaderEpoch::from_wire(request.current_leader_epoch);
-    partition
-        .epoch_end(current, epoch)
-        .map(Some)
-        .map_err(|error| error.code())
+    // An epoch below -1 is one before the first, as in Kafka; -1 is none.
+    let epoch = LeaderEpoch(request.leader_epoch);
+    let current = wire::current_epoch(request.current_leader_epoch);
+    let end = partition.epoch_end(current, epoch);
+    let end = end.map_err(|error| error.code())?;
+    Ok((request.leader_epoch != -1).then_some(end))
 }
 
 fn to_wire(

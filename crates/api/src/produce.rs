@@ -307,13 +307,17 @@ async fn produce(
             let part = part.committed(deadline).await;
             partition_responses.push(response.partition(part));
         }
-        let topic = TopicProduceResponse {
-            name,
-            topic_id,
-            partition_responses,
-            ..Default::default()
-        };
-        response.data.responses.push(topic);
+        // A topic that the request names more than once is answered once.
+        let mut topics = response.data.responses.iter_mut();
+        match topics.find(|topic| topic.name == name && topic.topic_id == topic_id) {
+            Some(topic) => topic.partition_responses.extend(partition_responses),
+            None => response.data.responses.push(TopicProduceResponse {
+                name,
+                topic_id,
+                partition_responses,
+                ..Default::default()
+            }),
+        }
     }
     Produced::Response(response.data)
 }
@@ -423,6 +427,49 @@ const ATTRIBUTES_AT: usize = 22;
 const CODEC_MASK: u8 = 0b111;
 const CODEC_ZSTD: u8 = 4;
 
+/// The least length of a batch, or of a message of older formats, behind the length itself
+/// (`LegacyRecord.RECORD_OVERHEAD_V0` of Kafka).
+const LENGTH_MIN: i32 = 14;
+/// The bytes from which the format of a batch is read.
+const HEAD_MIN: usize = 17;
+
+/// Returns the batch, whose header has this length, without what follows it: as in Kafka, bytes
+/// that are no whole batch are ignored.
+///
+/// # Errors
+/// CORRUPT_MESSAGE, which clients send again, for a length that no batch has. INVALID_RECORD when
+/// the batch is not whole, or another one follows.
+fn only_batch(records: &Bytes, length: i32) -> Result<Bytes, ApiError> {
+    let corrupt = |length: i32| {
+        let message = format!("a batch has the length {length}, which is less than its header");
+        ErrorCode::CorruptMessage.because(message)
+    };
+    let end = |start: usize, length: i32| {
+        let length = usize::try_from(length).ok()?;
+        start.checked_add(LENGTH_AT.end)?.checked_add(length)
+    };
+    if length < LENGTH_MIN {
+        return Err(corrupt(length));
+    }
+    let batch_end = end(0, length).filter(|end| *end <= records.len());
+    let Some(batch_end) = batch_end else {
+        let message = "a produce request must have a whole record batch for each partition";
+        return Err(ErrorCode::InvalidRecord.because(message));
+    };
+    let rest = &records[batch_end..];
+    if rest.len() >= HEAD_MIN {
+        let next = rest[LENGTH_AT].try_into().map_or(-1, i32::from_be_bytes);
+        if next < LENGTH_MIN {
+            return Err(corrupt(next));
+        }
+        if end(0, next).is_some_and(|end| end <= rest.len()) {
+            let message = "a produce request must have one record batch for each partition";
+            return Err(ErrorCode::InvalidRecord.because(message));
+        }
+    }
+    Ok(records.slice(..batch_end))
+}
+
 /// Checks the rules of produce requests (`ProduceRequest.validateRecords` of Kafka): one batch of
 /// the current format, with a codec that the version supports. The log checks the batch itself.
 fn acceptable(records: Option<Bytes>, version: i16) -> Result<Bytes, ApiError> {
@@ -447,15 +494,7 @@ fn acceptable(records: Option<Bytes>, version: i16) -> Result<Bytes, ApiError> {
         }
     }
     let length = length.try_into().map_or(-1, i32::from_be_bytes);
-    if usize::try_from(length)
-        .ok()
-        .and_then(|length| LENGTH_AT.end.checked_add(length))
-        != Some(records.len())
-    {
-        let message = "a produce request must have exactly one whole record batch for each \
-                       partition";
-        return Err(ErrorCode::InvalidRecord.because(message));
-    }
+    let records = only_batch(&records, length)?;
     if version < 7 && attributes & CODEC_MASK == CODEC_ZSTD {
         let message = "zstd needs Produce version 7 or newer: upgrade the client library";
         return Err(ErrorCode::UnsupportedCompressionType.because(message));

@@ -12,8 +12,9 @@ use dohle_broker::metadata::MetadataCache;
 use dohle_broker::partition::Partition;
 use dohle_broker::partitions::Partitions;
 
-/// How long a request waits for metadata that another broker has already sent to the client.
-const KNOWN_WITHIN: Duration = Duration::from_millis(500);
+/// How long a request waits for metadata that another broker has already sent to the client. Kafka
+/// does not wait at all; clients repeat a request for a topic that is not known yet.
+const KNOWN_WITHIN: Duration = Duration::from_millis(100);
 
 /// Waits a moment for topics that the metadata of this broker do not contain yet: the client may
 /// have got a new topic from a broker whose metadata is a few milliseconds ahead. Without this

@@ -28,7 +28,7 @@ pub(super) async fn handle(
     for update in &mut request.feature_updates {
         update.allow_downgrade = false;
     }
-    let deadline = wire::admin_deadline(call.request.received, request.timeout_ms);
+    let deadline = wire::deadline(call.request.received, request.timeout_ms.max(1000));
     let mut response = match call.forward(&request, deadline).await {
         Ok((response, _)) => response,
         Err(error) => refused(error),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dohle_model::{ErrorCode, TopicId};
+use dohle_model::{ApiError, ErrorCode, LeaderEpoch, TopicId};
 use dohle_protocol::KafkaUuid;
 use tokio::time::Instant;
 
@@ -17,6 +17,12 @@ pub(crate) fn topic_id(id: KafkaUuid) -> Option<TopicId> {
 /// Converts a topic's id to its type in messages.
 pub(crate) fn wire_id(id: TopicId) -> KafkaUuid {
     dohle_protocol::uuid(id.to_bytes())
+}
+
+/// Returns the epoch that a client takes for the present one; `None` where it does not say. Any
+/// other negative number is an epoch that is too old, as in Kafka.
+pub(crate) fn current_epoch(epoch: i32) -> Option<LeaderEpoch> {
+    (epoch != -1).then_some(LeaderEpoch(epoch))
 }
 
 /// The error code of success.
@@ -47,8 +53,16 @@ pub(crate) fn deadline(received: Instant, timeout_ms: i32) -> Instant {
 
 /// Like [`deadline`], for a request that the controller serves, which takes longer: at least a
 /// second.
-pub(crate) fn admin_deadline(received: Instant, timeout_ms: i32) -> Instant {
-    deadline(received, timeout_ms.max(1000))
+///
+/// # Errors
+/// REQUEST_TIMED_OUT without a time, as in Kafka: nothing is done.
+pub(crate) fn admin_deadline(received: Instant, timeout_ms: i32) -> Result<Instant, ApiError> {
+    match timeout_ms {
+        1.. => Ok(deadline(received, timeout_ms.max(1000))),
+        _ => Err(ErrorCode::RequestTimedOut.because(format!(
+            "the request allows {timeout_ms} ms, in which nothing can be done"
+        ))),
+    }
 }
 
 /// The value of `authorizedOperations` when the client did not ask for it.

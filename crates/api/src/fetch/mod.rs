@@ -118,7 +118,7 @@ async fn fetch_all(call: &Call, request: FetchRequestData, options: &FetchOption
         Err(Throttled(time)) => return Fetched::throttled(time, 0),
     };
     let mut session_id = 0;
-    if wants_session && partitions > 0 {
+    if wants_session {
         session.lock().watch_all();
         let by_id = call.version >= 13;
         let mut slots = slots.lock();
@@ -210,7 +210,8 @@ async fn run(
         read(call, session, &tokens, &context, &mut reads).await;
         {
             let mut session = session.lock();
-            let enough = reads.bytes >= options.min_bytes || reads.is_urgent;
+            // Without partitions there is nothing to wait for.
+            let enough = reads.bytes >= options.min_bytes || reads.is_urgent || session.len() == 0;
             if enough || Instant::now() >= options.deadline {
                 throttle(call, reads.bytes)?;
                 return Ok(session.finish(reads, options.is_full));

@@ -99,6 +99,17 @@ fn failed_topic(topic: FetchTopic, code: ErrorCode) -> FetchTopicResponse<SentRe
     }
 }
 
+/// Whether Kafka answers an error before it looks for the partition: it then lists no aborted
+/// transactions, and null after other errors.
+fn is_unknown(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::UnknownTopicOrPartition
+            | ErrorCode::UnknownTopicId
+            | ErrorCode::TopicAuthorizationFailed
+    )
+}
+
 /// Groups the partitions by topic.
 pub(super) struct Builder<'a> {
     image: &'a MetadataImage,
@@ -203,6 +214,9 @@ impl<'a> Builder<'a> {
 
     fn failed(&mut self, data: &mut PartitionData, topic: &TopicKey, code: ErrorCode) {
         data.error_code = code.code();
+        if is_unknown(code) {
+            data.aborted_transactions = Some(Vec::new());
+        }
         let moved = matches!(
             code,
             ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch

@@ -171,12 +171,13 @@ async fn metadata_finds_topics_by_id() {
     let unknown = KafkaUuid::from_parts(1, 2);
     let request = metadata(Some(vec![by_id(wire::wire_id(id)), by_id(unknown)]));
     let response = ask!(client, Metadata, 12, request, MetadataResponseData);
-    assert_eq!(response.topics[0].name.as_ref().unwrap().as_str(), "t");
+    // As in Kafka, the ids that do not exist come first.
     assert_eq!(
-        response.topics[1].error_code,
+        response.topics[0].error_code,
         ErrorCode::UnknownTopicId.code()
     );
-    assert_eq!(response.topics[1].topic_id, unknown);
+    assert_eq!(response.topics[0].topic_id, unknown);
+    assert_eq!(response.topics[1].name.as_ref().unwrap().as_str(), "t");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -282,7 +283,7 @@ async fn configurations_are_described_with_their_sources() {
             resource(4, "1"),
             resource(4, "2"),
             resource(4, ""),
-            resource(99, "x"),
+            resource(8, "1"),
         ],
         include_synonyms: true,
         ..DescribeConfigsRequestData::default()

@@ -24,6 +24,18 @@ use super::{Draft, code_and_message, indexes, leaders};
 /// The property that determines the eligible leader replicas.
 const MIN_ISR: &str = "min.insync.replicas";
 
+/// The property of a topic whose old segments are kept elsewhere (KIP-405).
+const REMOTE_STORAGE: &str = "remote.storage.enable";
+
+/// Returns a value as it is stored: without blanks around it for topics and groups, as Kafka reads
+/// it. A broker's may be a password.
+pub(super) fn stored<'a>(resource: &ConfigResource, value: &'a str) -> &'a str {
+    match resource {
+        ConfigResource::Topic(_) | ConfigResource::Group(_) => value.trim(),
+        _ => value,
+    }
+}
+
 /// Checks one entry of a resource's configuration.
 pub(super) fn check_value(
     draft: &Draft,
@@ -50,6 +62,14 @@ pub(super) fn check_together(
     values: &BTreeMap<String, String>,
 ) -> Result<(), ApiError> {
     let schema = &draft.settings.configs;
+    if values
+        .get(REMOTE_STORAGE)
+        .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    {
+        return Err(ErrorCode::InvalidConfig.because(format!(
+            "{REMOTE_STORAGE}=true needs tiered storage, which this cluster does not have"
+        )));
+    }
     let value = |name: &str| {
         values
             .get(name)
@@ -207,6 +227,7 @@ fn alter_one(draft: &mut Draft, wanted: &ConfigChange<'_>) -> Result<(), ApiErro
         };
     }
     check_together(draft, &resource, &values)?;
+    check_exists(draft, &resource)?;
     for key in &changed {
         let record = MetadataRecord::Config {
             resource: resource.clone(),
@@ -223,6 +244,16 @@ fn alter_one(draft: &mut Draft, wanted: &ConfigChange<'_>) -> Result<(), ApiErro
         }
     }
     Ok(())
+}
+
+/// Requires that a topic exists. As in Kafka, its new values are checked first.
+fn check_exists(draft: &Draft, resource: &ConfigResource) -> Result<(), ApiError> {
+    match resource {
+        ConfigResource::Topic(name) if !draft.image.topic_ids.contains_key(name) => {
+            Err(ErrorCode::UnknownTopicOrPartition.because(format!("there is no topic {name}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Refuses changes that would give brokers different values of `min.insync.replicas` while eligible
@@ -302,7 +333,8 @@ fn values_after(
                 ErrorCode::InvalidRequest
                     .because(format!("{name} has no value; to remove it use delete"))
             };
-            op.value.map(str::to_owned).ok_or_else(null)
+            let value = op.value.map(|value| stored(resource, value).to_owned());
+            value.ok_or_else(null)
         };
         let value = match op.op {
             0 => Some(given()?),
@@ -345,14 +377,12 @@ fn parts(list: &str) -> Vec<String> {
 
 fn find(draft: &Draft, kind: i8, name: &str) -> Result<ConfigResource, ApiError> {
     match kind {
+        resource_type::TOPIC if name.is_empty() => {
+            Err(ErrorCode::InvalidRequest.because("Default topic resources are not allowed."))
+        }
         resource_type::TOPIC => {
             let topic = TopicName::new(name)
                 .map_err(|error| ErrorCode::InvalidTopicException.because(error.to_string()))?;
-            if !draft.image.topic_ids.contains_key(&topic) {
-                return Err(
-                    ErrorCode::UnknownTopicOrPartition.because(format!("there is no topic {name}"))
-                );
-            }
             Ok(ConfigResource::Topic(topic))
         }
         resource_type::BROKER if name.is_empty() => Ok(ConfigResource::BrokerDefault),

@@ -191,8 +191,9 @@ fn creation_configs(
                 entry.name
             )));
         };
-        configs::check_value(draft, &resource, entry.name.as_str(), value.as_str())?;
-        values.insert(entry.name.to_string(), value.to_string());
+        let value = configs::stored(&resource, value.as_str());
+        configs::check_value(draft, &resource, entry.name.as_str(), value)?;
+        values.insert(entry.name.to_string(), value.to_owned());
     }
     configs::check_together(draft, &resource, &values)?;
     let record = |(key, value): (String, String)| MetadataRecord::Config {

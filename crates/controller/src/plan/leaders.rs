@@ -17,8 +17,9 @@ use super::{Draft, code_and_message};
 /// `MAX_ELECTIONS_PER_IMBALANCE`).
 pub const ELECTIONS_PER_ROUND_MAX: usize = 1000;
 
-/// Plans ElectLeaders. A request without partitions applies to all of them, and the response omits
-/// those that need no election.
+/// Plans ElectLeaders. The response lists the topics as the request does, each as often. A request
+/// without partitions applies to all of them, and the response lists all topics, with those
+/// partitions that need an election.
 ///
 /// # Errors
 /// INVALID_REQUEST for an election type other than 0 (preferred) and 1 (unclean).
@@ -35,8 +36,8 @@ pub fn elect(
             )));
         }
     };
-    let mut results = Results::default();
     let Some(topics) = &request.topic_partitions else {
+        let mut results = Results::of_all(draft);
         // Only these partitions can change their leader in an election.
         let mut candidates: Vec<TopicIdPartition> =
             draft.indexes.leaderless.iter().copied().collect();
@@ -53,14 +54,15 @@ pub fn elect(
         }
         return Ok(results.response());
     };
+    let mut results = Vec::with_capacity(topics.len());
     for topic in topics {
         let name = topic.topic.as_str();
         let topic_id = draft.image.topic_ids.get(name).copied();
-        for partition in &topic.partitions {
+        let partitions = topic.partitions.iter().map(|index| {
             let result =
                 match topic_id {
                     Some(topic_id) => {
-                        let partition = PartitionIndex(*partition);
+                        let partition = PartitionIndex(*index);
                         let id = TopicIdPartition {
                             topic_id,
                             partition,
@@ -70,10 +72,28 @@ pub fn elect(
                     None => Err(ErrorCode::UnknownTopicOrPartition
                         .because(format!("there is no topic {name}"))),
                 };
-            results.push(&topic.topic, *partition, &result);
-        }
+            partition_result(*index, &result)
+        });
+        results.push(ReplicaElectionResult {
+            partition_result: partitions.collect(),
+            topic: topic.topic.clone(),
+            ..ReplicaElectionResult::default()
+        });
     }
-    Ok(results.response())
+    Ok(ElectLeadersResponseData {
+        replica_election_results: results,
+        ..ElectLeadersResponseData::default()
+    })
+}
+
+fn partition_result(partition_id: i32, result: &Result<(), ApiError>) -> PartitionResult {
+    let (error_code, error_message) = code_and_message(result);
+    PartitionResult {
+        partition_id,
+        error_code,
+        error_message,
+        ..PartitionResult::default()
+    }
 }
 
 /// Returns the response to a request that is refused as a whole; it has no field for a message.
@@ -85,8 +105,7 @@ pub fn refused(error: &ApiError) -> ElectLeadersResponseData {
     }
 }
 
-/// The outcome for each partition, grouped by topic.
-#[derive(Default)]
+/// The outcomes of elections of all partitions, grouped by topic.
 struct Results {
     topics: Vec<ReplicaElectionResult>,
     /// The index of each topic in `topics`.
@@ -94,8 +113,23 @@ struct Results {
 }
 
 impl Results {
+    /// Returns each topic without outcomes.
+    fn of_all(draft: &Draft) -> Self {
+        let names = draft.image.topic_ids.keys().map(|name| text(name.as_str()));
+        let topics = names.map(|topic| ReplicaElectionResult {
+            topic,
+            ..ReplicaElectionResult::default()
+        });
+        let topics: Vec<ReplicaElectionResult> = topics.collect();
+        let positions = topics.iter().zip(0..);
+        let positions = positions.map(|(result, position)| (result.topic.clone(), position));
+        Self {
+            positions: positions.collect(),
+            topics,
+        }
+    }
+
     fn push(&mut self, topic: &KafkaString, partition: i32, result: &Result<(), ApiError>) {
-        let (error_code, error_message) = code_and_message(result);
         let next = self.topics.len();
         let position = *self.positions.entry(topic.clone()).or_insert(next);
         if position == next {
@@ -104,14 +138,8 @@ impl Results {
                 ..ReplicaElectionResult::default()
             });
         }
-        self.topics[position]
-            .partition_result
-            .push(PartitionResult {
-                partition_id: partition,
-                error_code,
-                error_message,
-                ..PartitionResult::default()
-            });
+        let partitions = &mut self.topics[position].partition_result;
+        partitions.push(partition_result(partition, result));
     }
 
     fn response(self) -> ElectLeadersResponseData {

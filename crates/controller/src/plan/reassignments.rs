@@ -21,7 +21,8 @@ use super::capacity::Capacity;
 use super::new_partitions::check_assignment;
 use super::{Draft, code_and_message, node_ids};
 
-/// Plans AlterPartitionReassignments. Each partition has its own outcome.
+/// Plans AlterPartitionReassignments. Each partition has its own outcome; the response lists the
+/// topics as the request does.
 #[must_use]
 pub fn alter(
     draft: &mut Draft,
@@ -31,6 +32,7 @@ pub fn alter(
     let mut capacity = Capacity::default();
     let mut responses: Vec<ReassignableTopicResponse> = Vec::new();
     for topic in &request.topics {
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
         for wanted in &topic.partitions {
             let result = alter_one(
                 draft,
@@ -40,21 +42,18 @@ pub fn alter(
                 allow_replication_factor_change,
             );
             let (error_code, error_message) = code_and_message(&result);
-            let partition = ReassignablePartitionResponse {
+            partitions.push(ReassignablePartitionResponse {
                 partition_index: wanted.partition_index,
                 error_code,
                 error_message,
                 ..ReassignablePartitionResponse::default()
-            };
-            match responses.iter_mut().find(|other| other.name == topic.name) {
-                Some(topic) => topic.partitions.push(partition),
-                None => responses.push(ReassignableTopicResponse {
-                    name: topic.name.clone(),
-                    partitions: vec![partition],
-                    ..ReassignableTopicResponse::default()
-                }),
-            }
+            });
         }
+        responses.push(ReassignableTopicResponse {
+            name: topic.name.clone(),
+            partitions,
+            ..ReassignableTopicResponse::default()
+        });
     }
     AlterPartitionReassignmentsResponseData {
         allow_replication_factor_change,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use dohle_model::{DirectoryId, ErrorCode, METADATA_TOPIC, MetadataOffset, NodeId};
-use dohle_protocol::messages::describe_quorum_request::DescribeQuorumRequestData;
+use dohle_protocol::messages::describe_quorum_request::{self, DescribeQuorumRequestData};
 use dohle_protocol::messages::describe_quorum_response::{
     DescribeQuorumResponseData, Listener, Node, PartitionData, ReplicaState, TopicData,
 };
@@ -26,27 +26,39 @@ pub(super) async fn describe(
     if inner.activity.borrow().leader.is_some() {
         inner.check_active()?;
     }
-    let partition = partition(&inner).await?;
-    let topics = request.topics.into_iter().map(|topic| {
-        let is_metadata = topic.topic_name.as_str() == METADATA_TOPIC;
-        let partitions = topic
-            .partitions
-            .iter()
-            .map(|one| match one.partition_index {
-                0 if is_metadata => partition.clone(),
-                other => unknown_partition(other),
-            });
-        TopicData {
-            partitions: partitions.collect(),
-            topic_name: topic.topic_name,
-            ..TopicData::default()
-        }
-    });
+    if !is_about_metadata(&request.topics) {
+        return Ok(DescribeQuorumResponseData {
+            topics: request.topics.into_iter().map(unknown_topic).collect(),
+            ..DescribeQuorumResponseData::default()
+        });
+    }
+    let topic = TopicData {
+        topic_name: text(METADATA_TOPIC),
+        partitions: vec![partition(&inner).await?],
+        ..TopicData::default()
+    };
     Ok(DescribeQuorumResponseData {
-        topics: topics.collect(),
+        topics: vec![topic],
         nodes: nodes(&inner),
         ..DescribeQuorumResponseData::default()
     })
+}
+
+/// Returns whether a request names the quorum's only partition, once, and nothing else. As in
+/// Kafka, each other request is about partitions that do not exist.
+fn is_about_metadata(topics: &[describe_quorum_request::TopicData]) -> bool {
+    let [topic] = topics else { return false };
+    let indexes = topic.partitions.iter().map(|one| one.partition_index);
+    topic.topic_name.as_str() == METADATA_TOPIC && indexes.eq([0])
+}
+
+fn unknown_topic(topic: describe_quorum_request::TopicData) -> TopicData {
+    let indexes = topic.partitions.iter().map(|one| one.partition_index);
+    TopicData {
+        partitions: indexes.map(unknown_partition).collect(),
+        topic_name: topic.topic_name,
+        ..TopicData::default()
+    }
 }
 
 fn unknown_partition(index: i32) -> PartitionData {
@@ -54,7 +66,7 @@ fn unknown_partition(index: i32) -> PartitionData {
         partition_index: index,
         error_code: ErrorCode::UnknownTopicOrPartition.code(),
         error_message: Some(text(&format!(
-            "the quorum's only partition is {METADATA_TOPIC}-0"
+            "a request names the quorum's only partition, {METADATA_TOPIC}-0, once and alone"
         ))),
         ..PartitionData::default()
     }

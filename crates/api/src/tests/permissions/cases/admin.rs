@@ -125,6 +125,7 @@ fn topics(topic_id: KafkaUuid) -> Vec<Case> {
             count: 2,
             ..Default::default()
         }],
+        timeout_ms: 5000,
         ..Default::default()
     };
     let delete = |named: Option<&str>, topic_id| m::DeleteTopicsRequestData {
