@@ -37,7 +37,7 @@ test-unit: ## tests of the crates, and the tidy test
 test-wire: binary ## answers on the wire, compared with those recorded from Apache Kafka
 	$(CARGO_TEST) --test wire
 
-record-wire: compat-deps ## record anew what Apache Kafka answers, in tests/wire; DOHLE_WIRE_API=EndTxn for one API
+record-wire: compat-deps ## record anew what Apache Kafka answers, in tests/wire; DOHLE_WIRE_API=EndTxn,Fetch for some
 	DOHLE_BIN=$(CURDIR)/tests/wire/kafka.sh DOHLE_LOG_CHECK=off $(CARGO) run --locked --bin record-wire
 
 record-authorizer: compat-deps ## record anew the verdicts of Kafka's StandardAuthorizer, in crates/auth/tests

@@ -1,14 +1,16 @@
 //! Record batches as fields. Pure.
 //!
 //! A batch to send names what differs from an empty one: `producer`, `epoch`, `sequence`,
-//! `transactional`, `control`, `records` (texts, the values). A batch that was read shows all.
+//! `transactional`, `control`, `records` (texts, the values), `timestamp`, `deltas` (offsets of the
+//! records). `damage` replaces bytes of the encoded batch, `[position, hexadecimal digits]`, and
+//! `after` follows it. A batch that was read shows all.
 
 use anyhow::{Context, Result};
 use bytes::{Bytes, BytesMut};
 use kacrab_protocol::record::{Record, RecordBatch, decode_batches};
 use serde_json::{Value, json};
 
-use super::codec::hex_text;
+use super::codec::{hex_bytes, hex_text};
 
 /// The timestamp of the first record of each batch that is sent; the others follow by one.
 pub const TIMESTAMP: i64 = 1_000_000;
@@ -37,33 +39,57 @@ fn encode_batch(batch: &Value, bytes: &mut BytesMut) -> Result<()> {
         _ => 0,
     };
     let values = batch["records"].as_array().context("no records")?;
+    let first_timestamp = match batch.get("timestamp") {
+        Some(time) => time.as_i64().context("timestamp")?,
+        None => TIMESTAMP,
+    };
+    let step = i64::from(first_timestamp >= 0);
     let mut records = Vec::new();
     for (index, value) in values.iter().enumerate() {
         let value = value.as_str().context("a record is a text")?;
+        let offset_delta = match batch["deltas"].get(index) {
+            Some(delta) => delta.as_i64().context("a delta is a number")?,
+            None => i64::try_from(index)?,
+        };
         records.push(Record {
             attributes: 0,
-            timestamp_delta: i64::try_from(index)?,
-            offset_delta: i32::try_from(index)?,
+            timestamp_delta: i64::try_from(index)? * step,
+            offset_delta: i32::try_from(offset_delta)?,
             key: None,
             value: Some(Bytes::copy_from_slice(value.as_bytes())),
             headers: Vec::new(),
         });
     }
     let last = i32::try_from(records.len())? - 1;
-    let batch = RecordBatch {
+    let encoded = RecordBatch {
         base_offset: 0,
         partition_leader_epoch: -1,
         magic: 2,
         attributes: flag("transactional", TRANSACTIONAL) | flag("control", CONTROL),
         last_offset_delta: last,
-        first_timestamp: TIMESTAMP,
-        max_timestamp: TIMESTAMP + i64::from(last),
+        first_timestamp,
+        max_timestamp: first_timestamp + i64::from(last) * step,
         producer_id: number("producer")?,
         producer_epoch: i16::try_from(number("epoch")?)?,
         base_sequence: i32::try_from(number("sequence")?)?,
         records,
     };
-    Ok(batch.encode(bytes)?)
+    let start = bytes.len();
+    encoded.encode(bytes)?;
+    for damage in batch["damage"].as_array().into_iter().flatten() {
+        let position = usize::try_from(damage[0].as_u64().context("a position")?)?;
+        let digits = damage[1].as_str().context("digits")?;
+        let replaced = hex_bytes(digits)?;
+        let end = start + position + replaced.len();
+        let place = bytes.get_mut(start + position..end);
+        place
+            .context("behind the batch")?
+            .copy_from_slice(&replaced);
+    }
+    if let Some(digits) = batch["after"].as_str() {
+        bytes.extend(hex_bytes(digits)?);
+    }
+    Ok(())
 }
 
 /// Decodes batches.

@@ -9,6 +9,7 @@
 pub mod batches;
 pub mod codec;
 pub mod compare;
+pub mod coverage;
 pub mod names;
 pub mod permissions;
 pub mod recording;

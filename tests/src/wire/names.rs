@@ -15,6 +15,17 @@ pub const MADE_UP: i64 = 1_000_000;
 /// Milliseconds since 1970 from here on are not those of a script.
 const NOW_FROM: i64 = 1_000_000_000_000;
 
+/// Lists that become objects, by this field of their elements, so that an element that is missing
+/// does not move all later ones.
+const KEYED: [(&str, &str); 3] = [
+    ("ApiKeys", "ApiKey"),
+    ("SupportedFeatures", "Name"),
+    ("FinalizedFeatures", "Name"),
+];
+
+/// The fields of elements of lists that name what a sequence made.
+const NAMES: [&str; 4] = ["TransactionalId", "GroupId", "Name", "ResourceName"];
+
 /// What one run of a sequence knows.
 #[derive(Debug)]
 pub struct Scope {
@@ -22,6 +33,8 @@ pub struct Scope {
     captured: BTreeMap<String, Value>,
     producers: Vec<i64>,
     topics: BTreeMap<String, String>,
+    /// Whether a response is about the metadata log, whose offsets depend on the time.
+    is_quorum: bool,
 }
 
 impl Scope {
@@ -32,6 +45,7 @@ impl Scope {
             captured: BTreeMap::new(),
             producers: Vec::new(),
             topics: BTreeMap::new(),
+            is_quorum: false,
         }
     }
 
@@ -84,6 +98,8 @@ impl Scope {
 
     /// Returns a response without what varies. The lists named in `unordered` are sorted.
     pub fn normalise(&mut self, response: &Value, unordered: &[&str]) -> Value {
+        let topic = response.pointer("/Topics/0/TopicName");
+        self.is_quorum = topic.is_some_and(|name| name == "__cluster_metadata");
         self.value("", response, unordered)
     }
 
@@ -94,6 +110,9 @@ impl Scope {
                     .iter()
                     .map(|(name, value)| (name.clone(), self.value(name, value, unordered)));
                 Value::Object(fields.collect::<Map<_, _>>())
+            }
+            Value::Array(items) if KEYED.iter().any(|(list, _)| *list == field) => {
+                keyed(field, items)
             }
             Value::Array(items) => {
                 let items = items.iter().filter(|item| self.is_own(item));
@@ -116,11 +135,11 @@ impl Scope {
         }
     }
 
-    /// Returns whether an element of a list is not about a transaction of another sequence.
+    /// Returns whether an element of a list is not about something of another sequence.
     fn is_own(&self, item: &Value) -> bool {
-        let id = item.get("TransactionalId").and_then(Value::as_str);
-        let of_script = |id: &str| id.contains(&self.unique) || !id.contains(".v");
-        id.is_none_or(of_script)
+        let of_script = |name: &str| name.contains(&self.unique) || !is_of_a_sequence(name);
+        let names = NAMES.iter().filter_map(|field| item.get(field));
+        names.filter_map(Value::as_str).all(of_script)
     }
 
     fn number(&mut self, field: &str, number: i64) -> Value {
@@ -136,6 +155,9 @@ impl Scope {
         match field {
             "Port" if number > 0 => json!("<port>"),
             "SessionId" if number != 0 => json!("<session>"),
+            "TotalBytes" | "UsableBytes" if number > 0 => json!("<bytes>"),
+            "HighWatermark" | "LogEndOffset" | "LeaderEpoch" if self.is_quorum => json!("<offset>"),
+            "FinalizedFeaturesEpoch" | "BrokerEpoch" if number > 0 => json!("<offset>"),
             _ if is_time && (NOW_FROM..i64::MAX).contains(&number) => json!("<time>"),
             _ => json!(number),
         }
@@ -145,10 +167,64 @@ impl Scope {
         if field.ends_with("ErrorMessage") {
             return json!("<text>");
         }
+        if field == "LogDir" {
+            return json!("<path>");
+        }
+        if field == "ReplicaDirectoryId" && text.bytes().any(|byte| byte != b'0') {
+            return json!("<directory>");
+        }
+        let is_made_up =
+            text.as_bytes().windows(2).all(|pair| pair[0] == pair[1]) || text.starts_with("abab");
+        if field == "MemberId" && text.len() == 22 {
+            return json!("<uuid>");
+        }
+        if field == "TopicId" && !self.topics.contains_key(text) && !is_made_up {
+            return json!("<id>");
+        }
         match self.topics.get(text) {
             Some(topic) => json!(format!("<id of {topic}>")),
-            None => json!(text.replace(&self.unique, "%")),
+            None => json!(without_uuid(&text.replace(&self.unique, "%"))),
         }
+    }
+}
+
+/// Returns the elements of a list as an object, as [`KEYED`] says.
+fn keyed(list: &str, items: &[Value]) -> Value {
+    let key = KEYED.iter().find(|(field, _)| *field == list);
+    let key = key.map_or("", |(_, key)| *key);
+    let fields = items.iter().map(|item| {
+        let mut item = item.clone();
+        let name = item.as_object_mut().and_then(|fields| fields.remove(key));
+        let name = name.map_or_else(String::new, |name| match name {
+            Value::String(text) => text,
+            other => other.to_string(),
+        });
+        (name, item)
+    });
+    Value::Object(fields.collect())
+}
+
+/// Returns whether a name ends with the suffix of a sequence, as `t.Api-sequence.v07`.
+fn is_of_a_sequence(name: &str) -> bool {
+    let start = name.len().checked_sub(4);
+    start
+        .and_then(|start| name.get(start..))
+        .is_some_and(|end| end.starts_with(".v"))
+}
+
+/// Replaces an id that a server makes up, as those of members of groups: 36 characters with dashes.
+fn without_uuid(text: &str) -> String {
+    const LENGTH: usize = 36;
+    let is_uuid = |part: &[u8]| {
+        part.iter().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+    };
+    let found = text.as_bytes().windows(LENGTH).position(is_uuid);
+    match found {
+        Some(at) => format!("{}<uuid>{}", &text[..at], &text[at + LENGTH..]),
+        None => text.to_owned(),
     }
 }
 

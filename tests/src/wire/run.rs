@@ -243,7 +243,9 @@ impl<'a> Client<'a> {
             .with_context(|| format!("encode {api} v{version}"))?;
         match change {
             Change::None => {}
-            Change::Cut => body.truncate(body.len() - 1),
+            Change::Cut => {
+                body.pop();
+            }
             Change::Extra => body.push(0),
         }
         self.correlation_id += 1;

@@ -126,6 +126,15 @@ impl Schemas {
         self.get(&format!("{api}Response"))
     }
 
+    /// Returns the names of the APIs by their keys.
+    pub fn names(&self) -> BTreeMap<i64, String> {
+        let named = |(name, message): (&String, &Message)| {
+            let name = name.strip_suffix("Request")?;
+            Some((i64::from(message.api_key), name.to_owned()))
+        };
+        self.messages.iter().filter_map(named).collect()
+    }
+
     fn get(&self, name: &str) -> Result<&Message> {
         let found = self.messages.get(name);
         found.with_context(|| format!("no schema of {name}: `make record-wire` collects them"))

@@ -83,11 +83,11 @@ pub fn apis(scripts: &[Script]) -> BTreeSet<&'static str> {
     apis
 }
 
-/// Returns the scripts, or the one that `DOHLE_WIRE_API` names.
+/// Returns the scripts, or those that `DOHLE_WIRE_API` names, with commas between them.
 pub fn scripts() -> Vec<Script> {
     let mut scripts = super::scripts::all();
-    if let Ok(api) = std::env::var("DOHLE_WIRE_API") {
-        scripts.retain(|script| script.api == api);
+    if let Ok(apis) = std::env::var("DOHLE_WIRE_API") {
+        scripts.retain(|script| apis.split(',').any(|api| api == script.api));
     }
     scripts
 }

@@ -1,9 +1,12 @@
 //! Compares Dohle's answers on the wire with those recorded from Apache Kafka.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dohle_tests::wait::DEADLINE;
-use dohle_tests::wire::{compare, folder, recording, session};
+use dohle_tests::wire::run::Answers;
+use dohle_tests::wire::schema::Schemas;
+use dohle_tests::wire::script::Script;
+use dohle_tests::wire::{compare, coverage, folder, recording, session};
 
 /// Each request of the scripts is answered as Apache Kafka answers it, apart from the differences
 /// that `tests/wire/intended-differences.txt` lists, all of which occur.
@@ -15,7 +18,7 @@ fn requests_are_answered_as_by_apache_kafka() {
     let mut intended = compare::parse_intended(&intended.expect("the list")).expect("the list");
     intended.retain(|it| scripts.iter().any(|script| script.api == it.api));
     let found = session::answers(&schemas, &scripts, DEADLINE).expect("a node that runs");
-    let mut complaints = Vec::new();
+    let mut complaints = missing(&found, &schemas, &scripts);
     let mut differences = BTreeSet::new();
     for script in &scripts {
         let api = script.api;
@@ -37,4 +40,22 @@ fn requests_are_answered_as_by_apache_kafka() {
     complaints.push(compare::report(&differences, &intended));
     let complaints = complaints.join("\n");
     assert!(complaints.trim().is_empty(), "\n{complaints}");
+}
+
+/// Returns what a node advertises and the scripts lack; nothing when only some scripts were run.
+fn missing(
+    found: &BTreeMap<&'static str, Answers>,
+    schemas: &Schemas,
+    scripts: &[Script],
+) -> Vec<String> {
+    if std::env::var_os("DOHLE_WIRE_API").is_some() {
+        return Vec::new();
+    }
+    let answers = found.get("ApiVersions").expect("answers of ApiVersions");
+    let newest = answers.answers.iter().max_by_key(|answer| {
+        let is_answer = answer.case == "advertised/a client";
+        (is_answer, answer.version)
+    });
+    let newest = newest.expect("the response of a client");
+    coverage::missing(&newest.response, &schemas.names(), scripts).expect("a response")
 }

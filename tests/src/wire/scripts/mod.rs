@@ -5,23 +5,30 @@ use serde_json::{Value, json};
 use super::script::{Script, Step, Until, call};
 
 mod acls;
+mod classic_groups;
 mod client_quotas;
+mod cluster;
+mod configs;
+mod consumer_groups;
 mod coordinators;
 mod delegation_tokens;
 mod features;
 mod inspect;
+mod metadata;
 mod offsets;
 mod partitions;
 mod producers;
 mod reads;
 mod sasl;
 mod scram;
+mod switched_off;
+mod topics;
 mod transactions;
 mod writes;
 
 /// Returns all scripts. Those that list what a server holds come first.
 pub fn all() -> Vec<Script> {
-    vec![
+    let mut scripts = vec![
         inspect::list_transactions(),
         inspect::describe_transactions(),
         inspect::describe_producers(),
@@ -50,7 +57,39 @@ pub fn all() -> Vec<Script> {
         delegation_tokens::describe(),
         sasl::sasl_handshake(),
         sasl::sasl_authenticate(),
-    ]
+        topics::create_topics(),
+        topics::delete_topics(),
+        topics::create_partitions(),
+        metadata::metadata(),
+        metadata::describe_topic_partitions(),
+        metadata::delete_records(),
+        metadata::offset_for_leader_epoch(),
+        configs::describe_configs(),
+        configs::alter_configs(),
+        configs::incremental_alter_configs(),
+        configs::list_config_resources(),
+        cluster::api_versions(),
+        cluster::describe_cluster(),
+        cluster::describe_quorum(),
+        cluster::describe_log_dirs(),
+        cluster::unregister_broker(),
+        cluster::elect_leaders(),
+        cluster::alter_partition_reassignments(),
+        cluster::list_partition_reassignments(),
+        classic_groups::join_group(),
+        classic_groups::sync_group(),
+        classic_groups::heartbeat(),
+        classic_groups::leave_group(),
+        classic_groups::describe_groups(),
+        classic_groups::list_groups(),
+        classic_groups::delete_groups(),
+        classic_groups::offset_commit(),
+        classic_groups::offset_delete(),
+        consumer_groups::heartbeat(),
+        consumer_groups::describe(),
+    ];
+    scripts.extend(switched_off::scripts());
+    scripts
 }
 
 /// The transactional id of a sequence.

@@ -13,6 +13,11 @@ pub(super) fn fetch() -> Script {
     sequences.extend(each("a log whose start moved", 4..=18, &topics, |_| {
         log_start()
     }));
+    sequences.extend(each("sizes", 4..=18, &topics, |_| sizes()));
+    sequences.extend(each("topics", 4..=18, &topics, |_| topics_and_partitions()));
+    sequences.extend(each("replicas", 4..=14, &topics, |_| replicas(false)));
+    sequences.extend(each("replicas", 15..=18, &topics, |_| replicas(true)));
+    sequences.extend(each("sessions", 7..=18, &topics, |_| sessions()));
     let empty = json!({"MaxWaitMs": 0, "MinBytes": 0, "Topics": []});
     sequences.extend(around(4..=18, &empty));
     Script {
@@ -90,6 +95,125 @@ fn levels() -> Vec<Step> {
     steps
 }
 
+fn sizes() -> Vec<Step> {
+    let partition = |max: i32| {
+        let mut request = from(UNCOMMITTED, 0);
+        request["Topics"][0]["Partitions"][0]["PartitionMaxBytes"] = json!(max);
+        request
+    };
+    let whole = |changes: Value| with(&from(UNCOMMITTED, 0), &changes);
+    vec![
+        write_plain(&["0", "1"]),
+        write_plain(&["2", "3"]),
+        case("no bytes of a partition", partition(0)),
+        case("-1 bytes of a partition", partition(-1)),
+        case("no bytes", whole(json!({"MaxBytes": 0}))),
+        case("-1 bytes", whole(json!({"MaxBytes": -1}))),
+        case("at least -1 bytes", whole(json!({"MinBytes": -1}))),
+        case(
+            "a negative time",
+            whole(json!({"MaxWaitMs": -1, "MinBytes": 1_000_000})),
+        ),
+    ]
+}
+
+fn topics_and_partitions() -> Vec<Step> {
+    let partition = |index: i32, epoch: i32| {
+        json!({"Partition": index, "FetchOffset": 0, "CurrentLeaderEpoch": epoch,
+            "PartitionMaxBytes": 1_000_000})
+    };
+    let topics = |topics: Value| with(&from(UNCOMMITTED, 0), &json!({ "Topics": topics }));
+    let topic = |name: &str, id: &str, partitions: Value| {
+        topics(json!([{"Topic": name, "TopicId": id, "Partitions": partitions}]))
+    };
+    let own = |partitions: Value| topic("t%", "$id of t", partitions);
+    let one = json!([partition(0, -1)]);
+    vec![
+        write_plain(&["0"]),
+        case("no topic", topics(json!([]))),
+        case("no partition", own(json!([]))),
+        case(
+            "a topic that does not exist",
+            topic("none%", &"ab".repeat(16), one.clone()),
+        ),
+        case("no topic's name", topic("", &"0".repeat(32), one)),
+        case(
+            "a partition that does not exist",
+            own(json!([partition(7, -1)])),
+        ),
+        case("a negative partition", own(json!([partition(-1, -1)]))),
+        case(
+            "a partition twice",
+            own(json!([partition(0, -1), partition(0, -1)])),
+        ),
+        case("the leader's epoch", own(json!([partition(0, 0)]))),
+        case("a later epoch", own(json!([partition(0, 1)]))),
+        case("epoch -2", own(json!([partition(0, -2)]))),
+    ]
+}
+
+/// Requests of replicas; from version 15 on, their id is in a field of its own.
+fn replicas(in_state: bool) -> Vec<Step> {
+    let of = |id: i32| {
+        let field = match in_state {
+            true => json!({"ReplicaState": {"ReplicaId": id, "ReplicaEpoch": -1}}),
+            false => json!({ "ReplicaId": id }),
+        };
+        with(&from(UNCOMMITTED, 0), &field)
+    };
+    vec![
+        write_plain(&["0"]),
+        case("another broker", of(9)),
+        case("a tool", of(-2)),
+    ]
+}
+
+/// The answers name the session `<session>`, so each request but the first is sent with its id.
+fn sessions() -> Vec<Step> {
+    let of = |epoch: i32, topics: Value| {
+        let session = json!({"SessionId": "$session", "SessionEpoch": epoch, "Topics": topics});
+        with(&from(UNCOMMITTED, 0), &session)
+    };
+    let all = from(UNCOMMITTED, 0)["Topics"].clone();
+    let mut behind = all.clone();
+    behind[0]["Partitions"][0]["FetchOffset"] = json!(1);
+    let mut empty = all.clone();
+    empty[0]["Partitions"] = json!([]);
+    let forgotten = json!([{"Topic": "t%", "TopicId": "$id of t", "Partitions": [0]}]);
+    let first = with(&from(UNCOMMITTED, 0), &json!({"SessionEpoch": 0}));
+    vec![
+        write_plain(&["0"]),
+        case(
+            "a new one without topics",
+            with(&first, &json!({"Topics": []})),
+        ),
+        case(
+            "a new one without partitions",
+            with(&first, &json!({ "Topics": empty })),
+        ),
+        case("a new one", first).capture(&[("session", "SessionId")]),
+        case("with what changed", of(1, behind)),
+        case("with nothing", of(2, json!([]))),
+        case("an epoch twice", of(2, json!([]))),
+        case("an epoch that is too high", of(9, json!([]))),
+        case("an epoch below -1", of(-3, json!([]))),
+        case(
+            "another session",
+            with(&of(1, json!([])), &json!({"SessionId": 7})),
+        ),
+        case(
+            "without its partition",
+            with(
+                &of(3, json!([])),
+                &json!({ "ForgottenTopicsData": forgotten }),
+            ),
+        ),
+        case("without partitions", of(4, json!([]))),
+        case("the last request", of(-1, json!([]))),
+        case("after the last request", of(5, json!([]))),
+    ]
+}
+
 fn log_start() -> Vec<Step> {
     let partitions = json!([{"PartitionIndex": 0, "Offset": 6}]);
     let delete = json!({"Topics": [{"Name": "t%", "Partitions": partitions}], "TimeoutMs": 10000});
@@ -105,6 +229,15 @@ fn log_start() -> Vec<Step> {
 pub(super) fn list_offsets() -> Script {
     let topics = [("t", 1)];
     let mut sequences = each("offsets", 1..=11, &topics, |_| offsets());
+    sequences.extend(each("records without timestamps", 1..=11, &topics, |_| {
+        let batch = json!([{"records": ["a", "b"], "timestamp": -1}]);
+        let produce = super::produced(Value::Null, 0, batch);
+        vec![
+            call("Produce", 11, produce),
+            case("the highest one", at(UNCOMMITTED, -3)),
+            case("timestamp 0", at(UNCOMMITTED, 0)),
+        ]
+    }));
     sequences.extend(each("the highest timestamp", 1..=11, &topics, |_| {
         highest_timestamp()
     }));
@@ -194,6 +327,21 @@ fn offsets() -> Vec<Step> {
             "a partition twice",
             topics(json!([{"Name": "t%", "Partitions": [
                 {"PartitionIndex": 0, "Timestamp": -1}, {"PartitionIndex": 0, "Timestamp": -2}]}])),
+        ),
+        case(
+            "a topic twice",
+            topics(json!([
+                {"Name": "t%", "Partitions": [{"PartitionIndex": 0, "Timestamp": -1}]},
+                {"Name": "t%", "Partitions": [{"PartitionIndex": 7, "Timestamp": -1}]}])),
+        ),
+        case("epoch -2", epoch(-2)),
+        case(
+            "an empty name",
+            topics(json!([{"Name": "", "Partitions": [{"PartitionIndex": 0}]}])),
+        ),
+        case(
+            "a negative partition",
+            topics(json!([{"Name": "t%", "Partitions": [{"PartitionIndex": -1}]}])),
         ),
         case(
             "a replica",

@@ -19,8 +19,14 @@ pub(super) fn produce() -> Script {
     sequences.extend(each("batches", 3..=13, &topics, |_| batches()));
     sequences.extend(each("topics", 3..=13, &topics, |_| topics_and_partitions()));
     sequences.extend(each("after the end", 3..=13, &topics, |_| after_the_end()));
+    sequences.extend(each("damaged batches", 3..=13, &topics, |_| damaged()));
+    sequences.extend(each("without a transaction", 3..=13, &topics, |_| plain()));
     let empty = json!({"TransactionalId": null, "Acks": 1, "TimeoutMs": 1000, "TopicData": []});
     sequences.extend(around(3..=13, &empty));
+    // Advertised for old clients, which look at the lowest version only, and not served.
+    sequences.extend(each("old versions", 0..=2, &[], |_| {
+        vec![case("a version that is advertised only", empty.clone())]
+    }));
     Script {
         api: "Produce",
         unordered: &["PartitionResponses"],
@@ -174,4 +180,94 @@ fn after_the_end() -> Vec<Step> {
     ));
     steps.push(case("the first sequence of the next epoch", own(0, 0)));
     steps
+}
+
+/// Positions in a batch: its length, the epoch of the leader, the magic number, and the checksum.
+const LENGTH: usize = 8;
+const LEADER_EPOCH: usize = 12;
+const MAGIC: usize = 16;
+const CHECKSUM: usize = 17;
+
+fn damaged() -> Vec<Step> {
+    let of = |changes: Value| {
+        let batch = with(&json!({"records": ["a", "b"]}), &changes);
+        produced(Value::Null, 0, json!([batch]))
+    };
+    let at = |position: usize, digits: &str| of(json!({ "damage": [[position, digits]] }));
+    vec![
+        case("a bad checksum", at(CHECKSUM, "00000000")),
+        case("length 0", at(LENGTH, "00000000")),
+        case("a negative length", at(LENGTH, "ffffffff")),
+        case("a length one too low", at(LENGTH, "00000040")),
+        case("a length one too high", at(LENGTH, "00000042")),
+        case("a very high length", at(LENGTH, "7fffffff")),
+        case("magic 0", at(MAGIC, "00")),
+        case("magic 1", at(MAGIC, "01")),
+        case("magic 3", at(MAGIC, "03")),
+        case("an epoch of the leader", at(LEADER_EPOCH, "00000007")),
+        case("a byte after the batch", of(json!({"after": "00"}))),
+        case(
+            "30 bytes after the batch",
+            of(json!({"after": "00".repeat(30)})),
+        ),
+        case("no timestamps", of(json!({"timestamp": -1}))),
+        case(
+            "an epoch without a producer",
+            of(json!({"epoch": 0, "sequence": 0})),
+        ),
+        case("offsets from 1", of(json!({"deltas": [1, 2]}))),
+        case("offsets backwards", of(json!({"deltas": [1, 0]}))),
+        case("an offset twice", of(json!({"deltas": [0, 0]}))),
+        case(
+            "a producer without an epoch",
+            of(json!({"producer": MADE_UP, "sequence": 0})),
+        ),
+        case(
+            "a producer without a sequence",
+            of(json!({"producer": MADE_UP, "epoch": 0, "sequence": -1})),
+        ),
+    ]
+}
+
+fn plain() -> Vec<Step> {
+    let batch = |value: &str| json!([{"records": [value]}]);
+    let idempotent = |sequence: i32| {
+        let batch = json!({"producer": MADE_UP + 1, "epoch": 0, "sequence": sequence,
+            "records": ["i"]});
+        produced(Value::Null, 0, json!([batch]))
+    };
+    let topic = |partition: i32, value: &str| {
+        let partitions = json!([{"Index": partition, "Records": batch(value)}]);
+        json!({"Name": "t%", "TopicId": "$id of t", "PartitionData": partitions})
+    };
+    let both = |topics: Value| {
+        with(
+            &produced(Value::Null, 0, batch("a")),
+            &json!({ "TopicData": topics }),
+        )
+    };
+    vec![
+        case("a batch", produced(Value::Null, 0, batch("a"))),
+        case(
+            "acks of the leader",
+            with(&produced(Value::Null, 0, batch("b")), &json!({"Acks": 1})),
+        ),
+        case(
+            "a timeout of 0",
+            with(
+                &produced(Value::Null, 0, batch("c")),
+                &json!({"TimeoutMs": 0}),
+            ),
+        ),
+        case("a topic twice", both(json!([topic(0, "d"), topic(1, "e")]))),
+        case(
+            "a topic twice, a partition twice",
+            both(json!([topic(0, "f"), topic(0, "g")])),
+        ),
+        case("the first batch", idempotent(0)),
+        case("the first batch again", idempotent(0)),
+        case("the second batch", idempotent(1)),
+        case("the first batch once more", idempotent(0)),
+        case("a gap", idempotent(7)),
+    ]
 }
