@@ -33,6 +33,7 @@ const PURE: &[&str] = &[
     "crates/machine/src",
     "crates/groups/src",
     "crates/transactions/src",
+    "crates/kafka-metadata/src",
     "crates/log/src/batch",
     "crates/log/src/clean/filter",
     "crates/log/src/leader_epoch",
@@ -93,7 +94,7 @@ const FLOORS: &[&[&str]] = &[
     &["model", "protocol", "storage"],
     &["config", "auth"],
     &["tls"],
-    &["log", "rpc", "machine"],
+    &["log", "rpc", "machine", "kafka-metadata"],
     &["groups", "transactions"],
     &["network", "broker", "controller", "admin"],
     &["coordinator"],
@@ -233,7 +234,10 @@ fn dependencies(manifest: &str) -> Vec<String> {
         let dependency = line
             .strip_prefix("dohle-")
             .filter(|_| section != "[package]");
-        let name = dependency.and_then(|rest| rest.split(|c: char| !c.is_alphanumeric()).next());
+        let name = dependency.and_then(|rest| {
+            rest.split(|c: char| !c.is_alphanumeric() && c != '-')
+                .next()
+        });
         used.extend(name.map(str::to_owned));
     }
     used
