@@ -9,12 +9,15 @@
 
 pub mod client;
 mod cluster;
+mod external;
 mod fetch;
 mod progress;
 
 pub use self::cluster::{
     BrokerAddress, Call, Cluster, ClusterError, Connection, DescribeTopicPartitions, Node,
-    Recipient, Refusal, TopicPartitions, check, is_retriable, load_properties,
+    Recipient, Refusal, TopicPartitions, check, is_retriable, load_client_properties,
+    load_properties,
 };
+pub use self::external::ProcessValues;
 pub use self::fetch::*;
 pub use self::progress::{ItemCount, Over, ProgressReporter, Silent};

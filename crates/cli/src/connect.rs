@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use dohle_admin::{Connection, load_properties};
+use dohle_admin::{Connection, load_client_properties};
 
 use crate::options::{Parsed, UsageError};
 
@@ -35,7 +35,7 @@ pub const COMMAND_CONFIG: &str = "
 pub fn connection(parsed: &Parsed, file: Option<&str>) -> anyhow::Result<Connection> {
     let old = file.map_or(Ok(None), |name| parsed.value(name))?;
     let properties = match parsed.value("command-config")?.or(old) {
-        Some(path) => load_properties(path)?,
+        Some(path) => load_client_properties(path)?,
         None => HashMap::new(),
     };
     let server = parsed.value("bootstrap-server")?;

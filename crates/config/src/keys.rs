@@ -54,6 +54,7 @@ pub mod broker {
         BROKER_ID: Option<i32> = "broker.id";
         BROKER_RACK: Option<String> = "broker.rack";
         BROKER_SESSION_TIMEOUT_MS: Duration = "broker.session.timeout.ms";
+        CONFIG_PROVIDERS: Vec<String> = "config.providers";
         CONNECTION_FAILED_AUTHENTICATION_DELAY_MS: Duration =
             "connection.failed.authentication.delay.ms";
         CONNECTIONS_MAX_IDLE_MS: Option<Duration> = "connections.max.idle.ms";

@@ -20,6 +20,7 @@ mod key;
 pub mod keys;
 mod listener;
 pub mod properties;
+pub mod providers;
 mod snapshot;
 mod table;
 pub mod topic;

@@ -1,6 +1,7 @@
 //! A reader of Java's properties files that gives the same result as `java.util.Properties.load`.
 //!
-//! Bytes are ISO-8859-1; other characters are written `\uXXXX`. A line that starts with `#` or `!`
+//! [`parse`] reads bytes as ISO-8859-1, where other characters are written `\uXXXX`;
+//! [`parse_utf8`] reads UTF-8. A line that starts with `#` or `!`
 //! is a comment, and a line that ends with a backslash is continued on the next line. The first
 //! `=`, `:` or white space without a backslash before it ends the key.
 //!
@@ -28,6 +29,16 @@ pub enum PropertiesError {
         /// The UTF-16 code unit without its other half.
         unit: u16,
     },
+    /// Bytes that are not UTF-8, where the file is read as UTF-8.
+    #[error("the file is not UTF-8")]
+    NotUtf8,
+}
+
+/// How bytes above 127 are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Encoding {
+    Latin1,
+    Utf8,
 }
 
 /// Reads keys and values in their order. A key that occurs twice is returned twice.
@@ -35,12 +46,25 @@ pub enum PropertiesError {
 /// # Errors
 /// When an escape makes no sense.
 pub fn parse(text: &[u8]) -> Result<Vec<(String, String)>, PropertiesError> {
+    parse_as(text, Encoding::Latin1)
+}
+
+/// Reads keys and values in their order, like `java.util.Properties.load` of a reader of UTF-8.
+///
+/// # Errors
+/// When an escape makes no sense, or the text is not UTF-8.
+pub fn parse_utf8(text: &[u8]) -> Result<Vec<(String, String)>, PropertiesError> {
+    std::str::from_utf8(text).map_err(|_| PropertiesError::NotUtf8)?;
+    parse_as(text, Encoding::Utf8)
+}
+
+fn parse_as(text: &[u8], encoding: Encoding) -> Result<Vec<(String, String)>, PropertiesError> {
     let mut lines = natural_lines(text).map(trim_start).zip(1..);
     let mut entries = Vec::new();
     while let Some((part, line)) = lines.next() {
         let logical = logical_line(part, &mut lines.by_ref().map(|(part, _)| part));
         if !logical.is_empty() {
-            entries.push(entry(&logical, line)?);
+            entries.push(entry(&logical, line, encoding)?);
         }
     }
     Ok(entries)
@@ -92,7 +116,11 @@ fn logical_line<'a>(first: &'a [u8], following: &mut impl Iterator<Item = &'a [u
     logical
 }
 
-fn entry(logical: &[u8], line: usize) -> Result<(String, String), PropertiesError> {
+fn entry(
+    logical: &[u8],
+    line: usize,
+    encoding: Encoding,
+) -> Result<(String, String), PropertiesError> {
     let mut escaped = false;
     let key_end = logical.iter().position(|byte| {
         let ends = !escaped && (is_white(*byte) || matches!(byte, b'=' | b':'));
@@ -105,10 +133,11 @@ fn entry(logical: &[u8], line: usize) -> Result<(String, String), PropertiesErro
         Some(b'=' | b':') => trim_start(&rest[1..]),
         _ => rest,
     };
-    Ok((unescape(key, line)?, unescape(value, line)?))
+    let read = |text| unescape(text, line, encoding);
+    Ok((read(key)?, read(value)?))
 }
 
-fn unescape(text: &[u8], line: usize) -> Result<String, PropertiesError> {
+fn unescape(text: &[u8], line: usize, encoding: Encoding) -> Result<String, PropertiesError> {
     let mut units = Vec::with_capacity(text.len());
     let mut bytes = text.iter();
     while let Some(&byte) = bytes.next() {
@@ -117,6 +146,11 @@ fn unescape(text: &[u8], line: usize) -> Result<String, PropertiesError> {
         } else {
             None
         };
+        let plain = escape.unwrap_or(byte);
+        if encoding == Encoding::Utf8 && !plain.is_ascii() {
+            push_character(&mut units, plain, &mut bytes);
+            continue;
+        }
         units.push(match escape {
             None => u16::from(byte),
             Some(b't') => u16::from(b'\t'),
@@ -140,6 +174,20 @@ fn unescape(text: &[u8], line: usize) -> Result<String, PropertiesError> {
         })
     });
     characters.collect()
+}
+
+/// Adds the character of UTF-8 that begins with `first`.
+fn push_character(units: &mut Vec<u16>, first: u8, bytes: &mut std::slice::Iter<'_, u8>) {
+    let mut character = vec![first];
+    while let Some(byte) = bytes
+        .as_slice()
+        .first()
+        .filter(|byte| **byte & 0xc0 == 0x80)
+    {
+        character.push(*byte);
+        bytes.next();
+    }
+    units.extend(String::from_utf8_lossy(&character).encode_utf16());
 }
 
 fn hexadecimal(digits: &[u8]) -> Option<u16> {
@@ -195,6 +243,15 @@ mod tests {
         ] {
             assert_eq!(one(text), (key.to_owned(), value.to_owned()), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_file_of_utf8_is_read_by_its_characters() {
+        let text = "k\u{e9}y=\u{20ac} \\\u{e9} \\u00e9 \u{1f600}\\n.".as_bytes();
+        let key = "k\u{e9}y".to_owned();
+        let value = "\u{20ac} \u{e9} \u{e9} \u{1f600}\n.".to_owned();
+        assert_eq!(parse_utf8(text), Ok(vec![(key, value)]));
+        assert_eq!(parse_utf8(b"a=\xff"), Err(PropertiesError::NotUtf8));
     }
 
     #[test]

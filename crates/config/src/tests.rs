@@ -20,7 +20,7 @@ fn properties(pairs: &[(&str, &str)]) -> Arc<Properties> {
 }
 
 /// Breaks a long text into lines, so that a test is readable.
-fn folded(text: &str) -> String {
+pub(crate) fn folded(text: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {
         match lines.last_mut() {

@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use dohle::Node;
 use dohle::config::{NodeConfig, Sources};
+use dohle_admin::ProcessValues;
 use dohle_model::NodeId;
 use futures::future::{join_all, select_all, try_join_all};
 
@@ -118,6 +119,7 @@ fn sources(arguments: &Arguments, index: u16, cluster_id: &str) -> anyhow::Resul
     for text in &arguments.overrides {
         sources.add_override(text)?;
     }
+    sources.resolve_providers(&ProcessValues)?;
     sources
         .cluster_id
         .get_or_insert_with(|| cluster_id.to_owned());

@@ -1,5 +1,6 @@
 //! Decides which dynamic configuration the controller accepts, from the definitions of properties.
 
+use dohle_config::providers::has_reference;
 use dohle_config::{
     BrokerValues, ConfigDef, ConfigType, LISTENER_PREFIX, ListenerProperty, Scope, UpdateMode,
     find, lookup,
@@ -140,6 +141,12 @@ fn check_group(
 }
 
 fn check_broker(resource: &ConfigResource, name: &str, value: &str) -> Result<(), String> {
+    if has_reference(value) {
+        return Err(format!(
+            "{name} refers to a configuration provider; references are resolved in the properties \
+             that a node starts with, not in values that are set at run time: set the value itself"
+        ));
+    }
     let for_all = matches!(resource, ConfigResource::BrokerDefault);
     if name.starts_with(LISTENER_PREFIX) {
         return check_listener(for_all, name, value);
@@ -317,6 +324,36 @@ mod tests {
                     assert!(checked.is_err(), "{name} of {resource:?} can be altered");
                 }
             }
+        }
+    }
+
+    /// Who may alter configurations must not read files or variables of brokers: Kafka resolves
+    /// references in altered values, and lets the same request define the provider.
+    #[test]
+    fn a_reference_to_a_provider_cannot_be_set_at_run_time() {
+        let definitions = Definitions {
+            values: BrokerValues::default(),
+        };
+        let node = || ConfigResource::Broker(dohle_model::NodeId(1));
+        let refused = [
+            (
+                "listener.name.out.ssl.keystore.location",
+                "${file:/etc/shadow:root}",
+            ),
+            ("listener.name.out.ssl.keystore.password", "x${env:SECRET}"),
+            ("log.retention.ms", "${env:SECRET}"),
+        ];
+        for (name, value) in refused {
+            let error = definitions.check(&node(), name, value).unwrap_err();
+            assert!(
+                error.contains("refers to a configuration provider"),
+                "{error}"
+            );
+            assert!(!error.contains(value), "{error}");
+        }
+        let all = ConfigResource::BrokerDefault;
+        for name in ["config.providers", "config.providers.file.class"] {
+            assert!(definitions.check(&all, name, "file").is_err(), "{name}");
         }
     }
 

@@ -6,6 +6,8 @@ use std::time::Instant;
 use dohle::Node;
 use dohle::config::{NodeConfig, Sources, notices, open_listener_warnings};
 
+use dohle_admin::ProcessValues;
+
 use crate::{hostname, read, signals};
 
 /// The command's arguments.
@@ -21,7 +23,8 @@ pub struct Arguments {
 /// Reads a node's properties from its file, the environment, and its command line.
 ///
 /// # Errors
-/// When the file or an override cannot be parsed.
+/// When the file or an override cannot be parsed, or a reference to a configuration provider cannot
+/// be resolved.
 pub fn sources(arguments: &Arguments) -> anyhow::Result<Sources> {
     let mut sources = Sources::default();
     if let Some(file) = &arguments.file {
@@ -31,6 +34,7 @@ pub fn sources(arguments: &Arguments) -> anyhow::Result<Sources> {
     for text in &arguments.overrides {
         sources.add_override(text)?;
     }
+    sources.resolve_providers(&ProcessValues)?;
     Ok(sources)
 }
 

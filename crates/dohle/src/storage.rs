@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use dohle::config::{NodeConfig, Sources};
 use dohle::directories::{Directories, fresh_id};
+use dohle_admin::ProcessValues;
 use dohle_cli::{NewUser, NodeDirectories, VoterState};
 use dohle_controller::new_cluster;
 use dohle_controller::raft::recovery;
@@ -21,6 +22,7 @@ fn sources(file: &Path, cluster_id: Option<&str>) -> anyhow::Result<Sources> {
     if let Some(id) = cluster_id {
         sources.add_override(&format!("cluster.id={id}"))?;
     }
+    sources.resolve_providers(&ProcessValues)?;
     Ok(sources)
 }
 

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use dohle_config::properties;
+use dohle_config::{properties, providers};
 use kacrab::config::{AdminConfig, ClientConfig, UnknownKeyPolicy};
 
 use super::ClusterError;
+use crate::external::ProcessValues;
 
 /// The addresses of a cluster, and the properties of a client that connects to it.
 #[derive(Debug, Clone, Default)]
@@ -35,7 +36,24 @@ impl Connection {
     }
 }
 
-/// Reads a property file.
+/// Reads a property file of a client, and replaces references to configuration providers in its
+/// values, as Kafka's clients do.
+///
+/// # Errors
+/// When it cannot be read, is not a property file, or a reference cannot be resolved.
+pub fn load_client_properties(path: &str) -> Result<HashMap<String, String>, ClusterError> {
+    let mut properties = load_properties(path)?.into_iter().collect();
+    providers::resolve(&mut properties, &ProcessValues).map_err(|errors| {
+        let reasons: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        ClusterError::File {
+            path: path.to_owned(),
+            why: reasons.join("\n"),
+        }
+    })?;
+    Ok(properties.into_iter().collect())
+}
+
+/// Reads a property file as it is written.
 ///
 /// # Errors
 /// When it cannot be read, or is not a property file.

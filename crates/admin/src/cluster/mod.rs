@@ -23,7 +23,7 @@ use kacrab_protocol::generated::{
 };
 
 pub use self::calls::{Call, DescribeTopicPartitions, TopicPartitions};
-pub use self::connection::{Connection, load_properties};
+pub use self::connection::{Connection, load_client_properties, load_properties};
 pub use self::error::{BrokerAddress, ClusterError, Refusal, check};
 
 /// How long a tool waits for the first broker that accepts a connection.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use dohle_admin::client::{Existing, Properties, find, key_values};
-use dohle_admin::{Cluster, ClusterError, list_topics, load_properties};
+use dohle_admin::{Cluster, ClusterError, list_topics, load_client_properties};
 use dohle_model::suggest::nearest_few;
 use kacrab_protocol::generated::ErrorCode;
 
@@ -31,7 +31,7 @@ pub const fn renamed(both: &'static str) -> Rule {
 pub fn config_file(parsed: &Parsed, options: &[&str]) -> anyhow::Result<Properties> {
     for option in options {
         if let Some(path) = parsed.value(option)? {
-            return Ok(Properties::from(load_properties(path)?));
+            return Ok(Properties::from(load_client_properties(path)?));
         }
     }
     Ok(Properties::default())

@@ -58,7 +58,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .check(Between(-131_072, 22)).dynamic(ClusterWide).honoured()
         .doc("The compression level to use if compression.type is set to 'zstd'."),
     ConfigDef::new("config.providers", List, Value(""), Low)
-        .dynamic(ClusterWide)
+        .dynamic(ClusterWide).honoured().with_restart()
         .doc("Comma-separated alias names for classes implementing the \
              <code>ConfigProvider</code> interface. This enables loading configuration data \
              (such as passwords, API keys, and other credentials) from external sources. For \

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use dohle_api::SaslConfig;
 use dohle_auth::{AclSettings, InvalidNodePrincipal, InvalidSuperUser, NodePrincipals, Secret};
 use dohle_config::keys::broker as keys;
+use dohle_config::providers::ProviderError;
 use dohle_config::{
     BrokerConfig, BrokerKey, BrokerValues, ConfigError, ListenerProperty, Properties, Scope, find,
 };
@@ -121,6 +122,12 @@ pub enum ConfigFault {
     /// A principal of nodes that is none.
     #[error(transparent)]
     NodePrincipal(#[from] InvalidNodePrincipal),
+    /// A reference to a configuration provider that cannot be resolved.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    /// Several mistakes.
+    #[error("the configuration has {} mistakes:{}", .0.len(), lines(.0))]
+    Several(Vec<ConfigFault>),
     /// The voters and this node contradict each other.
     #[error("{0}")]
     Voters(String),
@@ -131,6 +138,25 @@ pub enum ConfigFault {
          controller.quorum.voters, controller.listener.names and a listener of that name instead"
     )]
     ZooKeeper,
+}
+
+/// Formats each mistake as a line of its own.
+fn lines(faults: &[ConfigFault]) -> String {
+    faults.iter().map(|fault| format!("\n  {fault}")).collect()
+}
+
+impl ConfigFault {
+    /// Returns one error for all mistakes.
+    ///
+    /// # Panics
+    /// When there is none.
+    fn of_all(mut faults: Vec<Self>) -> Self {
+        assert!(!faults.is_empty(), "an error without a mistake");
+        if faults.len() == 1 {
+            return faults.remove(0);
+        }
+        Self::Several(faults)
+    }
 }
 
 impl From<ConfigError> for ConfigFault {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use dohle_config::providers::PROVIDERS_PREFIX;
 use dohle_config::{ListenerProperty, Scope, Status, find, nearest};
 
 use super::NodeConfig;
@@ -9,7 +10,6 @@ use super::NodeConfig;
 /// Prefixes of properties that belong to plug-ins, or to one listener, and are not in Kafka's list.
 const OPEN_PREFIXES: &[&str] = &[
     "listener.name.",
-    "config.providers.",
     "rsm.config.",
     "rlmm.config.",
     "client.quota.callback.",
@@ -56,6 +56,9 @@ pub fn notices(config: &NodeConfig) -> Vec<String> {
     let mut sentences = BTreeMap::new();
     let given = config.properties().keys();
     for name in given.filter(|name| !config.completed.contains(*name)) {
+        if name.starts_with(PROVIDERS_PREFIX) {
+            continue;
+        }
         let def = find(Scope::Broker, name);
         match def.or_else(|| Some(ListenerProperty::parse(name)?.def)) {
             Some(def) if def.status == Status::Honoured => {}

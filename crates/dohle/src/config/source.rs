@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dohle_config::Properties;
-use dohle_config::properties;
+use dohle_config::providers::{self, ExternalValues};
+use dohle_config::{Properties, properties};
 
 use super::secret_files::{SecretFile, is_secret};
 use super::{ConfigFault, FirstUser};
@@ -166,6 +166,25 @@ impl Sources {
         Ok(())
     }
 
+    /// Replaces references to configuration providers, such as `${env:NAME}`, in all values.
+    ///
+    /// # Errors
+    /// All references that cannot be resolved.
+    pub fn resolve_providers(&mut self, external: &dyn ExternalValues) -> Result<(), ConfigFault> {
+        const CLUSTER_ID: &str = "cluster.id";
+        if let Some(id) = self.cluster_id.take() {
+            self.properties.insert(CLUSTER_ID.to_owned(), id);
+        }
+        let resolved = providers::resolve(&mut self.properties, external);
+        self.cluster_id = self.properties.remove(CLUSTER_ID);
+        let faults = |errors: Vec<_>| errors.into_iter().map(ConfigFault::Provider).collect();
+        resolved.map_err(|errors| ConfigFault::of_all(faults(errors)))?;
+        for value in self.properties.values_mut().chain(&mut self.cluster_id) {
+            *value = value.trim().to_owned();
+        }
+        Ok(())
+    }
+
     /// Sets a property that is unset or empty.
     pub fn add_missing(&mut self, name: &str, value: &str) {
         if !self.has(name) {
@@ -254,4 +273,93 @@ pub fn property_of(variable: &str) -> Option<String> {
         }
     }
     Some(property)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Files by their paths; the variables are KDATA and CLUSTER.
+    struct Files(BTreeMap<&'static str, &'static str>);
+
+    impl ExternalValues for Files {
+        fn variable(&self, name: &str) -> Option<String> {
+            let value = match name {
+                "KDATA" => "/data",
+                "CLUSTER" => "4L6g3nShT-eMCtK--X86sw",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        }
+
+        fn exists(&self, path: &str) -> bool {
+            self.is_file(path) || self.is_directory(path)
+        }
+
+        fn is_directory(&self, path: &str) -> bool {
+            self.0
+                .keys()
+                .any(|file| file.starts_with(path) && *file != path)
+        }
+
+        fn is_file(&self, path: &str) -> bool {
+            self.0.contains_key(path)
+        }
+
+        fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+            let file = self.0.get(path).ok_or("No such file or directory")?;
+            Ok(file.as_bytes().to_vec())
+        }
+    }
+
+    fn resolved(text: &str) -> Result<Sources, ConfigFault> {
+        let mut sources = Sources::default();
+        sources.add_file("server.properties", text.as_bytes())?;
+        let class = "org.apache.kafka.common.config.provider.EnvVarConfigProvider";
+        let of_variables = [
+            ("KAFKA_CONFIG_PROVIDERS", "env,dir"),
+            ("KAFKA_CONFIG_PROVIDERS_ENV_CLASS", class),
+            ("KAFKA_BROKER_RACK", "${env:KDATA}"),
+        ];
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        sources.add_environment(of_variables.map(owned));
+        let files = Files(BTreeMap::from([("/keys/password", "s3cret\n")]));
+        sources.resolve_providers(&files)?;
+        Ok(sources)
+    }
+
+    #[test]
+    fn values_of_files_and_variables_refer_to_providers() {
+        let sources = resolved(
+            "log.dirs=${env:KDATA}/x\n\
+             cluster.id=${env:CLUSTER}\n\
+             ssl.keystore.password=${dir:/keys:password}\n\
+             config.providers.dir.class=\
+             org.apache.kafka.common.config.provider.DirectoryConfigProvider\n",
+        );
+        let sources = sources.unwrap();
+        assert_eq!(sources.properties["log.dirs"], "/data/x");
+        assert_eq!(sources.properties["broker.rack"], "/data");
+        assert_eq!(sources.properties["ssl.keystore.password"], "s3cret");
+        assert_eq!(
+            sources.cluster_id.as_deref(),
+            Some("4L6g3nShT-eMCtK--X86sw")
+        );
+    }
+
+    #[test]
+    fn a_node_does_not_start_with_a_reference_that_cannot_be_resolved() {
+        let fault = resolved("log.dirs=${env:NONE}/x\nnode.id=${vault:id}\n").unwrap_err();
+        let text = fault.to_string();
+        for part in [
+            "log.dirs",
+            "\"NONE\"",
+            "\"env\"",
+            "node.id",
+            "\"vault\"",
+            "2 mistakes",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
 }
