@@ -12,9 +12,15 @@ use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 use crate::subject::date;
 
 /// Why a handshake failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct HandshakeFailure(String);
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum HandshakeFailure {
+    /// The peer went away without a word: a probe of the port, or a client that was ended.
+    #[error("the peer closed the connection during the TLS handshake")]
+    Lost,
+    /// Something is wrong at one of the ends, in words.
+    #[error("{0}")]
+    Refused(String),
+}
 
 /// Which end of a handshake failed; the remedies differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,21 +35,31 @@ impl HandshakeFailure {
     /// Returns a failure that did not occur in TLS itself.
     #[must_use]
     pub fn new(reason: impl Into<String>) -> Self {
-        Self(reason.into())
+        Self::Refused(reason.into())
     }
 
     /// Returns the failure of a handshake, from the error of its stream.
     pub(crate) fn of(error: &io::Error, side: Side) -> Self {
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-        Self(match (inner, side) {
-            (Some(error), Side::Server) => on_server(error),
-            (Some(error), Side::Client) => on_client(error),
-            (None, _) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                "the peer closed the connection during the TLS handshake".to_owned()
-            }
-            (None, _) => error.to_string(),
-        })
+        match (inner, side) {
+            (Some(error), Side::Server) => Self::Refused(on_server(error)),
+            (Some(error), Side::Client) => Self::Refused(on_client(error)),
+            (None, _) if is_end_of_peer(error.kind()) => Self::Lost,
+            (None, _) => Self::Refused(error.to_string()),
+        }
     }
+}
+
+/// Whether the peer ended the connection: the kernel reports a reset instead of an end when the
+/// peer had not read all that was sent to it.
+fn is_end_of_peer(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+    )
 }
 
 fn on_server(error: &Error) -> String {
@@ -173,7 +189,7 @@ const FAILURES_MAX: usize = 1_000;
 const FAILURE_PERIOD: Duration = Duration::from_hours(1);
 
 /// The listener, the peer and the cause of a failure.
-type LoggedFailure = (Arc<str>, IpAddr, String);
+type LoggedFailure = (Arc<str>, IpAddr, HandshakeFailure);
 
 /// Remembers which failures of connections were logged, so that each (listener, host, cause) is
 /// logged once an hour, however often the peer tries.
@@ -198,7 +214,7 @@ impl FailureLog {
             seen.retain(|_, logged| now.saturating_sub(*logged) < FAILURE_PERIOD);
         }
         let is_full = seen.len() >= FAILURES_MAX;
-        let key = (Arc::clone(listener), peer, cause.0.clone());
+        let key = (Arc::clone(listener), peer, cause.clone());
         match seen.get_mut(&key) {
             Some(logged) if now.saturating_sub(*logged) < FAILURE_PERIOD => false,
             Some(logged) => {
@@ -219,6 +235,21 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
+
+    #[test]
+    fn a_peer_that_goes_away_has_one_cause_however_the_kernel_reports_it() {
+        let cause = |error: io::Error| HandshakeFailure::of(&error, Side::Server);
+        for kind in [
+            io::ErrorKind::UnexpectedEof,
+            io::ErrorKind::ConnectionReset,
+            io::ErrorKind::ConnectionAborted,
+            io::ErrorKind::BrokenPipe,
+        ] {
+            assert_eq!(cause(kind.into()), HandshakeFailure::Lost, "{kind:?}");
+        }
+        let other = io::Error::other("no memory");
+        assert_eq!(cause(other), HandshakeFailure::new("no memory"));
+    }
 
     #[test]
     fn a_failure_is_logged_once_an_hour_for_each_listener_host_and_cause() {

@@ -202,10 +202,12 @@ impl NetworkContext {
     /// Logs why a connection failed before it was served, unless that was logged recently.
     fn log_failure(&self, client: &Client, cause: &HandshakeFailure) {
         let (listener, peer, now) = (&client.listener, client.peer, self.started.elapsed());
-        if self.failures.is_new(listener, peer.ip(), cause, now) {
-            tracing::warn!(%listener, %peer, "closed a connection: {cause}");
-        } else {
-            tracing::debug!(%listener, %peer, "closed a connection: {cause}");
+        match cause {
+            cause if !self.failures.is_new(listener, peer.ip(), cause, now) => {
+                tracing::debug!(%listener, %peer, "closed a connection: {cause}");
+            }
+            HandshakeFailure::Lost => tracing::info!(%listener, %peer, "connection lost: {cause}"),
+            cause => tracing::warn!(%listener, %peer, "closed a connection: {cause}"),
         }
     }
 

@@ -82,10 +82,7 @@ fn nodes_with_sasl_replicate_and_refuse_each_other_with_clear_causes() -> Result
         .allow("SASL: this node cannot authenticate")
         .allow("may not carry out ClusterAction")
         .allow("no active controller to register with")
-        .allow("fencing broker")
-        // Node 3 is killed while it connects.
-        .allow("closed a connection: Connection reset by peer")
-        .allow("the peer closed the connection during the TLS handshake");
+        .allow("fencing broker");
     let clients = [("CLIENTS", "SASL_SSL")];
     let mut secured = Secured::prepare(builder, &clients, |_, _| Ok(properties("SASL_SSL")))?;
     format(&secured.cluster)?;
