@@ -17,6 +17,7 @@ use dohle_rpc::sasl::{Credential, SaslClient};
 use dohle_tls::{Connector, NodeStream};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::*;
 
@@ -221,7 +222,9 @@ async fn the_connection_of_a_node_ends_with_its_session() {
         .await
         .unwrap();
     assert_eq!(begin(&mut stream).await, b"h2");
-    assert!(stream.read_u8().await.is_err(), "closed by the listener");
+    let ended = timeout(Duration::from_mins(1), stream.read_u8()).await;
+    let ended = ended.expect("the connection ends with the session of 300 ms");
+    assert!(ended.is_err(), "closed by the listener");
     let mut again = fixture
         .connect(Mechanism::Plain, "node", "node-secret")
         .await

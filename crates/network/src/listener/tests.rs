@@ -79,11 +79,15 @@ async fn listen(limits: Limits) -> Listener {
 }
 
 async fn listen_with(shared: Arc<NetworkContext>) -> Listener {
+    listen_as(shared, SecurityProtocol::Plaintext).await
+}
+
+async fn listen_as(shared: Arc<NetworkContext>, security_protocol: SecurityProtocol) -> Listener {
     let config = ListenerConfig {
         name: "TEST".into(),
         host: "localhost".into(),
         port: 0,
-        security_protocol: SecurityProtocol::Plaintext,
+        security_protocol,
     };
     let bound = Bound::bind(config, &shared.limits).await.unwrap();
     let services = Services {
@@ -131,6 +135,17 @@ async fn the_first_bytes_decide_who_serves() {
         echo(&mut connect(&listener).await).await.unwrap(),
         "others are still served"
     );
+    listener.shutdown().await;
+}
+
+/// The service here serves everyone that the listener passes on.
+#[tokio::test]
+async fn no_byte_of_http2_is_served_before_sasl() {
+    let threads = NetworkThreads::start("test", 1).unwrap();
+    let shared = NetworkContext::new(Limits::default(), threads);
+    let listener = listen_as(shared, SecurityProtocol::SaslPlaintext).await;
+    assert_eq!(answer_to(&listener, HTTP2_PREFACE).await, b"");
+    assert!(echo(&mut connect(&listener).await).await.unwrap());
     listener.shutdown().await;
 }
 
