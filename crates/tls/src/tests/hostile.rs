@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use tokio::io::{AsyncWriteExt as _, duplex};
 use tokio::runtime::{Builder, Runtime};
 
-use super::stores::{encrypted, jks, pkcs12, pkcs12_trust, source};
+use super::stores::{encrypted, jks, pkcs12, pkcs12_entries, pkcs12_trust, source};
 use super::*;
 use crate::{StoreType, store};
 
@@ -136,6 +136,19 @@ proptest! {
     }
 
     #[test]
+    fn hostile_pkcs12_is_refused_without_a_panic(
+        changes in changes(),
+        cut in 0_usize..100,
+        has_mac: bool,
+    ) {
+        let store = if has_mac { &PKCS12.0 } else { &PKCS12.1 };
+        let bytes = damaged(store, &changes, if has_mac { cut } else { 0 });
+        let source = source(StoreType::Binary, "changeit", "");
+        let _ = store::key_material(&bytes, &source, "/store");
+        let _ = store::trusted(&bytes, &source, "/store");
+    }
+
+    #[test]
     fn hostile_stores_are_refused_without_a_panic(
         kind in prop::sample::select(&[StoreType::Pem, StoreType::Binary][..]),
         start in prop::sample::select(STARTS),
@@ -149,6 +162,39 @@ proptest! {
 }
 
 static JKS: LazyLock<Vec<u8>> = LazyLock::new(|| jks(&NODE.1, "changeit", "changeit"));
+
+/// A PKCS#12 store with its MAC, which refuses most changes, and without, so that changes reach the
+/// content; OpenSSL writes the latter with `-nomac`. Its keys are derived with few iterations.
+static PKCS12: LazyLock<(Vec<u8>, Vec<u8>)> = LazyLock::new(|| {
+    let store = pkcs12_entries(&NODE.1);
+    let writer = store.writer("changeit").encryption_iterations(2);
+    let whole = writer.mac_iterations(2).write().unwrap();
+    let mut bare = whole.clone();
+    bare.truncate(content_end(&whole));
+    let length = u16::try_from(bare.len() - 4).unwrap();
+    bare[2..4].copy_from_slice(&length.to_be_bytes());
+    (whole, bare)
+});
+
+/// Returns where the content of a PKCS#12 store ends, and its MAC begins. The store is a sequence
+/// of a version, the content and the MAC; lengths of sequences take two bytes here.
+fn content_end(store: &[u8]) -> usize {
+    let (version, content) = (4, 7);
+    assert_eq!(store[version..content], [2, 1, 3], "version 3");
+    assert_eq!(store[content..content + 2], [0x30, 0x82], "a sequence");
+    let length = u16::from_be_bytes([store[content + 2], store[content + 3]]);
+    content + 4 + usize::from(length)
+}
+
+/// The tests of damaged stores begin with stores that can be read.
+#[test]
+fn pkcs12_stores_are_read_with_and_without_their_mac() {
+    let source = source(StoreType::Binary, "changeit", "");
+    for bytes in [&PKCS12.0, &PKCS12.1] {
+        let material = store::key_material(bytes, &source, "/store").unwrap();
+        assert_eq!(material.chain[0], NODE.1.certificate);
+    }
+}
 
 /// A peer announces a message of 16 MB and goes on with records of it.
 #[test]

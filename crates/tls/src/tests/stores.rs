@@ -24,12 +24,17 @@ pub(super) fn source(kind: StoreType, password: &str, key_password: &str) -> Sou
 }
 
 pub(super) fn pkcs12(node: &TestIdentity, password: &str) -> Vec<u8> {
+    pkcs12_entries(node).writer(password).write().unwrap()
+}
+
+/// Returns a store with the key and the certificate of a node.
+pub(super) fn pkcs12_entries(node: &TestIdentity) -> KeyStore {
     let certificate = Certificate::from_der(&node.certificate).unwrap();
     let key = PrivateKey::from_der(&node.key).unwrap();
     let chain = PrivateKeyChain::new("id", key, [certificate]);
     let mut store = KeyStore::new();
     store.add_entry("node", KeyStoreEntry::PrivateKeyChain(chain));
-    store.writer(password).write().unwrap()
+    store
 }
 
 pub(super) fn pkcs12_trust(certificate: &[u8], password: &str) -> Vec<u8> {
