@@ -15,7 +15,7 @@ FLAVORS ?= shell distroless
 # The binary that the tests of whole nodes and the bench run.
 DOHLE_BIN ?= $(CURDIR)/target/release/dohle
 
-.PHONY: help run binary test test-unit test-wire record-wire record-authorizer test-cluster test-streams compat-deps image test-images fuzz bench lint unused deny advisories tidy
+.PHONY: help run binary test test-unit test-wire record-wire record-authorizer record-properties test-cluster test-streams compat-deps image test-images fuzz bench lint unused deny advisories tidy
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s $$'\t'
 
@@ -43,6 +43,9 @@ record-wire: compat-deps ## record anew what Apache Kafka answers, in tests/wire
 record-authorizer: compat-deps ## record anew the verdicts of Kafka's StandardAuthorizer, in crates/auth/tests
 	java -Dstdout.encoding=UTF-8 -cp "target/compat/java/classes:target/compat/java/libs/*" \
 	  AuthorizerVerdicts 80 1 >crates/auth/tests/standard_authorizer.txt
+
+record-properties: compat-deps ## record anew which values of properties Apache Kafka accepts, in crates/dohle
+	tests/compat/record-properties.sh >crates/dohle/src/testdata/sweep-4.3.1.tsv
 
 test-cluster: compat-deps binary ## real nodes, real clients; DOHLE_CORPUS_LINES=N for a quick run
 	DOHLE_KAFKA_LIBS=$(CURDIR)/target/compat/java/libs $(CARGO_TEST) --test kafka_clean

@@ -1,10 +1,11 @@
 //! IncrementalAlterConfigs, versions 0–1 (KIP-339), and the older AlterConfigs, versions 0–2, which
 //! replaces all entries of a resource. Serves topics, groups and brokers. The request is forwarded
 //! to the active controller, which validates it, and is answered once this broker has the new
-//! values.
+//! values. What a broker's values must fulfil together is checked by that broker.
 
 use std::collections::{HashMap, HashSet};
 
+use dohle_config::Properties;
 use dohle_model::acl::Operation;
 use dohle_model::{ApiError, ErrorCode, NodeId};
 use dohle_protocol::kinds::resource_type::{BROKER, GROUP, TOPIC};
@@ -32,6 +33,15 @@ pub(super) async fn handle(
     let resources = request.resources.iter();
     let named = resources.map(|one| (one.resource_type, &one.resource_name, replace_all(one)));
     let checked = check_all(&call, named.collect());
+    let checked = and_values(&call, checked, &request.resources, |resource| {
+        let new = |values: &mut Properties| {
+            values.clear();
+            for config in &resource.configs {
+                set(values, config.name.as_str(), config.value.as_ref());
+            }
+        };
+        (resource.resource_type, resource.resource_name.as_str(), new)
+    });
     let forwarded = AlterConfigsRequestData {
         resources: accepted(&request.resources, &checked),
         validate_only: request.validate_only,
@@ -60,6 +70,26 @@ pub(super) async fn handle_incremental(
     let resources = request.resources.iter();
     let named = resources.map(|one| (one.resource_type, &one.resource_name, change(one)));
     let checked = check_all(&call, named.collect());
+    let checked = and_values(&call, checked, &request.resources, |resource| {
+        let new = |values: &mut Properties| {
+            for config in &resource.configs {
+                let (name, value) = (config.name.as_str(), config.value.as_ref());
+                match config.config_operation {
+                    0 => set(values, name, value),
+                    1 => drop(values.remove(name)),
+                    2 => {
+                        let base = values.get(name).filter(|base| !base.is_empty());
+                        let base = base.map_or_else(String::new, |base| format!("{base},"));
+                        let items = value.map_or("", KafkaString::as_str);
+                        values.insert(name.to_owned(), base + items);
+                    }
+                    // A shorter list contradicts nothing that the longer one does not.
+                    _ => {}
+                }
+            }
+        };
+        (resource.resource_type, resource.resource_name.as_str(), new)
+    });
     let forwarded = IncrementalAlterConfigsRequestData {
         resources: accepted(&request.resources, &checked),
         validate_only: request.validate_only,
@@ -210,5 +240,46 @@ fn check_all(call: &Call, resources: Vec<(i8, &KafkaString, Checked)>) -> Vec<Ch
         }
         authorize(call, kind, name.as_str())
     });
+    checked.collect()
+}
+
+fn set(values: &mut Properties, name: &str, value: Option<&KafkaString>) {
+    if let Some(value) = value {
+        values.insert(name.to_owned(), value.to_string());
+    }
+}
+
+/// Checks what this broker's properties, or those of all brokers, would be against each other. The
+/// check is this broker's, because its other values may be in its file. `change` returns a
+/// resource's type and name, and the function that changes the values that are set at run time.
+fn and_values<'a, T, F: FnOnce(&mut Properties)>(
+    call: &Call,
+    checked: Vec<Checked>,
+    resources: &'a [T],
+    change: impl Fn(&'a T) -> (i8, &'a str, F),
+) -> Vec<Checked> {
+    let image = call.context.image();
+    let configs = call.context.configs(&image);
+    let values = configs.broker();
+    let check = |resource| {
+        let (kind, name, change) = change(resource);
+        if kind != BROKER {
+            return Ok(());
+        }
+        let for_all = name.is_empty();
+        let layer = if for_all {
+            &values.dynamic_default
+        } else {
+            &values.dynamic_broker
+        };
+        let mut after = Properties::clone(layer);
+        change(&mut after);
+        let violation = values.violation_of(for_all, after);
+        violation.map_or(Ok(()), |violation| {
+            Err(ErrorCode::InvalidRequest.because(violation.to_string()))
+        })
+    };
+    let checked = checked.into_iter().zip(resources);
+    let checked = checked.map(|(checked, resource)| checked.and_then(|()| check(resource)));
     checked.collect()
 }

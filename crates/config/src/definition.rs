@@ -60,7 +60,7 @@ impl fmt::Display for ConfigType {
             Self::Short => "a whole number of 16 bits",
             Self::Long => "a whole number of 64 bits",
             Self::Double => "a number",
-            Self::List => "a comma-separated list",
+            Self::List => "a comma-separated list without empty items",
             Self::Class => "the name of a class",
             Self::Password => "a password",
         })
@@ -116,10 +116,14 @@ pub enum Validator {
     OneOf(&'static [&'static str]),
     /// One of these texts, in upper or lower case.
     OneOfAnyCase(&'static [&'static str]),
-    /// A list of some of these texts, each at most once.
+    /// A list of some of these texts; Kafka counts a text that occurs twice once.
     ListOf(&'static [&'static str]),
+    /// A list of some of these texts, the first of which must be among them.
+    ListWithFirst(&'static [&'static str]),
     /// A text that is not empty.
     NonEmpty,
+    /// Whole numbers that are not 0.
+    NotZero,
     /// 1 to 9, or -1 for the codec's default.
     GzipLevel,
     /// `address:count,…`. Kafka allows names of hosts too.
@@ -141,7 +145,14 @@ impl fmt::Display for Validator {
                 write!(f, "one of {}", values.join(", "))
             }
             Self::ListOf(values) => write!(f, "a list of any of {}", values.join(", ")),
+            Self::ListWithFirst(values) => write!(
+                f,
+                "a list of {} and any of {}",
+                values[0],
+                values[1..].join(", ")
+            ),
             Self::NonEmpty => f.write_str("a text that is not empty"),
+            Self::NotZero => f.write_str("not 0; -1 is no limit"),
             Self::GzipLevel => f.write_str("1 to 9, or -1"),
             Self::AddressCounts => f.write_str(
                 "a list of addresses, not names, with numbers such as 10.0.0.1:100,10.0.0.2:5",
@@ -163,6 +174,9 @@ pub enum Status {
     Honoured,
     /// The property is accepted, checked, stored and described, but has no effect.
     AcceptedIgnored,
+    /// Only the default is accepted, because Dohle does not implement the others, and to ignore
+    /// them would cost safety or durability.
+    OnlyDefault,
 }
 
 /// The definition of a property.
@@ -232,6 +246,11 @@ impl ConfigDef {
 
     pub(super) const fn honoured(mut self) -> Self {
         self.status = Status::Honoured;
+        self
+    }
+
+    pub(super) const fn only_default(mut self) -> Self {
+        self.status = Status::OnlyDefault;
         self
     }
 

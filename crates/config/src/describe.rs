@@ -182,7 +182,7 @@ fn broker_entry(
         source: synonyms
             .first()
             .map_or(ConfigSource::Default, |first| first.source),
-        is_read_only: !def.is_dynamic(),
+        is_read_only: !def.is_dynamic() || def.needs_restart,
         is_sensitive,
         synonyms,
         kind: Some(def.kind),

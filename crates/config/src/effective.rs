@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::constraint::Violation;
 use super::definition::ConfigDef;
 use super::key::{BrokerKey, ConfigValue};
 use super::value::list;
-use super::{Properties, Scope, find};
+use super::{Properties, Scope, find, violation_of_change};
 use dohle_model::ids::NodeId;
 use dohle_model::image::MetadataImage;
 use dohle_model::record::ConfigResource;
@@ -90,6 +91,41 @@ impl BrokerValues {
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.set(name)
             .or_else(|| find(Scope::Broker, name)?.default_value())
+    }
+
+    /// Returns what a change contradicts: `after` are all values that are then set for this broker,
+    /// or for all brokers.
+    #[must_use]
+    pub fn violation_of(&self, for_all: bool, after: Properties) -> Option<Violation> {
+        let mut new = self.clone();
+        let layer = if for_all {
+            &mut new.dynamic_default
+        } else {
+            &mut new.dynamic_broker
+        };
+        let before = std::mem::replace(layer, Arc::new(after));
+        let after = layer.clone();
+        let is_changed = |name: &str| before.get(name) != after.get(name);
+        let value = |values: &Self, name: &str| values.effective(name);
+        violation_of_change(
+            Scope::Broker,
+            &|name| value(self, name),
+            &|name| value(&new, name),
+            is_changed,
+        )
+    }
+
+    /// Returns the effective value of any property, as text. Of a setting with several names (such
+    /// as `log.retention.ms`) the number is in milliseconds, from the first name that has a value.
+    #[must_use]
+    pub fn effective(&self, name: &str) -> Option<String> {
+        match find(Scope::Broker, name) {
+            Some(def) if !def.synonyms.is_empty() => {
+                let value = self.milliseconds(def.synonyms)?;
+                Some(value.to_string())
+            }
+            _ => self.get(name).map(str::to_owned),
+        }
     }
 
     /// Returns the value that was set; `None` when only the default applies.

@@ -12,6 +12,7 @@ use dohle_model::suggest;
 mod broker;
 mod choices;
 mod cleaner;
+mod constraint;
 mod definition;
 mod describe;
 mod effective;
@@ -31,6 +32,7 @@ pub use choices::{
     AddressCounts, CleanupPolicy, TargetCompression, ThrottledReplicas, TimestampType,
 };
 pub use cleaner::{CleanerConfig, ScrubConfig};
+pub use constraint::{Constraint, Lookup, Relation, Violation};
 pub use definition::{
     ConfigDef, ConfigType, Default as ConfigDefault, Importance, Status, UpdateMode, Validator,
 };
@@ -109,6 +111,36 @@ pub fn lookup(scope: Scope, name: &str) -> Result<&'static ConfigDef, UnknownCon
 pub fn nearest(scope: Scope, name: &str) -> Option<&'static str> {
     let public = definitions(scope).filter(|definition| !definition.is_internal);
     suggest::nearest(name, public.map(|definition| definition.name))
+}
+
+/// Returns the constraints of a scope that the values at a node's start contradict.
+#[must_use]
+pub fn violations_at_start(scope: Scope, value: Lookup<'_>) -> Vec<Violation> {
+    let constraints = table::constraints(scope).iter().copied().flatten();
+    constraints
+        .filter(|constraint| !constraint.at_run_time_only)
+        .filter_map(|constraint| constraint.violation(&constraint::Values { value, now: value }))
+        .collect()
+}
+
+/// Returns the first constraint of a scope that a change contradicts. `now` are the values before
+/// the change, `value` those after it. Constraints between properties that do not change are not
+/// checked.
+#[must_use]
+pub fn violation_of_change(
+    scope: Scope,
+    now: Lookup<'_>,
+    value: Lookup<'_>,
+    is_changed: impl Fn(&str) -> bool,
+) -> Option<Violation> {
+    let mut constraints = table::constraints(scope).iter().copied().flatten();
+    constraints.find_map(|constraint| {
+        let concerned = constraint.names.iter().any(|name| is_changed(name));
+        if !concerned {
+            return None;
+        }
+        constraint.violation(&constraint::Values { value, now })
+    })
 }
 
 const fn tables(scope: Scope) -> &'static [&'static [ConfigDef]] {

@@ -259,9 +259,9 @@ fn a_bad_value_is_refused_with_what_is_allowed() {
     check_refused(
         Scope::Topic,
         "cleanup.policy",
-        "delete,delete",
+        "delete,archive",
         expect![[r#"
-            cleanup.policy is "delete,delete"; allowed is a list of any
+            cleanup.policy is "delete,archive"; allowed is a list of any
             of compact, delete"#]],
     );
     check_refused(
@@ -347,7 +347,8 @@ fn reference() -> String {
          `UPDATE_EXPECT=1 cargo test -p dohle-config`.\nNames, defaults and ranges are those of \
          Apache Kafka 4.3, whose documentation describes each. Every other property of Kafka\n4.3 \
          is accepted, checked and described, but has no effect; a node logs the names of those \
-         that are set in one line at its start.\n",
+         that are set in one line at its start.\nThe properties at the end of the page accept \
+         only their default: to ignore them would cost safety or durability.\n",
     );
     for (title, scope) in [
         ("Brokers and controllers", Scope::Broker),
@@ -379,7 +380,81 @@ fn reference() -> String {
             text += &format!("| `{}` | {default} | {allowed} | {changes} |\n", def.name);
         }
     }
+    text += "\n## Properties that accept only their default\n\n";
+    for scope in [Scope::Broker, Scope::Topic, Scope::Group] {
+        for def in definitions(scope).filter(|def| def.status == Status::OnlyDefault) {
+            let default = match def.default_value() {
+                None | Some("") => "not set".to_owned(),
+                Some(value) => format!("`{value}`"),
+            };
+            text += &format!("- `{}`: {default}\n", def.name);
+        }
+    }
     text
+}
+
+#[test]
+fn what_is_not_implemented_and_must_not_be_ignored_is_refused() {
+    for (scope, name, refused, accepted) in [
+        (
+            Scope::Broker,
+            "remote.log.storage.system.enable",
+            "true",
+            "FALSE",
+        ),
+        (
+            Scope::Broker,
+            "create.topic.policy.class.name",
+            "com.example.Policy",
+            "",
+        ),
+        (Scope::Broker, "cordoned.log.dirs", "/data", ""),
+        (Scope::Topic, "remote.storage.enable", "true", "false"),
+    ] {
+        let def = find(scope, name).unwrap();
+        let error = def.validate(refused).unwrap_err().to_string();
+        assert!(error.contains("does not implement"), "{error}");
+        assert_eq!(def.validate(accepted), Ok(()), "{name}");
+    }
+}
+
+#[test]
+fn a_change_is_checked_against_the_values_that_a_broker_has() {
+    let values = BrokerValues {
+        dynamic_broker: properties(&[("log.retention.bytes", "100")]),
+        fixed: properties(&[("num.io.threads", "16"), ("log.retention.hours", "1")]),
+        ..BrokerValues::default()
+    };
+    let violation = |for_all: bool, changes: &[(&str, &str)]| {
+        let mut after = Properties::clone(&properties(changes));
+        if !for_all {
+            after.extend(Properties::clone(&values.dynamic_broker));
+        }
+        let violation = values.violation_of(for_all, after);
+        violation.map(|violation| folded(&violation.to_string()))
+    };
+    for threads in ["8", "16", "32"] {
+        assert_eq!(violation(false, &[("num.io.threads", threads)]), None);
+    }
+    for threads in ["7", "33"] {
+        assert!(violation(false, &[("num.io.threads", threads)]).is_some());
+    }
+    let refused = violation(true, &[("log.local.retention.ms", "3600001")]).unwrap();
+    expect![[r#"
+        log.local.retention.ms (3600001) must be -2, or 0 up to
+        log.retention.ms (3600000)"#]]
+    .assert_eq(&refused);
+    // The retention by size is set for the broker, and stays below that for all brokers.
+    assert!(violation(true, &[("log.local.retention.bytes", "101")]).is_some());
+    assert_eq!(
+        violation(true, &[("log.local.retention.bytes", "100")]),
+        None
+    );
+    let refused = violation(false, &[("max.connections.per.ip", "0")]).unwrap();
+    assert!(
+        refused.contains("max.connections.per.ip.overrides"),
+        "{refused}"
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::definition::{ConfigDef, ConfigType, Validator};
+use super::definition::{ConfigDef, ConfigType, Status, Validator};
 
 /// A value that its property does not allow.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,7 +35,10 @@ impl ConfigDef {
     /// # Errors
     /// Names the property, the value and what is allowed.
     pub fn validate(&self, value: &str) -> Result<(), ConfigError> {
-        if self.has_type(value) && self.validator.allows(self.kind, value) {
+        if self.has_type(value)
+            && self.validator.allows(self.kind, value)
+            && self.is_implemented(value)
+        {
             return Ok(());
         }
         let shown = if self.kind.is_sensitive() {
@@ -49,13 +52,33 @@ impl ConfigDef {
     /// Describes the valid values in words.
     #[must_use]
     pub fn allowed(&self) -> String {
+        if self.status == Status::OnlyDefault {
+            let default = self.default_value().filter(|value| !value.is_empty());
+            return format!(
+                "{}, because Dohle does not implement other values, and to ignore them would not \
+                 be safe",
+                default.unwrap_or("nothing")
+            );
+        }
         match self.validator {
             Validator::Any => self.kind.to_string(),
-            Validator::AtLeast(_) | Validator::Between(..) | Validator::BetweenDecimals(..) => {
+            Validator::AtLeast(_)
+            | Validator::NotZero
+            | Validator::Between(..)
+            | Validator::BetweenDecimals(..) => {
                 format!("{}, {}", self.kind, self.validator)
             }
             _ => self.validator.to_string(),
         }
+    }
+
+    /// Whether Dohle has an implementation of the value, or may ignore it.
+    fn is_implemented(&self, value: &str) -> bool {
+        let (value, default) = (value.trim(), self.default_value().unwrap_or_default());
+        self.status != Status::OnlyDefault
+            || value.is_empty()
+            || value == default
+            || (self.kind == ConfigType::Boolean && value.eq_ignore_ascii_case(default))
     }
 
     fn has_type(&self, value: &str) -> bool {
@@ -66,9 +89,10 @@ impl ConfigDef {
             ConfigType::Short => value.parse::<i16>().is_ok(),
             ConfigType::Long => value.parse::<i64>().is_ok(),
             ConfigType::Double => value.parse::<f64>().is_ok_and(|number| !number.is_nan()),
-            ConfigType::String | ConfigType::List | ConfigType::Class | ConfigType::Password => {
-                true
+            ConfigType::List => {
+                value.is_empty() || value.split(',').all(|item| !item.trim().is_empty())
             }
+            ConfigType::String | ConfigType::Class | ConfigType::Password => true,
         }
     }
 }
@@ -91,15 +115,13 @@ impl Validator {
             Self::OneOfAnyCase(allowed) => allowed
                 .iter()
                 .any(|known| known.eq_ignore_ascii_case(value)),
-            Self::ListOf(allowed) => {
-                let items: Vec<&str> = list(value).collect();
-                let unique = items
-                    .iter()
-                    .enumerate()
-                    .all(|(i, item)| !items[..i].contains(item));
-                unique && items.iter().all(|item| allowed.contains(item))
+            Self::ListOf(allowed) => list(value).all(|item| allowed.contains(&item)),
+            Self::ListWithFirst(allowed) => {
+                list(value).any(|item| item == allowed[0])
+                    && list(value).all(|item| allowed.contains(&item))
             }
             Self::NonEmpty => !value.is_empty(),
+            Self::NotZero => whole().is_some_and(|number| number != 0),
             Self::GzipLevel => whole().is_some_and(|level| level == -1 || (1..=9).contains(&level)),
             Self::AddressCounts => list(value).all(|item| address_and_count(item).is_some()),
             Self::ThrottledReplicas => {

@@ -12,6 +12,8 @@ mod jwks;
 pub mod node;
 pub mod schema;
 #[cfg(test)]
+mod sweep;
+#[cfg(test)]
 mod test_support;
 
 pub use node::Node;

@@ -1,11 +1,14 @@
 //! Decides which dynamic configuration the controller accepts, from the definitions of properties.
 
+use std::collections::BTreeMap;
+
 use dohle_config::providers::has_reference;
 use dohle_config::{
     BrokerValues, ConfigDef, ConfigType, LISTENER_PREFIX, ListenerProperty, Scope, UpdateMode,
-    find, lookup,
+    definitions, find, lookup, violation_of_change,
 };
 use dohle_controller::plan::ConfigSchema;
+use dohle_model::image::MetadataImage;
 use dohle_model::record::ConfigResource;
 use dohle_tls::TlsError;
 
@@ -22,8 +25,10 @@ impl ConfigSchema for Definitions {
     fn check(&self, resource: &ConfigResource, name: &str, value: &str) -> Result<(), String> {
         match resource {
             ConfigResource::Topic(_) => {
-                let def = lookup(Scope::Topic, name)
-                    .map_err(|error| format!("Unknown topic config name: {name} ({error})"))?;
+                let def = lookup(Scope::Topic, name).map_err(|error| {
+                    let reason = topic_counterpart(name).unwrap_or_else(|| error.to_string());
+                    format!("Unknown topic config name: {name} ({reason})")
+                })?;
                 def.validate(value).map_err(|error| error.to_string())
             }
             ConfigResource::Broker(_) | ConfigResource::BrokerDefault => {
@@ -43,27 +48,25 @@ impl ConfigSchema for Definitions {
     fn check_together(
         &self,
         resource: &ConfigResource,
-        value: &dyn Fn(&str) -> Option<String>,
+        image: &MetadataImage,
+        after: &BTreeMap<String, String>,
     ) -> Result<(), String> {
-        match resource {
-            ConfigResource::Topic(_) => {}
-            ConfigResource::Group(_) => return check_group(&self.values, value),
-            _ => return Ok(()),
-        }
-        let number = |name| value(name).and_then(|text| text.trim().parse::<i64>().ok());
-        let (min, max) = (
-            number("min.compaction.lag.ms"),
-            number("max.compaction.lag.ms"),
-        );
-        if let (Some(min), Some(max)) = (min, max)
-            && min > max
-        {
-            return Err(format!(
-                "conflict topic config setting min.compaction.lag.ms ({min}) > \
-                 max.compaction.lag.ms ({max})"
-            ));
-        }
-        Ok(())
+        let now = image.configs.get(resource).cloned().unwrap_or_default();
+        let is_changed = |name: &str| now.get(name) != after.get(name);
+        let violation = match resource {
+            ConfigResource::Topic(_) => {
+                let value = |own| self.value_of(Scope::Topic, own);
+                violation_of_change(Scope::Topic, &value(&now), &value(after), is_changed)
+            }
+            ConfigResource::Group(_) => {
+                let value = |own| self.value_of(Scope::Group, own);
+                violation_of_change(Scope::Group, &value(&now), &value(after), is_changed)
+            }
+            // Each broker checks its own values, which depend on its file.
+            ConfigResource::Broker(_) | ConfigResource::BrokerDefault => None,
+            ConfigResource::ClientMetrics(_) => None,
+        };
+        violation.map_or(Ok(()), |violation| Err(violation.to_string()))
     }
 
     fn is_list(&self, resource: &ConfigResource, name: &str) -> bool {
@@ -81,63 +84,53 @@ impl ConfigSchema for Definitions {
     }
 }
 
-/// Groups' properties whose bounds are properties of brokers, `group.KIND.min.NAME` and
-/// `group.KIND.max.NAME` (Kafka's `GroupConfig.validate`).
-const BOUNDED: &[&str] = &[
-    "consumer.heartbeat.interval.ms",
-    "consumer.session.timeout.ms",
-    "consumer.assignment.interval.ms",
-    "share.heartbeat.interval.ms",
-    "share.session.timeout.ms",
-    "share.record.lock.duration.ms",
-    "share.delivery.count.limit",
-    "share.partition.max.record.locks",
-    "share.assignment.interval.ms",
-    "streams.heartbeat.interval.ms",
-    "streams.session.timeout.ms",
-    "streams.assignment.interval.ms",
+impl Definitions {
+    /// Returns a function that returns the value of a property of a topic or a group with these
+    /// values of its own, or else of a property of the controller.
+    fn value_of<'a>(
+        &'a self,
+        scope: Scope,
+        own: &'a BTreeMap<String, String>,
+    ) -> impl Fn(&str) -> Option<String> + 'a {
+        move |name| match find(scope, name) {
+            Some(def) => self.values.topic_value(Some(own), def),
+            None => self.values.effective(name),
+        }
+    }
+}
+
+/// Properties that change at run time for single listeners alone (Kafka's
+/// `SslConfigs.RECONFIGURABLE_CONFIGS`).
+const OF_LISTENERS: &[&str] = &[
+    "ssl.key.password",
+    "ssl.keystore.certificate.chain",
+    "ssl.keystore.key",
+    "ssl.keystore.location",
+    "ssl.keystore.password",
+    "ssl.keystore.type",
+    "ssl.truststore.certificates",
+    "ssl.truststore.location",
+    "ssl.truststore.password",
+    "ssl.truststore.type",
 ];
 
-fn check_group(
-    broker: &BrokerValues,
-    value: &dyn Fn(&str) -> Option<String>,
-) -> Result<(), String> {
-    let number = |name: &str| value(name).and_then(|text| text.trim().parse::<i64>().ok());
-    let bound = |name: &str| broker.number(find(Scope::Broker, name)?);
-    for name in BOUNDED {
-        let (Some(number), Some((kind, rest))) = (number(name), name.split_once('.')) else {
-            continue;
-        };
-        let (min, max) = (
-            format!("group.{kind}.min.{rest}"),
-            format!("group.{kind}.max.{rest}"),
-        );
-        if bound(&min).is_some_and(|min| number < min) {
-            return Err(format!("{name} must be greater than or equal to {min}"));
-        }
-        if bound(&max).is_some_and(|max| number > max) {
-            return Err(format!("{name} must be less than or equal to {max}"));
-        }
-    }
-    let standby = "streams.num.standby.replicas";
-    let standby_max = "group.streams.max.standby.replicas";
-    if let (Some(wanted), Some(max)) = (number(standby), bound(standby_max))
-        && wanted > max
-    {
-        return Err(format!(
-            "{standby} must be less than or equal to {standby_max}"
-        ));
-    }
-    for kind in ["consumer", "share", "streams"] {
-        let session = format!("{kind}.session.timeout.ms");
-        let heartbeat = format!("{kind}.heartbeat.interval.ms");
-        if let (Some(timeout), Some(interval)) = (number(&session), number(&heartbeat))
-            && timeout <= interval
-        {
-            return Err(format!("{session} must be greater than {heartbeat}"));
-        }
-    }
-    Ok(())
+/// Names the property of topics that a property of brokers is the default of.
+fn topic_counterpart(name: &str) -> Option<String> {
+    let of_broker = find(Scope::Broker, name)?;
+    let mut topics = definitions(Scope::Topic);
+    let of_topic = topics.find(|def| {
+        let default = def.broker_name.and_then(|name| find(Scope::Broker, name));
+        default.is_some_and(|def| def.name == name || def.synonyms.contains(&name))
+    })?;
+    let unit = if of_broker.unit_ms() == 1 {
+        ""
+    } else {
+        ", in milliseconds"
+    };
+    Some(format!(
+        "it is a property of brokers; use {}{unit}",
+        of_topic.name
+    ))
 }
 
 fn check_broker(resource: &ConfigResource, name: &str, value: &str) -> Result<(), String> {
@@ -156,6 +149,12 @@ fn check_broker(resource: &ConfigResource, name: &str, value: &str) -> Result<()
         return Err(format!(
             "Cannot update these configs dynamically: {name}; set it in the properties of each \
              broker and restart it"
+        ));
+    }
+    if OF_LISTENERS.contains(&name) {
+        return Err(format!(
+            "These security configs can be dynamically updated only per-listener using the \
+             listener prefix: {name}"
         ));
     }
     if for_all && def.update_mode == UpdateMode::PerBroker {
@@ -215,8 +214,6 @@ fn definition(resource: &ConfigResource, name: &str) -> Option<&'static ConfigDe
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     fn together(values: &[(&str, &str)]) -> Result<(), String> {
@@ -224,12 +221,9 @@ mod tests {
             values: BrokerValues::default(),
         };
         let group = ConfigResource::Group("g".into());
-        let values: BTreeMap<&str, &str> = values.iter().copied().collect();
-        let value = |name: &str| {
-            let own = values.get(name).map(|value| (*value).to_owned());
-            own.or_else(|| definitions.default_value(&group, name))
-        };
-        definitions.check_together(&group, &value)
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let values = values.iter().map(owned).collect();
+        definitions.check_together(&group, &MetadataImage::default(), &values)
     }
 
     #[test]
@@ -243,20 +237,20 @@ mod tests {
             (
                 "consumer.session.timeout.ms",
                 "44999",
-                "consumer.session.timeout.ms must be greater than or equal to \
-                 group.consumer.min.session.timeout.ms",
+                "consumer.session.timeout.ms (44999) must be greater than or equal to \
+                 group.consumer.min.session.timeout.ms (45000)",
             ),
             (
                 "consumer.heartbeat.interval.ms",
                 "15001",
-                "consumer.heartbeat.interval.ms must be less than or equal to \
-                 group.consumer.max.heartbeat.interval.ms",
+                "consumer.heartbeat.interval.ms (15001) must be less than or equal to \
+                 group.consumer.max.heartbeat.interval.ms (15000)",
             ),
             (
                 "streams.num.standby.replicas",
                 "3",
-                "streams.num.standby.replicas must be less than or equal to \
-                 group.streams.max.standby.replicas",
+                "streams.num.standby.replicas (3) must be less than or equal to \
+                 group.streams.max.standby.replicas (2)",
             ),
         ];
         for (name, value, reason) in refused {
@@ -381,6 +375,22 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_property_of_brokers_that_is_set_on_a_topic_names_that_of_topics() {
+        let definitions = Definitions {
+            values: BrokerValues::default(),
+        };
+        let topic = ConfigResource::Topic(dohle_model::TopicName::new("t").unwrap());
+        let refused = |name| definitions.check(&topic, name, "1").unwrap_err();
+        assert_eq!(
+            refused("log.retention.minutes"),
+            "Unknown topic config name: log.retention.minutes (it is a property of brokers; use \
+             retention.ms, in milliseconds)"
+        );
+        assert!(refused("message.max.bytes").ends_with("use max.message.bytes)"));
+        assert!(refused("num.partitions").contains("there is no property"));
     }
 
     #[test]

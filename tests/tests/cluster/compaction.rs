@@ -377,14 +377,14 @@ fn a_replica_that_is_made_anew_catches_up_with_a_compacted_log() -> Result<()> {
 
 #[test]
 fn compaction_that_is_switched_on_at_run_time_looks_at_what_was_written_before() -> Result<()> {
-    let mut cluster = start(&[("log.cleaner.threads", "0")])?;
+    let mut cluster = start(&[("log.cleaner.min.compaction.lag.ms", "604800000")])?;
     let mut updates = Updates::default();
     produce(&cluster, &updates.rounds("k", 20, 150), "none")?;
     assert_eq!(consume(&cluster)?.len(), 3000);
     java::tool("ConfigCommand")
         .args(["--bootstrap-server", &cluster.bootstrap(), "--alter"])
         .args(["--entity-type", "brokers", "--entity-default"])
-        .args(["--add-config", "log.cleaner.threads=2"])
+        .args(["--add-config", "log.cleaner.min.compaction.lag.ms=0"])
         .run()?
         .clean()?;
     wait_compacted(&cluster)?;

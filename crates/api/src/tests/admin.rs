@@ -405,3 +405,41 @@ async fn a_broker_changes_no_other_brokers_configuration() {
         assert_eq!(response.responses[0].error_code, refused, "{name}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_refuses_values_of_its_own_that_contradict_each_other() {
+    let broker = Broker::start(&[]).await;
+    let mut client = broker.client();
+    for resource_name in [NODE.to_string(), String::new()] {
+        let config = AlterableConfig {
+            name: text("num.io.threads"),
+            value: Some(text("100")),
+            ..AlterableConfig::default()
+        };
+        let resource = AlterConfigsResource {
+            resource_type: 4,
+            resource_name: text(&resource_name),
+            configs: vec![config],
+            ..AlterConfigsResource::default()
+        };
+        let request = IncrementalAlterConfigsRequestData {
+            resources: vec![resource],
+            ..Default::default()
+        };
+        let response = ask!(
+            client,
+            IncrementalAlterConfigs,
+            1,
+            request,
+            altered::IncrementalAlterConfigsResponseData
+        );
+        let response = &response.responses[0];
+        assert_eq!(response.error_code, ErrorCode::InvalidRequest.code());
+        let message = response.error_message.as_ref().map(KafkaString::as_str);
+        let expected = "num.io.threads (100) must be from 4 to 16 while it is 8";
+        assert!(
+            message.unwrap_or_default().starts_with(expected),
+            "{message:?}"
+        );
+    }
+}

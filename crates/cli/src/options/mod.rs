@@ -229,7 +229,10 @@ impl Syntax {
             }
         }
         let mut message = format!("{name} is not a recognized option");
-        if let Some(meant) = nearest(name, known.iter().map(|option| option.name)) {
+        let connects = known.iter().any(|option| option.name == "bootstrap-server");
+        if connects && OLD_ADDRESSES.contains(&name) {
+            message += " any more; use --bootstrap-server with the addresses of brokers";
+        } else if let Some(meant) = nearest(name, known.iter().map(|option| option.name)) {
             message += &format!("; did you mean --{meant}?");
         } else {
             let mut commands = read_commands(self.commands).into_iter();
@@ -277,6 +280,9 @@ impl Syntax {
         text
     }
 }
+
+/// Options of older versions of Kafka's tools that named a cluster.
+const OLD_ADDRESSES: &[&str] = &["zookeeper", "broker-list"];
 
 fn names(commands: &[Subcommand]) -> String {
     let names: Vec<&str> = commands.iter().map(|command| command.name).collect();

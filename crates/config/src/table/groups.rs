@@ -8,7 +8,7 @@ use crate::definition::ConfigType::{Int, List, Short, String};
 use crate::definition::Default::Value;
 use crate::definition::Importance::{High, Low, Medium};
 use crate::definition::UpdateMode::ClusterWide;
-use crate::definition::Validator::{AtLeast, Between, ListOf, OneOfAnyCase};
+use crate::definition::Validator::{AtLeast, Between, ListOf, ListWithFirst, OneOfAnyCase};
 
 #[rustfmt::skip]
 pub(super) const TABLE: &[ConfigDef] = &[
@@ -16,7 +16,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .check(AtLeast(0)).dynamic(ClusterWide).honoured()
         .doc("The interval between assignment updates for a consumer group."),
     ConfigDef::new("group.consumer.assignors", List, Value("uniform,range"), Medium)
-        .honoured()
+        .check(ListOf(&["uniform", "range"])).honoured()
         .doc("The server side assignors as a list of either names for builtin assignors or full \
              class names for customer assignors. The first one in the list is considered as \
              the default assignor to be used in the case where the consumer does not specify \
@@ -94,7 +94,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
         Value("classic,consumer,streams"),
         Medium,
     )
-        .check(ListOf(&["consumer", "classic", "share", "streams"])).honoured()
+        .check(ListWithFirst(&["classic", "consumer", "share", "streams"])).honoured()
         .doc("This configuration is deprecated and will be removed in Kafka 5.0. The list of \
              enabled rebalance protocols. In Kafka 5.0, all protocols will always be enabled \
              and cannot be disabled via this configuration. Use feature versions \
@@ -125,6 +125,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .check(AtLeast(0)).dynamic(ClusterWide)
         .doc("The interval between assignment updates for a share group."),
     ConfigDef::new("group.share.assignors", List, Value("simple"), Medium)
+        .check(ListOf(&["simple"]))
         .doc("The server-side assignors as a list of either names for built-in assignors or \
              full class names for custom assignors. The list must contain only a single entry \
              which is used by all groups. The supported built-in assignors are: simple."),
@@ -284,6 +285,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .doc("The number of update records the share coordinator writes between snapshot \
              records."),
     ConfigDef::new("share.coordinator.state.topic.compression.codec", Int, Value("0"), High)
+        .check(Between(0, 4))
         .doc("Compression codec for the share-group state topic."),
     ConfigDef::new("share.coordinator.state.topic.min.isr", Short, Value("2"), High)
         .check(AtLeast(1))

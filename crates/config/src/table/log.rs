@@ -8,7 +8,7 @@ use crate::definition::ConfigType::{Boolean, Double, Int, List, Long, String};
 use crate::definition::Default::{Null, Value};
 use crate::definition::Importance::{High, Low, Medium};
 use crate::definition::UpdateMode::ClusterWide;
-use crate::definition::Validator::{AtLeast, BetweenDecimals, ListOf, OneOf};
+use crate::definition::Validator::{AtLeast, BetweenDecimals, ListOf, NotZero, OneOf};
 
 #[rustfmt::skip]
 pub(super) const TABLE: &[ConfigDef] = &[
@@ -177,34 +177,40 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .doc("The frequency in milliseconds that the log cleaner checks whether any log is \
              eligible for deletion"),
     ConfigDef::new("log.retention.hours", Int, Value("168"), High)
-        .honoured().synonyms(&["log.retention.ms", "log.retention.minutes", "log.retention.hours"])
+        .check(NotZero).honoured()
+        .synonyms(&["log.retention.ms", "log.retention.minutes", "log.retention.hours"])
         .doc("The number of hours to keep a log file before deleting it (in hours), tertiary to \
              log.retention.ms property"),
     ConfigDef::new("log.retention.minutes", Int, Null, High)
-        .honoured().synonyms(&["log.retention.ms", "log.retention.minutes", "log.retention.hours"])
+        .check(NotZero).honoured()
+        .synonyms(&["log.retention.ms", "log.retention.minutes", "log.retention.hours"])
         .doc("The number of minutes to keep a log file before deleting it (in minutes), \
              secondary to log.retention.ms property. If not set, the value in \
              log.retention.hours is used"),
     ConfigDef::new("log.retention.ms", Long, Null, High)
-        .dynamic(ClusterWide).honoured()
+        .check(NotZero).dynamic(ClusterWide).honoured()
         .synonyms(&["log.retention.ms", "log.retention.minutes", "log.retention.hours"])
         .doc("The number of milliseconds to keep a log file before deleting it (in \
              milliseconds), If not set, the value in log.retention.minutes is used. If set to \
              -1, no time limit is applied."),
     ConfigDef::new("log.roll.hours", Int, Value("168"), High)
-        .check(AtLeast(1)).honoured().synonyms(&["log.roll.ms", "log.roll.hours"])
+        .check(AtLeast(1)).honoured()
+        .synonyms(&["log.roll.ms", "log.roll.hours"])
         .doc("The maximum time before a new log segment is rolled out (in hours), secondary to \
              log.roll.ms property"),
     ConfigDef::new("log.roll.jitter.hours", Int, Value("0"), High)
-        .check(AtLeast(0)).honoured().synonyms(&["log.roll.jitter.ms", "log.roll.jitter.hours"])
+        .check(AtLeast(0)).honoured()
+        .synonyms(&["log.roll.jitter.ms", "log.roll.jitter.hours"])
         .doc("The maximum jitter to subtract from logRollTimeMillis (in hours), secondary to \
              log.roll.jitter.ms property"),
     ConfigDef::new("log.roll.jitter.ms", Long, Null, High)
-        .dynamic(ClusterWide).honoured().synonyms(&["log.roll.jitter.ms", "log.roll.jitter.hours"])
+        .check(AtLeast(0)).dynamic(ClusterWide).honoured()
+        .synonyms(&["log.roll.jitter.ms", "log.roll.jitter.hours"])
         .doc("The maximum jitter to subtract from logRollTimeMillis (in milliseconds). If not \
              set, the value in log.roll.jitter.hours is used"),
     ConfigDef::new("log.roll.ms", Long, Null, High)
-        .dynamic(ClusterWide).honoured().synonyms(&["log.roll.ms", "log.roll.hours"])
+        .check(AtLeast(1)).dynamic(ClusterWide).honoured()
+        .synonyms(&["log.roll.ms", "log.roll.hours"])
         .doc("The maximum time before a new log segment is rolled out (in milliseconds). If not \
              set, the value in log.roll.hours is used"),
     ConfigDef::new("log.segment.bytes", Int, Value("1073741824"), High)

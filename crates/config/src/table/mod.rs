@@ -1,6 +1,7 @@
 //! The tables of definitions, one file a concern; each sorted by name.
 
 mod cluster;
+mod constraints;
 mod group;
 mod groups;
 mod log;
@@ -12,6 +13,8 @@ mod topic;
 mod transactions;
 
 use super::definition::ConfigDef;
+
+pub(super) use constraints::constraints;
 
 /// The tables of brokers' properties.
 pub(super) const BROKER: &[&[ConfigDef]] = &[

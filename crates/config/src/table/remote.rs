@@ -168,6 +168,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .doc("Prefix used for properties to be passed to RemoteStorageManager implementation. \
              For example this value can be <code>rsm.config.</code>."),
     ConfigDef::new("remote.log.storage.system.enable", Boolean, Value("false"), Medium)
+        .only_default()
         .doc("Whether to enable tiered storage functionality in a broker or not. When it is \
              true broker starts all the services required for the tiered storage functionality."),
 ];

@@ -390,6 +390,10 @@ pub(super) const TABLE: &[ConfigDef] = &[
         Value("org.apache.kafka.common.security.oauthbearer.DefaultJwtValidator"),
         Medium,
     )
+        .check(OneOf(&[
+            "org.apache.kafka.common.security.oauthbearer.DefaultJwtValidator",
+            "org.apache.kafka.common.security.oauthbearer.BrokerJwtValidator",
+        ]))
         .doc("<p>The fully-qualified class name of a <code>JwtValidator</code> implementation \
              used to validate the JWT from the identity provider.</p><p>The default validator \
              (<code>org.apache.kafka.common.security.oauthbearer.DefaultJwtValidator</code>) \
@@ -446,6 +450,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .doc("Security protocol used to communicate between brokers. It is an error to set this \
              and inter.broker.listener.name properties at the same time."),
     ConfigDef::new("security.providers", String, Null, Low)
+        .only_default()
         .doc("A list of configurable creator classes each returning a provider implementing \
              security algorithms. These classes should implement the \
              <code>org.apache.kafka.common.security.auth.SecurityProviderCreator</code> \

@@ -13,6 +13,7 @@ use crate::definition::Validator::{AddressCounts, AtLeast, Between, GzipLevel, O
 #[rustfmt::skip]
 pub(super) const TABLE: &[ConfigDef] = &[
     ConfigDef::new("alter.config.policy.class.name", Class, Null, Low)
+        .only_default()
         .doc("The alter configs policy class that should be used for validation. The class \
              should implement the \
              <code>org.apache.kafka.server.policy.AlterConfigPolicy</code> interface. <p>Note: \
@@ -36,6 +37,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .check(AtLeast(1)).dynamic(ClusterWide)
         .doc("The number of threads to use for various background processing tasks"),
     ConfigDef::new("client.quota.callback.class", Class, Null, Low)
+        .only_default()
         .doc("The fully qualified name of a class that implements the ClientQuotaCallback \
              interface, which is used to determine quota limits applied to client requests. By \
              default, the &lt;user&gt; and &lt;client-id&gt quotas that are stored and \
@@ -74,10 +76,12 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .doc("Enable controlled shutdown of the server."),
     ConfigDef::new("cordoned.log.dirs", List, Value(""), Medium)
         .dynamic(PerBroker)
+        .only_default()
         .doc("A comma-separated list of the directories that are cordoned. Entries in this list \
              must be entries in log.dirs or log.dir configuration. This can also be set to * \
              to cordon all log directories."),
     ConfigDef::new("create.topic.policy.class.name", Class, Null, Low)
+        .only_default()
         .doc("The create topic policy class that should be used for validation. The class \
              should implement the \
              <code>org.apache.kafka.server.policy.CreateTopicPolicy</code> interface. <p>Note: \

@@ -190,6 +190,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
              is disabled on a topic. This configuration should be enabled when trying to set \
              <code>remote.storage.enable</code> from true to false"),
     ConfigDef::new("remote.storage.enable", Boolean, Value("false"), Medium)
+        .only_default()
         .doc("To enable tiered storage for a topic, set this configuration to true. To disable \
              tiered storage for a topic that has it enabled, set this configuration to false. \
              When disabling, you must also set <code>remote.log.delete.on.disable</code> to \

@@ -8,7 +8,7 @@ use crate::definition::ConfigType::{Boolean, Int, Long, Short};
 use crate::definition::Default::Value;
 use crate::definition::Importance::{High, Low, Medium};
 use crate::definition::UpdateMode::ClusterWide;
-use crate::definition::Validator::AtLeast;
+use crate::definition::Validator::{AtLeast, Between};
 
 #[rustfmt::skip]
 pub(super) const TABLE: &[ConfigDef] = &[
@@ -50,7 +50,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
              request, upon propagated metadata update any group's committed offsets for that \
              topic will also be deleted without extra retention period."),
     ConfigDef::new("offsets.topic.compression.codec", Int, Value("0"), High)
-        .honoured()
+        .check(Between(0, 4)).honoured()
         .doc("Compression codec for the offsets topic - compression may be used to achieve \
              \"atomic\" commits."),
     ConfigDef::new("offsets.topic.num.partitions", Int, Value("50"), High)

@@ -1,5 +1,8 @@
 //! The interface through which plans check configuration against the definitions of properties.
 
+use std::collections::BTreeMap;
+
+use dohle_model::image::MetadataImage;
 use dohle_model::record::ConfigResource;
 
 /// Defines the configuration names and values that a resource accepts.
@@ -10,14 +13,16 @@ pub trait ConfigSchema: Send + Sync {
     /// The reason why the name or the value is not allowed.
     fn check(&self, resource: &ConfigResource, name: &str, value: &str) -> Result<(), String>;
 
-    /// Checks values against each other: `value` returns an entry's new value, or its default.
+    /// Checks the values that a resource has after a change against each other, and against those
+    /// that it has in the image.
     ///
     /// # Errors
     /// The values that contradict each other.
     fn check_together(
         &self,
         resource: &ConfigResource,
-        value: &dyn Fn(&str) -> Option<String>,
+        image: &MetadataImage,
+        after: &BTreeMap<String, String>,
     ) -> Result<(), String>;
 
     /// Whether the value is a comma-separated list, to which values can be appended.
@@ -39,7 +44,8 @@ impl ConfigSchema for AnyConfig {
     fn check_together(
         &self,
         _: &ConfigResource,
-        _: &dyn Fn(&str) -> Option<String>,
+        _: &MetadataImage,
+        _: &BTreeMap<String, String>,
     ) -> Result<(), String> {
         Ok(())
     }

@@ -61,7 +61,6 @@ pub(super) fn check_together(
     resource: &ConfigResource,
     values: &BTreeMap<String, String>,
 ) -> Result<(), ApiError> {
-    let schema = &draft.settings.configs;
     if values
         .get(REMOTE_STORAGE)
         .is_some_and(|value| value.eq_ignore_ascii_case("true"))
@@ -70,14 +69,10 @@ pub(super) fn check_together(
             "{REMOTE_STORAGE}=true needs tiered storage, which this cluster does not have"
         )));
     }
-    let value = |name: &str| {
-        values
-            .get(name)
-            .cloned()
-            .or_else(|| schema.default_value(resource, name))
-    };
-    schema
-        .check_together(resource, &value)
+    draft
+        .settings
+        .configs
+        .check_together(resource, &draft.image, values)
         .map_err(|reason| ErrorCode::InvalidConfig.because(reason))
 }
 

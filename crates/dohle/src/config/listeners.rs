@@ -58,6 +58,8 @@ impl Listeners {
             ));
         };
         let protocols = protocols(values, &controller_names)?;
+        // An image derives the listeners from these addresses, so a mistake in them comes first.
+        values.addresses(&keys::ADVERTISED_LISTENERS)?;
         let listeners = values.addresses(&keys::LISTENERS)?;
         check_ports(values, &listeners)?;
         let of_controllers = |address: &&ListenerAddress| controller_names.contains(&address.name);

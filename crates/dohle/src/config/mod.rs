@@ -25,7 +25,8 @@ use dohle_auth::{AclSettings, InvalidNodePrincipal, InvalidSuperUser, NodePrinci
 use dohle_config::keys::broker as keys;
 use dohle_config::providers::ProviderError;
 use dohle_config::{
-    BrokerConfig, BrokerKey, BrokerValues, ConfigError, ListenerProperty, Properties, Scope, find,
+    BrokerConfig, BrokerKey, BrokerValues, ConfigError, ListenerProperty, Properties, Scope,
+    Violation, find, violations_at_start,
 };
 use dohle_log::directory::METADATA_LOG_DIR;
 use dohle_model::NodeId;
@@ -125,6 +126,17 @@ pub enum ConfigFault {
     /// A reference to a configuration provider that cannot be resolved.
     #[error(transparent)]
     Provider(#[from] ProviderError),
+    /// Values that contradict each other.
+    #[error(transparent)]
+    Together(#[from] Violation),
+    /// A mistake in the value of a variable.
+    #[error("{fault} (set by {origin})")]
+    OfVariable {
+        /// The mistake.
+        fault: Box<ConfigFault>,
+        /// The variable.
+        origin: String,
+    },
     /// Several mistakes.
     #[error("the configuration has {} mistakes:{}", .0.len(), lines(.0))]
     Several(Vec<ConfigFault>),
@@ -146,6 +158,27 @@ fn lines(faults: &[ConfigFault]) -> String {
 }
 
 impl ConfigFault {
+    /// Returns the property whose value is wrong, or missing, where there is one.
+    fn property(&self) -> Option<&str> {
+        match self {
+            Self::Invalid { name, .. } | Self::Missing { name, .. } => Some(name),
+            Self::Together(violation) => Some(violation.name),
+            Self::OfVariable { fault, .. } => fault.property(),
+            _ => None,
+        }
+    }
+
+    /// Adds the variable that the value comes from, if it comes from one.
+    fn set_by(self, origin: Option<String>) -> Self {
+        match origin.filter(|origin| origin.starts_with("the variable ")) {
+            Some(origin) => Self::OfVariable {
+                fault: Box::new(self),
+                origin,
+            },
+            None => self,
+        }
+    }
+
     /// Returns one error for all mistakes.
     ///
     /// # Panics
@@ -226,6 +259,8 @@ pub struct NodeConfig {
     pub sasl_clients: BTreeMap<String, Arc<SaslClient>>,
     /// The files from which secrets were read, or are read later.
     pub secret_files: Vec<SecretFile>,
+    /// Variables of Kubernetes Services that were ignored.
+    pub service_variables: Vec<String>,
     /// The properties themselves.
     pub values: BrokerValues,
     /// The names of properties that were not set but completed with defaults.
@@ -241,55 +276,77 @@ impl NodeConfig {
     /// Checks all properties and reads those of the node. `hostname` is the machine's name.
     ///
     /// # Errors
-    /// The first configuration error.
+    /// All configuration errors; of those that follow from another one, only the first.
     pub fn new(mut sources: Sources, hostname: &str) -> Result<Self, ConfigFault> {
-        if !sources.has_file && !sources.properties.contains_key("process.roles") {
+        if !sources.properties.contains_key("process.roles") {
             if sources.properties.contains_key("zookeeper.connect") {
                 return Err(ConfigFault::ZooKeeper);
             }
-            set_single_node(&mut sources);
-        }
-        for (name, value) in &sources.properties {
-            if let Some(def) = find(Scope::Broker, name) {
-                def.validate(value)?;
-            } else if let Some(property) = ListenerProperty::parse(name) {
-                property.validate(name, value)?;
+            if !sources.has_file {
+                set_single_node(&mut sources);
             }
         }
+        let mut mistakes = Mistakes {
+            origins: std::mem::take(&mut sources.origins),
+            ..Mistakes::default()
+        };
+        for (name, value) in &sources.properties {
+            mistakes.take(validate(name, value));
+        }
+        set_both_ids(&mut sources.properties);
         let values = BrokerValues::fixed(Arc::new(sources.properties));
         let reader = PropertyReader { values: &values };
-        let roles = roles(&reader)?;
-        let node_id = node_id(&reader)?;
-        let listeners = Listeners::read(&reader, roles, hostname)?;
+        for violation in violations_at_start(Scope::Broker, &|name| values.effective(name)) {
+            mistakes.add(violation.into());
+        }
+        let roles = mistakes.take(roles(&reader));
+        let node_id = mistakes.take(node_id(&reader));
+        let log_dirs = mistakes.take(log_dirs(&reader));
+        let authorizer = mistakes.take(authorizer::read(&values));
+        let listeners = roles.map(|roles| Listeners::read(&reader, roles, hostname));
+        let listeners = listeners.and_then(|listeners| mistakes.take(listeners));
+        let (Some(roles), Some(listeners)) = (roles, listeners) else {
+            return Err(mistakes.into_fault());
+        };
         let read_file: sasl::ReadFile<'_> = &|path| std::fs::read(path);
-        let (sasl, jwks) = sasl::read(&values, &listeners.served(), read_file)?;
-        let sasl_clients = sasl_clients::read(&values, roles, &listeners)?;
-        let token_files = sasl_clients
-            .values()
-            .filter_map(|client| client.token_file());
-        let secret_files = sources.secret_files.into_iter();
-        let secret_files = secret_files.chain(token_files.map(|(property, path)| SecretFile {
-            setting: property.to_owned(),
-            content: "the token of this node",
-            path: path.to_owned(),
-        }));
-        let secret_files = secret_files.collect();
-        let voters = voters(&reader, roles, node_id, &listeners)?;
-        let log_dirs = log_dirs(&reader)?;
+        let sasl = mistakes.take(sasl::read(&values, &listeners.served(), read_file));
+        let sasl_clients = mistakes.take(sasl_clients::read(&values, roles, &listeners));
+        let tls = mistakes.take(tls(&values, &listeners));
+        let node_principals = tls
+            .as_ref()
+            .map(|tls| node_principals::read(&reader, roles, &listeners, tls));
+        let node_principals = node_principals.and_then(|read| mistakes.take(read));
+        let voters = node_id.map(|node_id| voters(&reader, roles, node_id, &listeners));
+        let voters = voters.and_then(|voters| mistakes.take(voters));
+        let nodes = (node_id, voters, log_dirs);
+        let security = (authorizer, sasl, sasl_clients, tls, node_principals);
+        let (
+            (Some(node_id), Some(voters), Some(log_dirs)),
+            (
+                Some(authorizer),
+                Some((sasl, jwks)),
+                Some(sasl_clients),
+                Some(tls),
+                Some(node_principals),
+            ),
+        ) = (nodes, security)
+        else {
+            return Err(mistakes.into_fault());
+        };
+        mistakes.check()?;
+        let secret_files = secret_files(sources.secret_files, &sasl_clients);
         let metadata_log_dir = reader
             .get(&keys::METADATA_LOG_DIR)
             .map_or_else(|| log_dirs[0].clone(), PathBuf::from);
         let rack = reader.get(&keys::BROKER_RACK).map(str::to_owned);
-        let authorizer = authorizer::read(&values)?;
         let broker = BrokerConfig::resolve(&values);
-        let tls = tls(&values, &listeners)?;
-        let node_principals = node_principals::read(&reader, roles, &listeners, &tls)?;
         Ok(Self {
             node_id,
             roles,
             cluster_id: sources.cluster_id,
             cluster_id_default: sources.cluster_id_default,
             completed: sources.completed,
+            service_variables: sources.service_variables,
             first_users: sources.first_users,
             rack,
             listeners,
@@ -318,6 +375,94 @@ impl NodeConfig {
     #[must_use]
     pub fn properties(&self) -> &Arc<Properties> {
         &self.values.fixed
+    }
+}
+
+/// Returns the files from which secrets were read, and those with the tokens of this node.
+fn secret_files(
+    read: Vec<SecretFile>,
+    clients: &BTreeMap<String, Arc<SaslClient>>,
+) -> Vec<SecretFile> {
+    let token_files = clients.values().filter_map(|client| client.token_file());
+    let of_tokens = token_files.map(|(property, path)| SecretFile {
+        setting: property.to_owned(),
+        content: "the token of this node",
+        path: path.to_owned(),
+    });
+    read.into_iter().chain(of_tokens).collect()
+}
+
+/// The configuration errors that were found so far.
+#[derive(Debug, Default)]
+struct Mistakes {
+    faults: Vec<ConfigFault>,
+    /// Where each property was set.
+    origins: BTreeMap<String, String>,
+}
+
+impl Mistakes {
+    /// Returns what was read, or keeps the error.
+    fn take<T>(&mut self, read: Result<T, ConfigFault>) -> Option<T> {
+        read.map_err(|fault| self.add(fault)).ok()
+    }
+
+    /// Keeps an error, unless its property was already reported.
+    fn add(&mut self, fault: ConfigFault) {
+        let property = fault.property();
+        let is_known =
+            property.is_some() && self.faults.iter().any(|known| known.property() == property);
+        if !is_known {
+            let origin = property.and_then(|name| self.origins.get(name)).cloned();
+            self.faults.push(fault.set_by(origin));
+        }
+    }
+
+    /// Fails if there are errors.
+    fn check(&mut self) -> Result<(), ConfigFault> {
+        if self.faults.is_empty() {
+            return Ok(());
+        }
+        Err(ConfigFault::of_all(std::mem::take(&mut self.faults)))
+    }
+
+    /// Returns one error for all that were kept, of which there must be one.
+    fn into_fault(self) -> ConfigFault {
+        ConfigFault::of_all(self.faults)
+    }
+}
+
+/// Checks the value of one property.
+fn validate(name: &str, value: &str) -> Result<(), ConfigFault> {
+    let parsed = ListenerProperty::parse(name).map(|property| property.def);
+    let def = find(Scope::Broker, name).or(parsed);
+    if def.is_some_and(|def| !def.kind.is_sensitive()) && is_quoted(value) {
+        return Err(ConfigFault::Invalid {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            allowed: "the value without quotes around it, which would be a part of it".to_owned(),
+        });
+    }
+    if let Some(def) = find(Scope::Broker, name) {
+        def.validate(value)?;
+    } else if let Some(property) = ListenerProperty::parse(name) {
+        property.validate(name, value)?;
+    }
+    Ok(())
+}
+
+/// Whether a text has quotes around it.
+fn is_quoted(value: &str) -> bool {
+    let quotes = ['"', '\''];
+    let mut quotes = quotes.iter();
+    value.len() > 1 && quotes.any(|quote| value.starts_with(*quote) && value.ends_with(*quote))
+}
+
+/// Sets `node.id` and `broker.id` to the same value where only one of them is set, as Kafka does.
+fn set_both_ids(properties: &mut Properties) {
+    for (from, to) in [("node.id", "broker.id"), ("broker.id", "node.id")] {
+        if let Some(id) = properties.get(from).cloned() {
+            properties.entry(to.to_owned()).or_insert(id);
+        }
     }
 }
 
@@ -389,6 +534,10 @@ fn node_id(values: &PropertyReader) -> Result<NodeId, ConfigFault> {
     let number = |key: &BrokerKey<Option<i32>>| values.values.read(key).and_then(NodeId::from_wire);
     let (node, broker) = (number(&keys::NODE_ID), number(&keys::BROKER_ID));
     match (node, broker) {
+        (Some(node), None) if values.get(&keys::BROKER_ID).is_some() => Err(values.invalid(
+            &keys::BROKER_ID,
+            &format!("nothing, or the same as node.id={node}"),
+        )),
         (Some(node), Some(broker)) if node != broker => Err(values.invalid(
             &keys::BROKER_ID,
             &format!("nothing, or the same as node.id={node}"),

@@ -61,7 +61,7 @@ pub fn notices(config: &NodeConfig) -> Vec<String> {
         }
         let def = find(Scope::Broker, name);
         match def.or_else(|| Some(ListenerProperty::parse(name)?.def)) {
-            Some(def) if def.status == Status::Honoured => {}
+            Some(def) if def.status != Status::AcceptedIgnored => {}
             Some(_) => ignored.push(name),
             None if OPEN_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) => {
                 ignored.push(name);
@@ -72,6 +72,13 @@ pub fn notices(config: &NodeConfig) -> Vec<String> {
         }
     }
     let mut notices: Vec<String> = sentences.into_values().collect();
+    if !config.service_variables.is_empty() {
+        notices.push(format!(
+            "these variables of Kubernetes Services are ignored: {}; set enableServiceLinks: false \
+             in the pod to have none of them",
+            config.service_variables.join(", ")
+        ));
+    }
     if !ignored.is_empty() {
         notices.push(format!(
             "these properties of Kafka have no effect in Dohle: {}",

@@ -67,6 +67,9 @@ const NOT_PROPERTIES: &[&str] = &[
 /// Prefixes of further variables that are not properties.
 const NOT_PROPERTY_PREFIXES: &[&str] = &["KAFKA_LOG4J", "KAFKA_TLS_"];
 
+/// The beginnings of files that an editor saved with a byte-order mark: UTF-8 and UTF-16.
+const BYTE_ORDER_MARKS: &[&[u8]] = &[b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"];
+
 /// Variables that may be given as the name of a file, with `_FILE` after their own name.
 const FROM_FILES: &[&str] = &[
     "KAFKA_CERTIFICATE_PASSWORD",
@@ -111,6 +114,8 @@ pub struct Sources {
     pub has_file: bool,
     /// The files with secrets that were read.
     pub secret_files: Vec<SecretFile>,
+    /// Variables that Kubernetes sets for a Service whose name begins with `kafka`.
+    pub service_variables: Vec<String>,
 }
 
 impl Sources {
@@ -119,10 +124,16 @@ impl Sources {
     /// # Errors
     /// When the text is not a properties file.
     pub fn add_file(&mut self, name: &str, text: &[u8]) -> Result<(), ConfigFault> {
-        let entries = properties::parse(text).map_err(|error| ConfigFault::File {
+        let fault = |reason: String| ConfigFault::File {
             file: name.to_owned(),
-            reason: error.to_string(),
-        })?;
+            reason,
+        };
+        if BYTE_ORDER_MARKS.iter().any(|mark| text.starts_with(mark)) {
+            let reason = "it begins with a byte-order mark, which would be part of the first name; \
+                          save it as plain UTF-8 or ASCII text without one";
+            return Err(fault(reason.to_owned()));
+        }
+        let entries = properties::parse(text).map_err(|error| fault(error.to_string()))?;
         self.has_file = true;
         if let Some((key, _)) = entries.iter().find(|(key, value)| is_secret(key, value)) {
             let file = SecretFile::new(key, "the secrets", name);
@@ -137,8 +148,14 @@ impl Sources {
     /// Adds the properties that environment variables set.
     pub fn add_environment(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
         let variables: BTreeMap<String, String> = variables.into_iter().collect();
+        let of_service = |name: &&String| is_of_service(name, &variables[*name]);
+        self.service_variables
+            .extend(variables.keys().filter(of_service).cloned());
         for bitnami in [false, true] {
             for (variable, value) in &variables {
+                if is_of_service(variable, value) {
+                    continue;
+                }
                 if variable.starts_with("KAFKA_CFG_") == bitnami
                     && let Some(name) = property_of(variable)
                 {
@@ -217,6 +234,28 @@ impl Sources {
             .insert(name.to_owned(), value.trim().to_owned());
         self.origins.insert(name.to_owned(), origin.to_owned());
     }
+}
+
+/// Whether Kubernetes sets a variable for a Service (or a container that Docker links):
+/// `NAME_SERVICE_HOST`, `NAME_SERVICE_PORT…`, `NAME_PORT=tcp://…` and `NAME_PORT_9092_TCP…`.
+fn is_of_service(variable: &str, value: &str) -> bool {
+    if !variable.starts_with("KAFKA_") {
+        return false;
+    }
+    let is_port = |rest: &str| {
+        let (number, protocol) = rest.split_once('_').unwrap_or((rest, ""));
+        number.parse::<u16>().is_ok()
+            && ["TCP", "UDP", "SCTP"]
+                .iter()
+                .any(|it| protocol.starts_with(it))
+    };
+    variable.ends_with("_SERVICE_HOST")
+        || variable.ends_with("_SERVICE_PORT")
+        || variable.contains("_SERVICE_PORT_")
+        || (variable.ends_with("_PORT") && value.contains("://"))
+        || variable
+            .split_once("_PORT_")
+            .is_some_and(|(_, rest)| is_port(rest))
 }
 
 /// Whether a variable names a file that has the value of one of [`FROM_FILES`].
@@ -345,6 +384,38 @@ mod tests {
             sources.cluster_id.as_deref(),
             Some("4L6g3nShT-eMCtK--X86sw")
         );
+    }
+
+    #[test]
+    fn a_file_with_a_byte_order_mark_is_refused() {
+        for mark in BYTE_ORDER_MARKS {
+            let text = [mark, &b"node.id=1"[..]].concat();
+            let fault = Sources::default().add_file("f", &text).unwrap_err();
+            assert!(fault.to_string().contains("byte-order mark"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn variables_of_kubernetes_services_set_no_property() {
+        let set = |name: &str, value: &str| {
+            let mut sources = Sources::default();
+            sources.add_environment([(name.to_owned(), value.to_owned())]);
+            (sources.properties.len(), sources.service_variables.len())
+        };
+        for (name, value) in [
+            ("KAFKA_PORT", "tcp://10.0.0.1:9092"),
+            ("KAFKA_PORT_9092_TCP", "tcp://10.0.0.1:9092"),
+            ("KAFKA_PORT_9092_TCP_ADDR", "10.0.0.1"),
+            ("KAFKA_PORT_9092_TCP_PORT", "9092"),
+            ("KAFKA_PORT_9092_TCP_PROTO", "tcp"),
+            ("KAFKA_SERVICE_HOST", "10.0.0.1"),
+            ("KAFKA_SERVICE_PORT", "9092"),
+            ("KAFKA_SERVICE_PORT_CLIENT", "9092"),
+            ("KAFKA_CONTROLLER_PORT_9093_TCP", "tcp://10.0.0.1:9093"),
+        ] {
+            assert_eq!(set(name, value), (0, 1), "{name}");
+        }
+        assert_eq!(set("KAFKA_PORT", "9092"), (1, 0));
     }
 
     #[test]

@@ -260,10 +260,17 @@ fn listeners_that_cannot_be_right_are_refused_in_words() {
             ),
         ],
         expect![[r#"
-            sasl.enabled.mechanisms is not set; it must be a list of
-            PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER for the
-            listener CONTROLLER: the default of Kafka is GSSAPI
-            (Kerberos), which is not supported"#]],
+            the configuration has 2 mistakes:
+              sasl.enabled.mechanisms
+            is not set; it must be a list of PLAIN, SCRAM-SHA-256,
+            SCRAM-SHA-512, OAUTHBEARER for the listener CONTROLLER: the
+            default of Kafka is GSSAPI (Kerberos), which is not
+            supported
+              sasl.mechanism.controller.protocol is not set;
+            it must be one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512,
+            OAUTHBEARER, with which nodes authenticate at the listener
+            CONTROLLER: the default of Kafka is GSSAPI (Kerberos), which
+            is not supported"#]],
     );
     check_fault(
         &[("listeners", "PLAINTEXT://0.0.0.0:9092,CONTROLLER://:9093")],
@@ -461,6 +468,52 @@ fn a_file_for_zookeeper_says_what_to_do() {
     sources.add_environment([("KAFKA_ZOOKEEPER_CONNECT".to_owned(), "zk:2181".to_owned())]);
     let fault = NodeConfig::new(sources, "host1").unwrap_err();
     assert_eq!(fault, ConfigFault::ZooKeeper);
+    let mut sources = Sources::default();
+    sources
+        .add_file("f", b"broker.id=1\nzookeeper.connect=zk:2181\n")
+        .unwrap();
+    let fault = NodeConfig::new(sources, "host1").unwrap_err();
+    assert_eq!(fault, ConfigFault::ZooKeeper);
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once() {
+    let changes = [
+        ("num.partitions", "none"),
+        ("node.id", "x"),
+        ("log.dirs", "\"/data\""),
+        ("advertised.listeners", "localhost:9092"),
+        ("log.cleaner.threads", "200"),
+        ("remote.log.storage.system.enable", "true"),
+    ];
+    let fault = NodeConfig::new(sources(COMBINED, &changes), "host1").unwrap_err();
+    let text = fault.to_string();
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    assert_eq!(lines[0], "the configuration has 6 mistakes:");
+    for (line, start) in lines[1..].iter().zip([
+        "log.dirs is \"\\\"/data\\\"\"; allowed is the value without quotes",
+        "node.id is \"x\"",
+        "num.partitions is \"none\"",
+        "remote.log.storage.system.enable is \"true\"; allowed is false",
+        "log.cleaner.dedupe.buffer.size (134217728) must be more than 1048576 for each of \
+         log.cleaner.threads (200)",
+        "advertised.listeners is \"localhost:9092\"",
+    ]) {
+        assert!(line.starts_with(start), "{line}");
+    }
+}
+
+#[test]
+fn a_mistake_in_a_variable_names_the_variable() {
+    let mut sources = sources(COMBINED, &[]);
+    let variable = ("KAFKA_ADVERTISED_LISTENERS", "localhost:9092");
+    sources.add_environment([(variable.0.to_owned(), variable.1.to_owned())]);
+    let fault = NodeConfig::new(sources, "host1").unwrap_err();
+    expect![[r#"
+        advertised.listeners is "localhost:9092"; allowed is a list
+        of NAME://host:port ("localhost:9092" has no NAME:// in
+        front) (set by the variable KAFKA_ADVERTISED_LISTENERS)"#]]
+    .assert_eq(&folded(&fault.to_string()));
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Tests of requests that are refused, and of the messages.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use dohle_model::image::MetadataImage;
 use dohle_model::record::ConfigResource;
 use dohle_model::{BrokerEpoch, NodeId, ProducerId};
 use dohle_protocol::messages::alter_configs_request::{
@@ -634,7 +635,8 @@ impl ConfigSchema for NoConfig {
     fn check_together(
         &self,
         _: &ConfigResource,
-        _: &dyn Fn(&str) -> Option<String>,
+        _: &MetadataImage,
+        _: &BTreeMap<String, String>,
     ) -> Result<(), String> {
         Ok(())
     }
