@@ -73,6 +73,7 @@ mod table;
 #[cfg(test)]
 pub(crate) mod tests;
 mod token_credentials;
+mod too_large;
 mod txn_offset_commit;
 mod unregister_broker;
 mod update_features;

@@ -32,7 +32,7 @@ use dohle_protocol::messages::produce_response::{
 use dohle_protocol::{EncodeError, KafkaString};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Call, Ordered, Respond, resolve, verification, wire};
+use super::{Call, Ordered, Respond, resolve, too_large, verification, wire};
 use crate::context::Context;
 use crate::verification::TxnBatches;
 use dohle_broker::partition::{
@@ -407,7 +407,11 @@ impl Append<'_> {
         let owner = call.owner();
         let appended = partition.produce(records, &txn, acks, now, owner);
         let appended = appended.await;
-        let appended = appended.map_err(|error| Failure::of_append(error, &partition))?;
+        let appended = appended.map_err(|error| {
+            let mut failure = Failure::of_append(error, &partition);
+            failure.error = too_large::explained(call, &topic.name, failure.error);
+            failure
+        })?;
         if appended.flush {
             part.flushed = Some(Box::pin(Arc::clone(&partition).flush_appended(now)));
         }

@@ -159,7 +159,8 @@ pub fn why_not_delivered(error: &ProducerError) -> String {
         } => format!("{topic}-{partition} rejected the record: {error}"),
         // The client reports this error when it cannot split a batch any further.
         ProducerError::DeliveryDropped => "The broker rejected the record, or its batch, as too \
-                                           large: see max.message.bytes of the topic"
+                                           large: raise max.message.bytes of the topic, or \
+                                           message.max.bytes of the brokers"
             .to_owned(),
         other => other.to_string(),
     }

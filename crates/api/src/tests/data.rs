@@ -191,6 +191,26 @@ async fn what_cannot_be_produced_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_is_too_large_is_answered_with_the_limit_and_where_it_was_set() {
+    let broker = Broker::start(&[("message.max.bytes", "100")]).await;
+    broker.topic("t", 1).await;
+    let mut client = broker.client();
+    let large = batch(&["a value that needs some bytes of the batch"]);
+    let size = large.len();
+    let (partition, _) = produced(&mut client, 9, &produce("t", 0, 1, large)).await;
+    assert_eq!(partition.error_code, ErrorCode::MessageTooLarge.code());
+    let message = partition.error_message.unwrap().to_string();
+    let expected = format!(
+        "the record batch has {size} bytes, more than max.message.bytes=100 of the topic t (from \
+         message.max.bytes in this broker's properties). Raise max.message.bytes"
+    );
+    assert!(message.starts_with(&expected), "{message}");
+    for setting in ["max.request.size", "batch.size"] {
+        assert!(message.contains(setting), "{message}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repeated_batch_is_answered_with_its_offset_and_its_largest_timestamp() {
     let timestamp = 1_700_000_000_000;
     for kind in ["LogAppendTime", "CreateTime"] {
