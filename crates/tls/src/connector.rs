@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,8 @@ const AUTHENTICATION_MAX: Duration = Duration::from_secs(10);
 pub struct Connector {
     tls: Option<Arc<ClientTls>>,
     authentication: Option<Arc<dyn Authentication>>,
+    /// A host and port whose address is known without asking DNS.
+    known: Option<(Arc<str>, u16, SocketAddr)>,
 }
 
 /// Authenticates this node at the beginning of a connection, before anything else is sent.
@@ -73,6 +76,7 @@ impl PartialEq for Connector {
         }
         is_same(self.tls.as_ref(), other.tls.as_ref())
             && is_same(self.authentication.as_ref(), other.authentication.as_ref())
+            && self.known == other.known
     }
 }
 
@@ -90,7 +94,7 @@ impl Connector {
     pub fn tls(tls: Arc<ClientTls>) -> Self {
         Self {
             tls: Some(tls),
-            authentication: None,
+            ..Self::default()
         }
     }
 
@@ -101,10 +105,19 @@ impl Connector {
         self
     }
 
-    /// Returns whether connections have neither TLS nor an authentication.
+    /// Connects to this address where `host` and `port` are asked for, without asking DNS. The
+    /// host remains the name that the server's certificate is checked for.
+    #[must_use]
+    pub fn knowing(mut self, host: &str, port: u16, address: SocketAddr) -> Self {
+        self.known = Some((host.into(), port, address));
+        self
+    }
+
+    /// Returns whether connections have neither TLS nor an authentication, and all names are
+    /// resolved by DNS.
     #[must_use]
     pub fn is_plaintext(&self) -> bool {
-        self.tls.is_none() && self.authentication.is_none()
+        self.tls.is_none() && self.authentication.is_none() && self.known.is_none()
     }
 
     /// Connects to a server, without Nagle's algorithm, and authenticates this node.
@@ -130,7 +143,12 @@ impl Connector {
     }
 
     async fn open(&self, host: &str, port: u16) -> Result<NodeStream, ConnectError> {
-        let stream = TcpStream::connect((host, port)).await?;
+        let known = self.known.as_ref();
+        let known = known.filter(|(name, of, _)| **name == *host && *of == port);
+        let stream = match known {
+            Some((_, _, address)) => TcpStream::connect(address).await?,
+            None => TcpStream::connect((host, port)).await?,
+        };
         stream.set_nodelay(true)?;
         let Some(tls) = &self.tls else {
             return Ok(Either::Left(stream));
@@ -155,5 +173,26 @@ pub fn socket(stream: &NodeStream) -> &TcpStream {
     match stream {
         Either::Left(stream) => stream,
         Either::Right(stream) => stream.get_ref().0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_host_whose_address_is_known_is_not_looked_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let connector = Connector::plaintext().knowing("node.invalid", 9093, address);
+        assert!(!connector.is_plaintext());
+        let (accepted, connected) =
+            tokio::join!(listener.accept(), connector.connect("node.invalid", 9093));
+        let Either::Left(stream) = connected.unwrap() else {
+            panic!("a connection without TLS has TLS");
+        };
+        assert_eq!(stream.local_addr().unwrap(), accepted.unwrap().1);
     }
 }

@@ -2,6 +2,7 @@
 //! listeners that serve clients and other brokers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ use dohle_model::image::MetadataImage;
 use dohle_model::record::{BrokerRegistration, Endpoint};
 use dohle_model::{BrokerEpoch, DirectoryId, IncarnationId, NodeId, features};
 use dohle_network::listener::{Bound, Listener, NetworkContext, Services};
+use dohle_tls::Connector;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -55,6 +57,8 @@ pub(super) struct Start<'a> {
     pub offline_dirs: Vec<OfflineDir>,
     pub ports: Vec<Bound>,
     pub by_name: &'a BTreeMap<String, u16>,
+    /// The address of this node's own controller, if it has one.
+    pub own_controller: Option<SocketAddr>,
     pub shared: &'a Arc<NetworkContext>,
     pub tls: &'a NodeTls,
 }
@@ -95,7 +99,7 @@ impl Broker {
         let cache = Arc::new(MetadataCache::new());
         let client = Arc::new(ControllerClient::with_connector(
             quorum(config),
-            &start.tls.connector(&config.listeners.controller_name),
+            &to_controllers(&start),
         )?);
         let connector = start.tls.connector(&config.listeners.inter_broker);
         let registration = registration(&start, incarnation);
@@ -401,6 +405,36 @@ fn serve(
         port.serve(Arc::clone(start.shared), services)
     };
     ports.into_iter().map(serve).collect()
+}
+
+/// Returns how this broker connects to controllers. The controller of its own node is reached at
+/// the address that it has bound: its name may not be in DNS before this node is ready.
+fn to_controllers(start: &Start<'_>) -> Connector {
+    let config = start.config;
+    let connector = start.tls.connector(&config.listeners.controller_name);
+    let mut voters = config.voters.iter();
+    let own = voters.find(|voter| voter.id == Some(config.node_id));
+    match (own, start.own_controller) {
+        (Some(own), Some(bound)) if is_name(&own.host) => {
+            connector.knowing(&own.host, own.port, reachable(bound))
+        }
+        _ => connector,
+    }
+}
+
+/// Whether a host has to be looked up in DNS.
+fn is_name(host: &str) -> bool {
+    host.parse::<IpAddr>().is_err() && !host.eq_ignore_ascii_case("localhost")
+}
+
+/// Returns an address at which a bound address can be reached from this machine.
+fn reachable(bound: SocketAddr) -> SocketAddr {
+    let ip = match bound.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, bound.port())
 }
 
 fn quorum(config: &NodeConfig) -> Vec<ControllerEndpoint> {

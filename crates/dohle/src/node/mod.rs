@@ -210,6 +210,7 @@ impl Prepared {
         self.node.jwks_tasks = fetching.collect();
         let shared = &self.node.shared;
         self.node._metadata = directories.metadata;
+        let own_controller = ports.controller.as_ref().map(Bound::address);
         if let Some(port) = ports.controller {
             let id = directories.metadata_id;
             let started = ControllerRole::start(
@@ -232,6 +233,7 @@ impl Prepared {
                 offline_dirs: directories.offline,
                 ports: ports.broker,
                 by_name: &ports.by_name,
+                own_controller,
                 shared,
                 tls: &self.tls,
             };

@@ -1,5 +1,6 @@
 //! Binds a listener's port.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -7,16 +8,20 @@ use tokio::net::TcpListener;
 
 use super::{BindError, Limits, ListenerConfig};
 
-/// Binds the first address of the host that can be bound.
+/// Binds the first address of the host that can be bound. Of `localhost`, all addresses are bound,
+/// because clients resolve it to 127.0.0.1 or to `::1`; the first is the listener's address.
 pub(super) async fn bind(
     config: &ListenerConfig,
     limits: &Limits,
-) -> Result<(TcpListener, SocketAddr), BindError> {
-    let addresses = addresses(config).await?;
+) -> Result<Vec<(TcpListener, SocketAddr)>, BindError> {
+    let mut addresses = addresses(config).await?.into_iter();
     let mut failed = None;
-    for address in addresses {
+    while let Some(address) = addresses.next() {
         match bind_one(address, limits) {
-            Ok(bound) => return Ok(bound),
+            Ok(bound) if is_localhost(config) => {
+                return bind_others(config, limits, bound, addresses);
+            }
+            Ok(bound) => return Ok(vec![bound]),
             Err(source) => {
                 let listener = config.name.clone();
                 failed.get_or_insert(BindError::Bind {
@@ -32,6 +37,41 @@ pub(super) async fn bind(
         host: config.host.clone(),
         source: std::io::Error::other("the name has no address"),
     }))
+}
+
+fn is_localhost(config: &ListenerConfig) -> bool {
+    config.host.eq_ignore_ascii_case("localhost")
+}
+
+/// Binds the other addresses of a host with the port of the first. An address that this machine
+/// does not have is left out.
+fn bind_others(
+    config: &ListenerConfig,
+    limits: &Limits,
+    first: (TcpListener, SocketAddr),
+    others: impl Iterator<Item = SocketAddr>,
+) -> Result<Vec<(TcpListener, SocketAddr)>, BindError> {
+    let port = first.1.port();
+    let mut bound = vec![first];
+    for mut address in others {
+        address.set_port(port);
+        if bound.iter().any(|(_, known)| *known == address) {
+            continue;
+        }
+        match bind_one(address, limits) {
+            Ok(other) => bound.push(other),
+            // Clients that resolve the host to this address would reach another program.
+            Err(source) if config.port != 0 && source.kind() == ErrorKind::AddrInUse => {
+                return Err(BindError::Bind {
+                    listener: config.name.clone(),
+                    address,
+                    source,
+                });
+            }
+            Err(error) => tracing::debug!(%address, "cannot listen on an address: {error}"),
+        }
+    }
+    Ok(bound)
 }
 
 async fn addresses(config: &ListenerConfig) -> Result<Vec<SocketAddr>, BindError> {
@@ -50,7 +90,12 @@ async fn addresses(config: &ListenerConfig) -> Result<Vec<SocketAddr>, BindError
     match tokio::net::lookup_host((host, config.port)).await {
         Ok(addresses) => {
             let mut addresses: Vec<_> = addresses.collect();
-            // `localhost` is bound as 127.0.0.1, which most clients try first.
+            if is_localhost(config) {
+                // Clients may know more addresses of it than this machine's resolver.
+                let both: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+                addresses.extend(both.map(|ip| SocketAddr::new(ip, config.port)));
+            }
+            // The address of a listener at `localhost` is 127.0.0.1.
             addresses.sort_by_key(SocketAddr::is_ipv6);
             Ok(addresses)
         }

@@ -238,7 +238,8 @@ pub struct Services {
 #[derive(Debug)]
 pub struct Bound {
     config: ListenerConfig,
-    listener: TcpListener,
+    /// One for each address.
+    listeners: Vec<(TcpListener, SocketAddr)>,
     address: SocketAddr,
 }
 
@@ -259,10 +260,11 @@ impl Bound {
     /// # Errors
     /// When the host cannot be resolved, or none of its addresses can be bound.
     pub async fn bind(config: ListenerConfig, limits: &Limits) -> Result<Self, BindError> {
-        let (listener, address) = bind::bind(&config, limits).await?;
+        let listeners = bind::bind(&config, limits).await?;
+        let address = listeners[0].1;
         Ok(Self {
             config,
-            listener,
+            listeners,
             address,
         })
     }
@@ -290,18 +292,21 @@ impl Bound {
             connections: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
-        let acceptor = accept::Acceptor {
-            name: self.config.name.into(),
-            security_protocol: self.config.security_protocol,
-            listener: self.listener,
-            address: self.address,
-            shared,
-            services,
-            accepting: listener.accepting.clone(),
-            connections: listener.connections.clone(),
-            tasks: listener.tasks.clone(),
-        };
-        tokio::spawn(listener.tasks.track_future(acceptor.run()));
+        let name: Arc<str> = self.config.name.into();
+        for (socket, address) in self.listeners {
+            let acceptor = accept::Acceptor {
+                name: Arc::clone(&name),
+                security_protocol: self.config.security_protocol,
+                listener: socket,
+                address,
+                shared: Arc::clone(&shared),
+                services: services.clone(),
+                accepting: listener.accepting.clone(),
+                connections: listener.connections.clone(),
+                tasks: listener.tasks.clone(),
+            };
+            tokio::spawn(listener.tasks.track_future(acceptor.run()));
+        }
         listener
     }
 }

@@ -300,6 +300,41 @@ async fn a_shutdown_closes_idle_connections_and_frees_the_port() {
 }
 
 #[tokio::test]
+async fn a_listener_at_localhost_has_every_address_of_it() {
+    let listener = listen(Limits::default()).await;
+    let port = listener.address().port();
+    for host in ["127.0.0.1", "::1"] {
+        // An address that the machine does not have cannot be bound by anyone.
+        if std::net::TcpListener::bind((host, 0)).is_err() {
+            continue;
+        }
+        let mut stream = TcpStream::connect((host, port)).await.unwrap();
+        assert!(echo(&mut stream).await.unwrap(), "{host}");
+    }
+    listener.shutdown().await;
+    let mut config = ListenerConfig {
+        name: "TAKEN".into(),
+        host: "localhost".into(),
+        port,
+        security_protocol: SecurityProtocol::Plaintext,
+    };
+    let bound = super::bind::bind(&config, &Limits::default())
+        .await
+        .unwrap();
+    let taken = bound.last().unwrap().1.ip().to_string();
+    drop(bound);
+    let other = std::net::TcpListener::bind((taken.as_str(), port)).unwrap();
+    let error = super::bind::bind(&config, &Limits::default())
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains(&taken), "{error}");
+    drop(other);
+    config.host = "LOCALHOST".into();
+    let bound = super::bind::bind(&config, &Limits::default()).await;
+    assert!(bound.is_ok());
+}
+
+#[tokio::test]
 async fn a_port_that_is_taken_and_a_name_that_is_none_are_named() {
     let listener = listen(Limits::default()).await;
     let mut config = ListenerConfig {
