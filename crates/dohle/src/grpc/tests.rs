@@ -3,9 +3,11 @@
 use std::num::NonZeroU32;
 use std::sync::Mutex;
 
-use dohle_api::{NodeAuthentication, SaslConfig, SaslListener};
+use dohle_api::{NodeAuthentication, SaslConfig, SaslListener, TokenKeys};
 use dohle_auth::jaas::{JaasConfig, LoginModule};
-use dohle_auth::sasl::{EnabledMechanism, Mechanism, PlainUsers, credential, salted_password};
+use dohle_auth::sasl::{
+    EnabledMechanism, Mechanism, PlainUsers, TokenRules, credential, salted_password,
+};
 use dohle_auth::{AclAuthorizer, AclSettings, Secret};
 use dohle_model::image::MetadataImage;
 use dohle_model::record::SecurityProtocol;
@@ -23,6 +25,10 @@ use super::*;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const SHA_512: Mechanism = Mechanism::Scram(ScramMechanism::Sha512);
+/// Tokens of the user `node` without a signature, which the listener here accepts. One expires in
+/// 2100, the other has expired in 2020.
+const TOKEN: &str = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJub2RlIiwiZXhwIjo0MTAyNDQ0ODAwfQ.";
+const OLD_TOKEN: &str = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJub2RlIiwiZXhwIjoxNjAwMDAwMDAwfQ.";
 const PROPERTY: &str = "listener.name.test.plain.sasl.jaas.config";
 
 /// A service that answers the preface with `h2`, and keeps the connection until the peer ends it.
@@ -63,9 +69,11 @@ impl Fixture {
             session_max,
         };
         let sasl = SaslListener {
-            mechanisms: [enabled(Mechanism::Plain), enabled(SHA_512)].into(),
+            mechanisms: [Mechanism::Plain, SHA_512, Mechanism::OAuthBearer]
+                .map(enabled)
+                .into(),
             plain_users: PlainUsers::new(&JaasConfig::parse(&jaas).unwrap()),
-            tokens: None,
+            tokens: Some((unsecured(), TokenKeys::new(None))),
             receive_bytes_max: 512 << 10,
         };
         let sasl = SaslConfig {
@@ -121,6 +129,10 @@ impl Fixture {
         };
         let client = SaslClient::new("TEST", mechanism, credential, PROPERTY.to_owned());
         assert!(!format!("{client:?}").contains(password));
+        self.connect_as(client).await
+    }
+
+    async fn connect_as(&self, client: SaslClient) -> Result<NodeStream, String> {
         let connector = Connector::plaintext().authenticated(Arc::new(client));
         let connected = connector.connect("localhost", self.port()).await;
         connected.map_err(|error| error.to_string())
@@ -129,6 +141,18 @@ impl Fixture {
     /// Returns the principals that the service has served.
     fn served(&self) -> Vec<Option<Principal>> {
         self.recorder.0.lock().unwrap().clone()
+    }
+}
+
+/// Rules that accept tokens without a signature.
+fn unsecured() -> TokenRules {
+    TokenRules {
+        issuer: None,
+        audiences: Vec::new(),
+        scope_claim: "scope".to_owned(),
+        sub_claim: "sub".to_owned(),
+        clock_skew: Duration::ZERO,
+        allow_unsecured: true,
     }
 }
 
@@ -155,6 +179,41 @@ async fn a_node_authenticates_and_goes_on_with_http2_on_the_same_connection() {
     }
     let node = Some(Principal::user("node"));
     assert_eq!(fixture.served(), [node.clone(), node]);
+    fixture.listener.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_node_authenticates_with_the_token_that_its_file_has_now() {
+    let fixture = Fixture::start(None).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    let property = "sasl.oauthbearer.token.endpoint.url";
+    let connect = || {
+        let credential = Credential::TokenFile(file.clone());
+        let mechanism = Mechanism::OAuthBearer;
+        fixture.connect_as(SaslClient::new(
+            "TEST",
+            mechanism,
+            credential,
+            property.to_owned(),
+        ))
+    };
+    let missing = connect().await.unwrap_err();
+    assert!(missing.contains(file.to_str().unwrap()), "{missing}");
+    std::fs::write(&file, OLD_TOKEN).unwrap();
+    let refused = connect().await.unwrap_err();
+    for text in [
+        "with OAUTHBEARER at localhost:",
+        "(listener TEST)",
+        property,
+    ] {
+        assert!(refused.contains(text), "{text:?} is not in {refused:?}");
+    }
+    assert_eq!(fixture.served(), []);
+    std::fs::write(&file, TOKEN).unwrap();
+    let mut stream = connect().await.unwrap();
+    assert_eq!(begin(&mut stream).await, b"h2");
+    assert_eq!(fixture.served(), [Some(Principal::user("node"))]);
     fixture.listener.shutdown().await;
 }
 
@@ -209,7 +268,8 @@ async fn a_node_names_the_cause_the_listener_and_the_property_of_a_refusal() {
         .connect(sha_256, "node", "node-secret")
         .await
         .unwrap_err();
-    assert!(refused.contains("has \"PLAIN,SCRAM-SHA-512\""), "{refused}");
+    let enabled = "has \"PLAIN,SCRAM-SHA-512,OAUTHBEARER\"";
+    assert!(refused.contains(enabled), "{refused}");
     assert_eq!(fixture.served(), []);
     fixture.listener.shutdown().await;
 }
