@@ -153,7 +153,12 @@ impl Cluster {
                 BrokerRequestHandlers::default(),
             );
             tokio::spawn(async move {
-                while let Ok((stream, _)) = listener.accept().await {
+                loop {
+                    // Fails while a test has taken all descriptors.
+                    let Ok((stream, _)) = listener.accept().await else {
+                        tokio::task::yield_now().await;
+                        continue;
+                    };
                     stream.set_nodelay(true).unwrap();
                     let server = server.clone();
                     tokio::spawn(async move {
