@@ -2,7 +2,7 @@
 //! listeners that serve clients and other brokers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -427,11 +427,12 @@ fn is_name(host: &str) -> bool {
     host.parse::<IpAddr>().is_err() && !host.eq_ignore_ascii_case("localhost")
 }
 
-/// Returns an address at which a bound address can be reached from this machine.
+/// Returns an address at which a bound address can be reached from this machine. A socket that
+/// is bound to all addresses of IPv6 accepts IPv4 too, and `::1` is missing in containers of
+/// networks without IPv6.
 fn reachable(bound: SocketAddr) -> SocketAddr {
     let ip = match bound.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         ip => ip,
     };
     SocketAddr::new(ip, bound.port())
@@ -545,4 +546,18 @@ fn in_container() -> bool {
         .iter()
         .any(|path| std::path::Path::new(path).exists())
         || std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_bound_to_all_addresses_is_reached_without_ipv6() {
+        let reached = |bound: &str| reachable(bound.parse().unwrap()).to_string();
+        assert_eq!(reached("[::]:9093"), "127.0.0.1:9093");
+        assert_eq!(reached("0.0.0.0:9093"), "127.0.0.1:9093");
+        assert_eq!(reached("10.0.0.7:9093"), "10.0.0.7:9093");
+        assert_eq!(reached("[fd00::7]:9093"), "[fd00::7]:9093");
+    }
 }
