@@ -19,8 +19,8 @@ pub(crate) fn wire_id(id: TopicId) -> KafkaUuid {
     dohle_protocol::uuid(id.to_bytes())
 }
 
-/// Returns the epoch that a client takes for the present one; `None` where it does not say. Any
-/// other negative number is an epoch that is too old, as in Kafka.
+/// Returns the leader epoch that a request names; `None` for -1, which asks for no check. Any other
+/// negative number is an epoch that is too old, as in Kafka.
 pub(crate) fn current_epoch(epoch: i32) -> Option<LeaderEpoch> {
     (epoch != -1).then_some(LeaderEpoch(epoch))
 }

@@ -15,7 +15,7 @@ const NODE_ID: &str = "{node.id}";
 /// The principals with which nodes authenticate to each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodePrincipals {
-    /// Names of users, in which [`NODE_ID`] stands for the id of the node.
+    /// Names of users. [`NODE_ID`] in a name is replaced by the id of the node.
     names: Vec<Box<str>>,
 }
 

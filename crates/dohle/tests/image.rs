@@ -159,7 +159,7 @@ fn what_a_build_lacks_is_named_at_once() {
     );
 }
 
-/// Stand-ins for the static programs; `ldd` says that nothing is dynamic.
+/// Stand-ins for the static programs, and for an `ldd` that reports each program as static.
 fn shell() -> (Programs, Vec<(String, String)>) {
     let programs = Programs::new()
         .program("ldd", "exit 1")

@@ -35,7 +35,7 @@ impl ControlRecord {
     /// Decodes a control record from its key and value.
     ///
     /// # Errors
-    /// When the bytes are malformed, or the record is of a type that Kafka 4.4 does not have in the
+    /// When the bytes are malformed, or Kafka 4.4 writes no control record of this type to the
     /// metadata log.
     pub fn decode(key: &[u8], value: &[u8]) -> Result<Self, DecodeError> {
         let mut key = Reader::new(key);

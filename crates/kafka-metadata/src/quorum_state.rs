@@ -13,7 +13,7 @@ const NAME: &str = "quorum-state";
 /// `kraft.version` 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuorumState {
-    /// The newest epoch that the node knows of.
+    /// The newest epoch that the node has seen.
     pub epoch: u64,
     /// The leader of that epoch, if known.
     pub leader: Option<NodeId>,

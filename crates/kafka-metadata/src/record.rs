@@ -49,7 +49,7 @@ pub enum KafkaRecord {
     /// It does not change what a cluster's metadata mean: a heartbeat of the log, or the
     /// registration of a controller.
     NoOp,
-    /// It is an ACL for what Dohle does not know.
+    /// An ACL with a resource type, operation or other value that Dohle does not know.
     UnknownAcl {
         /// The id of the ACL.
         id: Uuid,

@@ -14,7 +14,7 @@ pub enum DecodeError {
     /// The record has another frame than those of Kafka 3.3 to 4.4.
     #[error("its frame has version {0}, and only version 1 is known")]
     Frame(u32),
-    /// The record is of a type, or a version of it, that Kafka 4.4 does not have.
+    /// Kafka 4.4 has no record of this type in this version.
     #[error("it has type {kind} in version {version}, which Apache Kafka 4.4 does not have")]
     Unknown {
         /// The type's number.

@@ -28,7 +28,7 @@ pub fn delete(draft: &mut Draft, request: &DeleteTopicsRequestData) -> DeleteTop
     let mut responses = Vec::with_capacity(request.topics.len());
     responses.extend(invalid.into_iter().map(refused));
     for (topic, times) in topics {
-        // The result of a topic by its name says that its id was given too.
+        // The response reports this topic under its name: the request has both.
         if times == 1 && id_of(topic).is_some_and(|id| named.contains(&id)) {
             continue;
         }

@@ -92,8 +92,8 @@ impl RaftService {
         Ok(())
     }
 
-    /// Checks that the request is addressed to this voter of this cluster, and that the sender may
-    /// act as the voter that it says it is.
+    /// Checks that the request is addressed to this voter of this cluster, and that the principal
+    /// of the connection may act under the sender's voter id.
     fn check_address(
         &self,
         sender: &NodePeer,

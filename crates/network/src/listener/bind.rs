@@ -91,7 +91,7 @@ async fn addresses(config: &ListenerConfig) -> Result<Vec<SocketAddr>, BindError
         Ok(addresses) => {
             let mut addresses: Vec<_> = addresses.collect();
             if is_localhost(config) {
-                // Clients may know more addresses of it than this machine's resolver.
+                // A client may resolve the name to one that this machine's resolver leaves out.
                 let both: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
                 addresses.extend(both.map(|ip| SocketAddr::new(ip, config.port)));
             }
