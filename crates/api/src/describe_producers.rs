@@ -2,7 +2,7 @@
 
 use dohle_model::acl::{Operation, ResourceType};
 use dohle_model::image::MetadataImage;
-use dohle_model::{ApiError, ErrorCode, Offset, Sequence, Timestamp, TopicName};
+use dohle_model::{ApiError, ErrorCode, Offset, ProducerEpoch, Sequence, Timestamp, TopicName};
 use dohle_protocol::messages::describe_producers_request::{
     DescribeProducersRequestData, TopicRequest,
 };
@@ -73,7 +73,7 @@ fn producers(
 fn to_wire(producer: &ProducerInfo) -> ProducerState {
     ProducerState {
         producer_id: producer.producer_id.0,
-        producer_epoch: i32::from(producer.producer_epoch.0),
+        producer_epoch: i32::from(ProducerEpoch::to_wire(producer.producer_epoch)),
         last_sequence: Sequence::to_wire(producer.last_sequence),
         last_timestamp: Timestamp::to_wire(producer.last_timestamp),
         coordinator_epoch: producer.coordinator_epoch.unwrap_or(-1),

@@ -24,6 +24,8 @@ use dohle_broker::partition::{Isolation, ListedOffset, OffsetSpec, ReadError};
 
 /// `replica_id` of consumers.
 const CONSUMER: i32 = -1;
+/// `replica_id` of tools that look at any replica.
+const DEBUGGING: i32 = -2;
 
 pub(super) async fn handle(
     call: Call,
@@ -64,7 +66,13 @@ pub(super) async fn handle(
             let index = partition.partition_index;
             let outcome = match counts.get_mut(&(topic.name.as_str(), index)) {
                 Some(1) => match isolation {
-                    Ok(isolation) => list(&call, &image, topic, partition, isolation).await,
+                    Ok(isolation) => {
+                        let reader = Reader {
+                            isolation,
+                            leader_only: request.replica_id != DEBUGGING,
+                        };
+                        list(&call, &image, topic, partition, reader).await
+                    }
                     Err(code) => Err(code),
                 },
                 // A partition that the request names more than once is answered once.
@@ -105,12 +113,19 @@ fn refused(topic: ListOffsetsTopic, version: i16) -> ListOffsetsTopicResponse {
     }
 }
 
+/// What a client may see, and where.
+#[derive(Debug, Clone, Copy)]
+struct Reader {
+    isolation: Isolation,
+    leader_only: bool,
+}
+
 async fn list(
     call: &Call,
     image: &MetadataImage,
     topic: &ListOffsetsTopic,
     request: &ListOffsetsPartition,
-    isolation: Isolation,
+    reader: Reader,
 ) -> Result<Option<ListedOffset>, ErrorCode> {
     let version = call.version;
     let spec = match request.timestamp {
@@ -127,7 +142,13 @@ async fn list(
     let partition = resolve::partition_by_name(&call.context.partitions, image, name, index)?;
     let epoch = wire::current_epoch(request.current_leader_epoch);
     partition
-        .list_offset(spec, epoch, isolation, call.owner())
+        .list_offset(
+            spec,
+            epoch,
+            reader.isolation,
+            reader.leader_only,
+            call.owner(),
+        )
         .await
         .map_err(|error| match error {
             // Clients before version 5 do not support OFFSET_NOT_AVAILABLE.

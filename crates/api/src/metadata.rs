@@ -392,7 +392,14 @@ impl View<'_> {
         let leader = registration
             .leader
             .filter(|leader| self.is_reachable(*leader));
+        let is_reachable = |node: &NodeId| self.is_reachable(*node);
         let code = match (leader, registration.leader) {
+            // Clients of version 0 learn in this way that the response lists not all replicas.
+            (Some(_), _)
+                if self.version == 0 && !registration.replicas.iter().all(is_reachable) =>
+            {
+                Some(ErrorCode::ReplicaNotAvailable)
+            }
             (Some(_), _) => None,
             (None, Some(leader)) if self.version >= 6 && self.image.is_active(leader) => {
                 Some(ErrorCode::ListenerNotFound)

@@ -94,24 +94,28 @@ pub(super) struct LeaderEndpoint {
     pub rack: Option<String>,
 }
 
-/// Returns the leader of a partition, and its address on `listener`.
+/// Returns the leader of a partition, and its address on `listener`; the id -1 and the epoch while
+/// there is none.
 pub(super) fn current_leader(
     image: &MetadataImage,
     id: &TopicIdPartition,
     listener: &str,
 ) -> Option<CurrentLeader> {
     let registration = image.partition(id)?;
-    let leader = registration.leader?;
-    let endpoint = live_endpoint(image, leader, listener).map(|endpoint| LeaderEndpoint {
-        host: endpoint.host.clone(),
-        port: i32::from(endpoint.port),
-        rack: image
-            .brokers
-            .get(&leader)
-            .and_then(|broker| broker.rack.clone()),
-    });
+    let address = |leader: NodeId| {
+        let endpoint = live_endpoint(image, leader, listener)?;
+        Some(LeaderEndpoint {
+            host: endpoint.host.clone(),
+            port: i32::from(endpoint.port),
+            rack: image
+                .brokers
+                .get(&leader)
+                .and_then(|broker| broker.rack.clone()),
+        })
+    };
+    let endpoint = registration.leader.and_then(address);
     Some(CurrentLeader {
-        id: leader.0,
+        id: NodeId::to_wire(registration.leader),
         epoch: registration.leader_epoch.0,
         endpoint,
     })

@@ -159,13 +159,20 @@ pub(crate) fn describe_broker(broker: &BrokerValues) -> Vec<DescribedConfig> {
 /// Describes the properties that are set at run time for all brokers.
 #[must_use]
 pub(crate) fn describe_broker_default(broker: &BrokerValues) -> Vec<DescribedConfig> {
+    // The layers of this broker do not count.
+    let broker = BrokerValues {
+        dynamic_default: broker.dynamic_default.clone(),
+        ..BrokerValues::default()
+    };
     let entries = broker.dynamic_default.iter();
     entries
-        .filter_map(|(name, value)| {
-            let def = find(Scope::Broker, name)?;
-            let mut synonyms = broker_synonyms(def, broker);
-            synonyms.retain(|synonym| synonym.source == ConfigSource::DynamicDefaultBroker);
-            Some(broker_entry(def, Some(value), synonyms))
+        .map(|(name, value)| match find(Scope::Broker, name) {
+            Some(def) => {
+                let mut synonyms = broker_synonyms(def, &broker);
+                synonyms.retain(|synonym| synonym.source == ConfigSource::DynamicDefaultBroker);
+                broker_entry(def, Some(value), synonyms)
+            }
+            None => undefined_broker_entry(name, &broker),
         })
         .collect()
 }

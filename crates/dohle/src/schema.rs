@@ -144,7 +144,10 @@ fn check_broker(resource: &ConfigResource, name: &str, value: &str) -> Result<()
     if name.starts_with(LISTENER_PREFIX) {
         return check_listener(for_all, name, value);
     }
-    let def = lookup(Scope::Broker, name).map_err(|error| error.to_string())?;
+    // As in Kafka, clients and plugins may keep configurations of their own here.
+    let Some(def) = find(Scope::Broker, name) else {
+        return check_own(name);
+    };
     if !def.is_dynamic() || def.needs_restart {
         return Err(format!(
             "Cannot update these configs dynamically: {name}; set it in the properties of each \
@@ -165,6 +168,15 @@ fn check_broker(resource: &ConfigResource, name: &str, value: &str) -> Result<()
     }
     def.validate(value).map_err(|error| error.to_string())?;
     check_class(def, name, value)
+}
+
+/// Checks a name that brokers do not define. Kafka resolves references with the providers that such
+/// names configure; here only the properties that a node starts with do so.
+fn check_own(name: &str) -> Result<(), String> {
+    match name.starts_with("config.providers.") {
+        true => Err(format!("Cannot update these configs dynamically: {name}")),
+        false => Ok(()),
+    }
 }
 
 /// Refuses a class that no node can load, as at the start. The value is set under `name`.
@@ -197,7 +209,27 @@ fn check_listener(for_all: bool, name: &str, value: &str) -> Result<(), String> 
             valid.map_err(|error| error.to_string())?;
             check_class(property.def, name, value)
         }
-        _ => Err(format!("Cannot update these configs dynamically: {name}")),
+        Some(_) => Err(format!("Cannot update these configs dynamically: {name}")),
+        None => check_own_of_listener(for_all, name, value),
+    }
+}
+
+/// Checks a name with a listener's prefix that no property of listeners has. As in Kafka, the value
+/// is one that the property without the prefix would have.
+fn check_own_of_listener(for_all: bool, name: &str, value: &str) -> Result<(), String> {
+    let rest = name.strip_prefix(LISTENER_PREFIX).unwrap_or_default();
+    let Some((_, rest)) = rest.split_once('.') else {
+        return Ok(());
+    };
+    if for_all {
+        return Err(format!(
+            "Cannot update these configs at default cluster level, broker id must be specified: \
+             {name}"
+        ));
+    }
+    match find(Scope::Broker, rest) {
+        Some(def) => def.validate(value).map_err(|error| error.to_string()),
+        None => Ok(()),
     }
 }
 
@@ -279,12 +311,33 @@ mod tests {
             Err(not_for_all.to_owned())
         );
         let fixed = Err("Cannot update these configs dynamically".to_owned());
-        for name in [
-            "listener.name.out.ssl.principal.mapping.rules",
-            "listener.name.out.log.dirs",
-            "listener.name.out",
-        ] {
-            assert_eq!(check(node(), name, "x"), fixed, "{name}");
+        let rules = "listener.name.out.ssl.principal.mapping.rules";
+        assert_eq!(check(node(), rules, "x"), fixed);
+        let own = "listener.name.out.my.own";
+        assert_eq!(check(node(), own, "x"), Ok(()));
+        assert_eq!(
+            check(ConfigResource::BrokerDefault, own, "x"),
+            Err(not_for_all.to_owned())
+        );
+        let threads = "listener.name.out.num.io.threads";
+        assert_eq!(check(node(), threads, "8"), Ok(()));
+        let refused = check(node(), threads, "many").unwrap_err();
+        assert!(refused.starts_with("num.io.threads"), "{refused}");
+    }
+
+    /// Clients and plugins keep configurations of their own with brokers, as with Kafka's.
+    #[test]
+    fn names_that_brokers_do_not_define_are_accepted_but_those_of_providers() {
+        let definitions = Definitions {
+            values: BrokerValues::default(),
+        };
+        let node = || ConfigResource::Broker(dohle_model::NodeId(1));
+        for resource in [node(), ConfigResource::BrokerDefault] {
+            assert_eq!(definitions.check(&resource, "my.own", "x"), Ok(()));
+            let provider = "config.providers.file.class";
+            assert!(definitions.check(&resource, provider, "x").is_err());
+            let reference = definitions.check(&resource, "my.own", "${env:SECRET}");
+            assert!(reference.is_err());
         }
     }
 

@@ -306,8 +306,12 @@ fn broken_batches_get_kafkas_codes() {
             ErrorCode::InvalidRecord,
         ),
         (
-            "a producer without epoch",
-            patched(&patched(&good, 43, &[0; 8]), 53, &[0; 4]),
+            "a transaction of a producer without epoch",
+            patched(
+                &patched(&patched(&good, 43, &[0; 8]), 53, &[0; 4]),
+                22,
+                &[0x10],
+            ),
             &config,
             ErrorCode::InvalidProducerEpoch,
         ),

@@ -108,6 +108,30 @@ fn a_new_epoch_begins_at_zero_and_fences_the_old() {
 }
 
 #[test]
+fn a_producer_without_an_epoch_may_send_any_sequence_until_it_has_one() {
+    check(
+        &[
+            (-1, 0, 2),
+            (-1, 0, 2),
+            (-1, 7, 1),
+            (0, 9, 1),
+            (0, 9, 1),
+            (-1, 10, 1),
+            (0, 10, 1),
+        ],
+        expect![[r#"
+            epoch -1, 2 from 0: appended at 0
+            epoch -1, 2 from 0: duplicate of 0..=1
+            epoch -1, 1 from 7: appended at 2
+            epoch 0, 1 from 9: appended at 3
+            epoch 0, 1 from 9: duplicate of 3..=3
+            epoch -1, 1 from 10: INVALID_PRODUCER_EPOCH
+            epoch 0, 1 from 10: appended at 4
+        "#]],
+    );
+}
+
+#[test]
 fn a_batch_of_an_earlier_epoch_is_no_duplicate_of_one_with_its_sequence() {
     check(
         &[(1, 0, 1), (1, 1, 1), (2, 0, 1), (2, 1, 1)],

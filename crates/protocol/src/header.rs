@@ -1,7 +1,8 @@
 //! The header before every request (versions 1 and 2).
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use kacrab_protocol::generated::{ApiKey, RequestHeaderData};
+use kacrab_protocol::tagged::read_tagged_fields;
 use kacrab_protocol::version::request_header_version;
 use kacrab_protocol::{KafkaString, ProtocolError};
 
@@ -51,7 +52,18 @@ impl RequestHeader {
         let Some(api) = ApiKey::from_i16(key) else {
             return Err(HeaderError::UnknownApi { key, version });
         };
-        let data = RequestHeaderData::read(frame, request_header_version(key, version))?;
+        let header_version = request_header_version(key, version);
+        let data = match with_readable_client_id(frame) {
+            None => RequestHeaderData::read(frame, header_version)?,
+            Some((mut start, mut rest)) => {
+                let data = RequestHeaderData::read(&mut start, 1)?;
+                if header_version > 1 {
+                    read_tagged_fields(&mut rest).map_err(ProtocolError::from)?;
+                }
+                *frame = rest;
+                data
+            }
+        };
         Ok(Self {
             key: api,
             version,
@@ -59,6 +71,25 @@ impl RequestHeader {
             client_id: data.client_id,
         })
     }
+}
+
+/// Where the client's id begins, behind its length.
+const CLIENT_ID_AT: usize = 10;
+
+/// Replaces what is not UTF-8 in the client's id, as Kafka does: returns the header up to this id,
+/// and the rest of the frame. `None` when there is nothing to replace.
+fn with_readable_client_id(frame: &Bytes) -> Option<(Bytes, Bytes)> {
+    let length = frame.get(CLIENT_ID_AT - 2..CLIENT_ID_AT)?;
+    let length = usize::try_from(i16::from_be_bytes([length[0], length[1]])).ok()?;
+    let id = frame.get(CLIENT_ID_AT..CLIENT_ID_AT + length)?;
+    if std::str::from_utf8(id).is_ok() {
+        return None;
+    }
+    let readable = String::from_utf8_lossy(id);
+    let mut start = BytesMut::from(&frame[..CLIENT_ID_AT - 2]);
+    start.put_i16(i16::try_from(readable.len()).ok()?);
+    start.put_slice(readable.as_bytes());
+    Some((start.freeze(), frame.slice(CLIENT_ID_AT + length..)))
 }
 
 #[cfg(test)]
@@ -76,6 +107,19 @@ mod tests {
         assert_eq!(header.correlation_id, 7);
         assert_eq!(header.client_id.unwrap().as_str(), "c");
         assert_eq!(&frame[..], [0xaa]);
+    }
+
+    #[test]
+    fn a_client_id_that_is_not_utf_8_is_made_readable() {
+        let mut frame =
+            Bytes::from_static(&[0, 3, 0, 9, 0, 0, 0, 7, 0, 2, b'c', 0xef, 1, 5, 1, 1, 0xaa]);
+        let header = RequestHeader::decode(&mut frame).unwrap();
+        assert_eq!(header.client_id.unwrap().as_str(), "c\u{fffd}");
+        assert_eq!(&frame[..], [0xaa]);
+        let mut old = Bytes::from_static(&[0, 3, 0, 8, 0, 0, 0, 7, 0, 1, 0xef, 0xaa]);
+        let header = RequestHeader::decode(&mut old).unwrap();
+        assert_eq!(header.client_id.unwrap().as_str(), "\u{fffd}");
+        assert_eq!(&old[..], [0xaa]);
     }
 
     #[test]

@@ -17,8 +17,9 @@ const NOW_FROM: i64 = 1_000_000_000_000;
 
 /// Lists that become objects, by this field of their elements, so that an element that is missing
 /// does not move all later ones.
-const KEYED: [(&str, &str); 3] = [
+const KEYED: [(&str, &str); 4] = [
     ("ApiKeys", "ApiKey"),
+    ("Configs", "Name"),
     ("SupportedFeatures", "Name"),
     ("FinalizedFeatures", "Name"),
 ];
@@ -154,6 +155,8 @@ impl Scope {
         let is_time = field.contains("Timestamp") || field.ends_with("TimeMs");
         match field {
             "Port" if number > 0 => json!("<port>"),
+            // Kafka names any broker.
+            "ControllerId" if number > 0 => json!("<node>"),
             "SessionId" if number != 0 => json!("<session>"),
             "TotalBytes" | "UsableBytes" if number > 0 => json!("<bytes>"),
             "HighWatermark" | "LogEndOffset" | "LeaderEpoch" if self.is_quorum => json!("<offset>"),

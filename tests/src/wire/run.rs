@@ -1,5 +1,6 @@
 //! Sends the requests of scripts to a server.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -54,14 +55,19 @@ pub struct Target {
     pub answer_limit: Duration,
 }
 
-/// A connection that is opened anew when the server has closed it.
+/// Connections to the nodes of a server, which are opened anew when a node has closed them.
 #[derive(Debug)]
 pub struct Client<'a> {
     schemas: &'a Schemas,
-    target: Target,
-    connection: Option<KafkaConnection>,
+    targets: Vec<Target>,
+    /// The node that requests go to, from 0.
+    node: usize,
+    connections: BTreeMap<usize, KafkaConnection>,
     correlation_id: i32,
 }
+
+/// A topic that all sequences of a server share: its name and id.
+pub type SharedTopic = (&'static str, String);
 
 /// Waits until both coordinators of a new server serve.
 pub fn warm_up(schemas: &Schemas, target: Target) -> Result<()> {
@@ -83,18 +89,58 @@ pub fn warm_up(schemas: &Schemas, target: Target) -> Result<()> {
     Ok(())
 }
 
+/// Creates the topics that all sequences of a server share, with these brokers as replicas of their
+/// one partition, and takes some steps.
+pub fn prepare_shared(
+    schemas: &Schemas,
+    targets: &[Target],
+    topics: &[(&'static str, Vec<i32>)],
+    steps: &[Step],
+) -> Result<Vec<SharedTopic>> {
+    let mut client = Client::of(schemas, targets);
+    let mut scope = Scope::new(String::new());
+    let created = topics.iter().map(|(name, replicas)| {
+        let assignment = json!([{"PartitionIndex": 0, "BrokerIds": replicas}]);
+        created(name, -1, &assignment)
+    });
+    client.create(&mut scope, created.collect())?;
+    let mut shared = Vec::new();
+    for (name, _) in topics {
+        shared.push((*name, client.led(&scope, name, 1)?));
+    }
+    client.prepare_all(&mut scope, &shared, steps)?;
+    Ok(shared)
+}
+
+/// Takes some steps on a server with shared topics.
+pub fn prepare(
+    schemas: &Schemas,
+    targets: &[Target],
+    shared: &[SharedTopic],
+    steps: &[Step],
+) -> Result<()> {
+    let mut scope = Scope::new(String::new());
+    Client::of(schemas, targets).prepare_all(&mut scope, shared, steps)
+}
+
 /// Sends the sequences of a script that are for this kind of server.
-pub fn run(schemas: &Schemas, target: Target, script: &Script, server: Server) -> Answers {
-    let mut client = Client::new(schemas, target);
+pub fn run(
+    schemas: &Schemas,
+    targets: &[Target],
+    shared: &[SharedTopic],
+    script: &Script,
+    server: Server,
+) -> Answers {
+    let mut client = Client::of(schemas, targets);
     let mut found = Answers::default();
     for sequence in script.sequences.iter().filter(|it| it.server == server) {
-        if let Err(error) = client.sequence(script, sequence, &mut found.answers) {
+        if let Err(error) = client.sequence(script, sequence, shared, &mut found.answers) {
             let Sequence { name, version, .. } = sequence;
             let api = script.api;
             let failed = format!("{api} v{version} {name}: {error:#}");
             eprintln!("{failed}");
             found.failed.push(failed);
-            client.connection = None;
+            client.connections.clear();
         }
     }
     found
@@ -103,10 +149,16 @@ pub fn run(schemas: &Schemas, target: Target, script: &Script, server: Server) -
 impl<'a> Client<'a> {
     /// Returns a client, which connects with its first request.
     pub fn new(schemas: &'a Schemas, target: Target) -> Self {
+        Self::of(schemas, &[target])
+    }
+
+    /// Returns a client of several nodes, whose requests go to the first one.
+    pub fn of(schemas: &'a Schemas, targets: &[Target]) -> Self {
         Self {
             schemas,
-            target,
-            connection: None,
+            targets: targets.to_vec(),
+            node: 0,
+            connections: BTreeMap::new(),
             correlation_id: 0,
         }
     }
@@ -125,11 +177,16 @@ impl<'a> Client<'a> {
         &mut self,
         script: &Script,
         sequence: &Sequence,
+        shared: &[SharedTopic],
         answers: &mut Vec<Answer>,
     ) -> Result<()> {
         let Sequence { name, version, .. } = sequence;
         let words = name.replace([' ', ','], "-");
         let mut scope = Scope::new(format!(".{}-{words}.v{version:02}", script.api));
+        self.node = 0;
+        for (name, id) in shared {
+            scope.topic(name, id);
+        }
         self.create_topics(&mut scope, sequence)?;
         for step in &sequence.steps {
             let Step::Case {
@@ -162,29 +219,13 @@ impl<'a> Client<'a> {
         if sequence.topics.is_empty() {
             return Ok(());
         }
-        // The records of scripts are old.
-        let configs = json!([{"Name": "retention.ms", "Value": "-1"}]);
-        let topics = sequence.topics.iter().map(|(name, partitions)| {
-            json!({"Name": format!("{name}%"), "NumPartitions": partitions,
-                "ReplicationFactor": 1, "Configs": configs})
-        });
-        let request = json!({"Topics": topics.collect::<Vec<_>>(), "timeoutMs": 30000});
-        self.prepare(scope, &call("CreateTopics", 7, request))?;
+        let topics = sequence.topics.iter();
+        let topics =
+            topics.map(|(name, partitions)| created(&format!("{name}%"), *partitions, &json!([])));
+        self.create(scope, topics.collect())?;
         for (name, partitions) in &sequence.topics {
             let topic = format!("{name}%");
-            let request = json!({"Topics": [{"Name": topic}], "AllowAutoTopicCreation": false});
-            let request = scope.fill(&request)?;
-            let id = eventually(DEADLINE, format!("{topic} has leaders"), || {
-                let response = self.send("Metadata", 12, &request, Change::None)?;
-                let topic = &response["Topics"][0];
-                let found = topic["Partitions"].as_array().context("no partitions")?;
-                let led = found.iter().filter(|it| it["LeaderId"].as_i64() > Some(-1));
-                let is_ready = led.count() == usize::try_from(*partitions)?;
-                Ok(topic["TopicId"]
-                    .as_str()
-                    .filter(|_| is_ready)
-                    .map(str::to_owned))
-            })?;
+            let id = self.led(scope, &topic, *partitions)?;
             scope.topic(name, &id);
             // Metadata comes before the partitions serve.
             let served =
@@ -196,11 +237,49 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
+    fn create(&mut self, scope: &mut Scope, topics: Vec<Value>) -> Result<()> {
+        let request = json!({ "Topics": topics, "timeoutMs": 30000 });
+        self.prepare(scope, &call("CreateTopics", 7, request))
+    }
+
+    /// Waits until all partitions of a topic have leaders. Returns the topic's id.
+    fn led(&mut self, scope: &Scope, topic: &str, partitions: i32) -> Result<String> {
+        let request = json!({"Topics": [{"Name": topic}], "AllowAutoTopicCreation": false});
+        let request = scope.fill(&request)?;
+        eventually(DEADLINE, format!("{topic} has leaders"), || {
+            let response = self.send("Metadata", 12, &request, Change::None)?;
+            let topic = &response["Topics"][0];
+            let found = topic["Partitions"].as_array().context("no partitions")?;
+            let led = found.iter().filter(|it| it["LeaderId"].as_i64() > Some(-1));
+            let is_ready = led.count() == usize::try_from(partitions)?;
+            Ok(topic["TopicId"]
+                .as_str()
+                .filter(|_| is_ready)
+                .map(str::to_owned))
+        })
+    }
+
+    fn prepare_all(
+        &mut self,
+        scope: &mut Scope,
+        shared: &[SharedTopic],
+        steps: &[Step],
+    ) -> Result<()> {
+        for (name, id) in shared {
+            scope.topic(name, id);
+        }
+        steps.iter().try_for_each(|step| self.prepare(scope, step))
+    }
+
     /// Repeats a preparation until its answer is as wanted.
     ///
     /// # Errors
     /// When it never is.
     pub fn prepare(&mut self, scope: &mut Scope, step: &Step) -> Result<()> {
+        if let Step::Node(node) = step {
+            self.node = usize::try_from(node - 1)?;
+            return Ok(());
+        }
         let Step::Call {
             api,
             version,
@@ -247,14 +326,21 @@ impl<'a> Client<'a> {
                 body.pop();
             }
             Change::Extra => body.push(0),
+            // The body ends with the number of its tagged fields.
+            Change::Tagged if message.flexible.contains(version) => {
+                body.pop();
+                body.extend([1, 99, 1, 0]);
+            }
+            Change::Tagged | Change::BareHeader | Change::ClientId => {}
         }
         self.correlation_id += 1;
-        let frame = frame(message, version, self.correlation_id, &body)?;
-        let mut connection = match self.connection.take() {
+        let frame = frame(message, version, self.correlation_id, &body, change)?;
+        let mut connection = match self.connections.remove(&self.node) {
             Some(connection) => connection,
             None => {
-                let mut connection = KafkaConnection::open(self.target.address)?;
-                connection.limit(self.target.answer_limit)?;
+                let target = self.targets.get(self.node).context("no such node")?;
+                let mut connection = KafkaConnection::open(target.address)?;
+                connection.limit(target.answer_limit)?;
                 connection
             }
         };
@@ -269,7 +355,7 @@ impl<'a> Client<'a> {
         let Some(answer) = answer else {
             return Ok(json!(CLOSED));
         };
-        self.connection = Some(connection);
+        self.connections.insert(self.node, connection);
         self.decode(api, version, answer)
             .with_context(|| format!("decode the response of {api} v{version}"))
     }
@@ -295,16 +381,34 @@ fn is_timeout(error: &anyhow::Error) -> bool {
     error.is_some_and(|it| matches!(it.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
 }
 
+/// Returns a topic of CreateTopics: with this number of partitions, or with an assignment.
+fn created(name: &str, partitions: i32, assignments: &Value) -> Value {
+    // The records of scripts are old.
+    let configs = json!([{"Name": "retention.ms", "Value": "-1"}]);
+    let replication_factor = if partitions < 0 { -1 } else { 1 };
+    json!({"Name": name, "NumPartitions": partitions, "ReplicationFactor": replication_factor,
+        "Assignments": assignments, "Configs": configs})
+}
+
 /// Returns a whole request: length, header, body.
-fn frame(message: &Message, version: i16, correlation_id: i32, body: &[u8]) -> Result<Vec<u8>> {
-    let client = b"wire";
+fn frame(
+    message: &Message,
+    version: i16,
+    correlation_id: i32,
+    body: &[u8],
+    change: Change,
+) -> Result<Vec<u8>> {
+    let client = match change {
+        Change::ClientId => b"w\xefre",
+        _ => b"wire",
+    };
     let mut bytes = vec![0; 4];
     bytes.extend(message.api_key.to_be_bytes());
     bytes.extend(version.to_be_bytes());
     bytes.extend(correlation_id.to_be_bytes());
     bytes.extend(i16::try_from(client.len())?.to_be_bytes());
     bytes.extend(client);
-    if message.flexible.contains(version) {
+    if message.flexible.contains(version) && change != Change::BareHeader {
         bytes.push(0);
     }
     bytes.extend(body);

@@ -43,6 +43,10 @@ pub enum Server {
     TwoPhase,
     /// With an authorizer, of which the clients of the scripts are super users.
     Authorizer,
+    /// Three nodes.
+    Three,
+    /// Three nodes, the third of which was killed.
+    TwoOfThree,
 }
 
 /// What all servers are configured with: one partition of each internal topic, on the one node.
@@ -58,13 +62,23 @@ const COMMON: [(&str, &str); 7] = [
 
 impl Server {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Plain,
         Self::Features,
         Self::Unstable,
         Self::TwoPhase,
         Self::Authorizer,
+        Self::Three,
+        Self::TwoOfThree,
     ];
+
+    /// Returns how many nodes it has.
+    pub fn nodes(self) -> usize {
+        match self {
+            Self::Three | Self::TwoOfThree => 3,
+            _ => 1,
+        }
+    }
 
     /// Returns the properties.
     pub fn properties(self) -> Vec<(&'static str, &'static str)> {
@@ -79,6 +93,11 @@ impl Server {
             let class = "org.apache.kafka.metadata.authorizer.StandardAuthorizer";
             properties.push(("authorizer.class.name", class));
             properties.push(("super.users", "User:ANONYMOUS"));
+        }
+        if self.nodes() > 1 {
+            // A killed node is noticed soon.
+            properties.push(("broker.session.timeout.ms", "3000"));
+            properties.push(("broker.heartbeat.interval.ms", "500"));
         }
         properties
     }
@@ -111,6 +130,8 @@ pub enum Step {
         /// Values of the response for later requests: name and path.
         captures: Vec<Capture>,
     },
+    /// All following steps of the sequence go to this node, and not to the first one.
+    Node(i32),
 }
 
 /// A value of a response for later requests: its name, and its path in the response.
@@ -125,6 +146,12 @@ pub enum Change {
     Cut,
     /// A byte follows.
     Extra,
+    /// A tagged field that no version has, where the version has tagged fields.
+    Tagged,
+    /// The header has no tagged fields, also where the version has them.
+    BareHeader,
+    /// The client's id is not UTF-8.
+    ClientId,
 }
 
 /// The answer that a preparation waits for.
@@ -160,8 +187,9 @@ pub fn call(api: &'static str, version: i16, request: Value) -> Step {
 impl Step {
     /// Keeps values of the response for later requests.
     pub fn capture(mut self, more: &[Capture]) -> Self {
-        let (Self::Case { captures, .. } | Self::Call { captures, .. }) = &mut self;
-        captures.extend(more);
+        if let Self::Case { captures, .. } | Self::Call { captures, .. } = &mut self {
+            captures.extend(more);
+        }
         self
     }
 
@@ -207,6 +235,18 @@ pub fn around(versions: RangeInclusive<i16>, request: &Value) -> Vec<Sequence> {
         sequences.extend(each("versions", version..=version, &[], steps));
     }
     sequences
+}
+
+/// Returns requests with unusual headers and tagged fields in each version.
+pub fn frames(versions: RangeInclusive<i16>, request: &Value) -> Vec<Sequence> {
+    let changed = |_| {
+        vec![
+            case("a tagged field that is not known", request.clone()).changed(Change::Tagged),
+            case("a header without tagged fields", request.clone()).changed(Change::BareHeader),
+            case("a client id that is not UTF-8", request.clone()).changed(Change::ClientId),
+        ]
+    };
+    each("frames", versions, &[], changed)
 }
 
 /// Returns the sequences on a server of another kind.

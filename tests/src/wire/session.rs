@@ -9,6 +9,7 @@ use super::recording::Answer;
 use super::run::{self, Answers, Target};
 use super::schema::Schemas;
 use super::script::{Script, Server, Step};
+use super::scripts::three_nodes;
 use crate::Cluster;
 
 /// Reads the schemas of the messages.
@@ -32,20 +33,33 @@ pub fn answers(
         if !scripts.iter().any(wanted) {
             continue;
         }
-        let mut builder = Cluster::of(1);
+        let mut builder = Cluster::of(server.nodes());
         for (name, value) in server.properties() {
             builder = builder.property(name, value);
         }
         let mut cluster = builder.start()?;
         // Requests that no client would send are worth a warning each.
         cluster.allow(" WARN ");
-        let target = Target {
-            address: cluster.broker(1).address,
-            answer_limit,
+        let nodes = cluster.nodes().iter();
+        let targets: Vec<Target> = nodes
+            .map(|node| Target {
+                address: node.address,
+                answer_limit,
+            })
+            .collect();
+        let shared = match server.nodes() {
+            1 => run::warm_up(schemas, targets[0]).map(|()| Vec::new())?,
+            _ => {
+                let (topics, steps) = (three_nodes::topics(), three_nodes::before());
+                run::prepare_shared(schemas, &targets, &topics, &steps)?
+            }
         };
-        run::warm_up(schemas, target)?;
+        if server == Server::TwoOfThree {
+            cluster.broker(3).kill()?;
+            run::prepare(schemas, &targets, &shared, &three_nodes::after_a_kill())?;
+        }
         for script in scripts.iter().filter(|script| wanted(script)) {
-            let more = run::run(schemas, target, script, server);
+            let more = run::run(schemas, &targets, &shared, script, server);
             let of_api = found.entry(script.api).or_default();
             of_api.answers.extend(more.answers);
             of_api.failed.extend(more.failed);
@@ -61,7 +75,7 @@ pub fn cases(script: &Script) -> BTreeSet<(String, i16)> {
             Step::Case { name, .. } => {
                 Some((format!("{}/{name}", sequence.name), sequence.version))
             }
-            Step::Call { .. } => None,
+            Step::Call { .. } | Step::Node(_) => None,
         });
         of_sequence.collect::<Vec<_>>()
     });

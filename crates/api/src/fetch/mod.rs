@@ -43,7 +43,8 @@ const WAIT_MAX: Duration = Duration::from_mins(5);
 struct FetchOptions {
     isolation: Isolation,
     min_bytes: usize,
-    max_bytes: usize,
+    /// `None` when the client sent a negative limit.
+    max_bytes: Option<usize>,
     deadline: Instant,
     rack: Option<String>,
     /// Whether the response lists all partitions, not only those with news.
@@ -80,7 +81,8 @@ fn options(call: &Call, request: &FetchRequestData, isolation: Isolation) -> Fet
     let size = |bytes: i32| usize::try_from(bytes).unwrap_or(0);
     let by_rack = call.version >= 11 && call.context.config.selects_replicas_by_rack;
     let rack = request.rack_id.as_str();
-    let max_bytes = size(request.max_bytes).min(call.context.config.fetch_max_bytes);
+    let max_bytes = usize::try_from(request.max_bytes).ok();
+    let max_bytes = max_bytes.map(|bytes| bytes.min(call.context.config.fetch_max_bytes));
     // More would be throttled each time, and never be sent.
     let burst = match call.quotas.are_set(QuotaType::Fetch) {
         true => call
@@ -88,11 +90,14 @@ fn options(call: &Call, request: &FetchRequestData, isolation: Isolation) -> Fet
             .burst(QuotaType::Fetch, call.request.quota_client()),
         false => None,
     };
-    let max_bytes = burst.map_or(max_bytes, |burst| max_bytes.min(burst as usize));
+    let max_bytes = match burst {
+        Some(burst) => max_bytes.map(|bytes| bytes.min(burst as usize)),
+        None => max_bytes,
+    };
     FetchOptions {
         isolation,
         // A `min_bytes` above `max_bytes` could never be reached.
-        min_bytes: size(request.min_bytes).min(max_bytes),
+        min_bytes: size(request.min_bytes).min(max_bytes.unwrap_or(0)),
         max_bytes,
         deadline: call.request.received
             + Duration::from_millis(size(request.max_wait_ms) as u64).min(WAIT_MAX),

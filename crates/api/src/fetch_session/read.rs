@@ -21,7 +21,8 @@ use dohle_protocol::messages::fetch_request::FetchPartition;
 pub(crate) struct PartitionFetch {
     /// The offset to read from; `None` when the client sent a negative one.
     pub fetch_offset: Option<Offset>,
-    pub max_bytes: usize,
+    /// The limit of this partition; `None` when the client sent a negative one.
+    pub max_bytes: Option<usize>,
     pub current_leader_epoch: Option<LeaderEpoch>,
     pub last_fetched_epoch: Option<LeaderEpoch>,
 }
@@ -30,7 +31,7 @@ impl From<&FetchPartition> for PartitionFetch {
     fn from(partition: &FetchPartition) -> Self {
         Self {
             fetch_offset: Offset::from_wire(partition.fetch_offset),
-            max_bytes: usize::try_from(partition.partition_max_bytes).unwrap_or(0),
+            max_bytes: usize::try_from(partition.partition_max_bytes).ok(),
             current_leader_epoch: LeaderEpoch::from_wire(partition.current_leader_epoch),
             last_fetched_epoch: LeaderEpoch::from_wire(partition.last_fetched_epoch),
         }
@@ -47,8 +48,8 @@ pub(crate) struct FetchContext<'a> {
     pub metadata: &'a MetadataCache,
     pub partitions: &'a Partitions,
     pub isolation: Isolation,
-    /// The limit of the whole response.
-    pub max_bytes: usize,
+    /// The limit of the whole response; `None` when the client sent a negative one.
+    pub max_bytes: Option<usize>,
     /// Whether the response lists every partition, even when no room is left for its records.
     pub is_full: bool,
     /// Whether the client's version does not support reading from followers.
@@ -139,12 +140,14 @@ pub(crate) struct ColdRead {
 
 impl FetchContext<'_> {
     /// Reads a partition without waiting for the disk. Reads up to `memory` bytes of records at
-    /// once; more of them stay in their file.
+    /// once; more of them stay in their file. `room` is what the response has left; without it, or
+    /// without a limit of the partition, the limit is negative: as in Kafka, the read then fails
+    /// with UNKNOWN_SERVER_ERROR, unless there is nothing to read.
     pub fn read(
         &self,
         partition: &Arc<Partition>,
         wanted: &PartitionFetch,
-        room: usize,
+        room: Option<usize>,
         min_one: bool,
         memory: usize,
     ) -> Looked {
@@ -157,17 +160,25 @@ impl FetchContext<'_> {
                 positions: partition.positions(),
             });
         }
+        let limit = wanted.max_bytes.zip(room).map(|(own, room)| own.min(room));
         let params = FetchParams {
             fetch_offset,
             current_leader_epoch: wanted.current_leader_epoch,
             last_fetched_epoch: wanted.last_fetched_epoch,
-            max_bytes: wanted.max_bytes.min(room),
-            min_one,
+            max_bytes: limit.unwrap_or(0),
+            min_one: min_one || limit.is_none(),
             isolation: self.isolation,
             leader_only: self.leader_only,
         };
         match partition.locate(&params, memory, Access::Cached) {
+            Ok(read) if limit.is_none() && !read.records.is_empty() => {
+                Looked::Found(PartitionRead::Failed(ErrorCode::UnknownServerError))
+            }
             Ok(read) => Looked::Found(self.found(partition, read)),
+            // There is something to read.
+            Err(LocateError::NotCached) if limit.is_none() => {
+                Looked::Found(PartitionRead::Failed(ErrorCode::UnknownServerError))
+            }
             Err(LocateError::NotCached) => Looked::Cold(ColdRead {
                 partition: Arc::clone(partition),
                 params,

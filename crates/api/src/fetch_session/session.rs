@@ -250,8 +250,12 @@ impl FetchSession {
                 continue;
             };
             reads.forget(*token);
-            let room = context.max_bytes.saturating_sub(reads.bytes);
-            if room == 0 && !context.is_full {
+            // As in Kafka, a negative limit holds for the first partition, and is then 0.
+            let room = match context.max_bytes {
+                Some(max_bytes) => Some(max_bytes.saturating_sub(reads.bytes)),
+                None => (!reads.order.is_empty()).then_some(0),
+            };
+            if room == Some(0) && reads.bytes > 0 && !context.is_full {
                 // The partition stays pending for the next request.
                 continue;
             }

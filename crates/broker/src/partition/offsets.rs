@@ -29,20 +29,22 @@ enum OffsetPlan {
 impl Partition {
     /// Finds an offset; `None` when no record is that late. `isolation` bounds what
     /// [`OffsetSpec::Latest`] and searches by time see. Searches by time run on a thread that may
-    /// block.
+    /// block. A follower answers too, unless `leader_only`.
     ///
     /// # Errors
-    /// When this broker does not lead, has not learned yet which records are committed, or cannot
-    /// read the records of the search.
+    /// When this broker does not lead and has to, has not learned yet which records are committed,
+    /// or cannot read the records of the search.
     pub async fn list_offset(
         &self,
         spec: OffsetSpec,
         current_leader_epoch: Option<LeaderEpoch>,
         isolation: Isolation,
+        leader_only: bool,
         owner: WorkOwner,
     ) -> Result<Option<ListedOffset>, ReadError> {
         for _ in 0..SEARCHES_MAX {
-            let (positions, plan) = match self.plan_offset(spec, current_leader_epoch, isolation)? {
+            let plan = self.plan_offset(spec, current_leader_epoch, isolation, leader_only)?;
+            let (positions, plan) = match plan {
                 OffsetPlan::Known(found) => return Ok(found),
                 OffsetPlan::Search(positions, plan) => (positions, plan),
             };
@@ -71,15 +73,24 @@ impl Partition {
         spec: OffsetSpec,
         current_leader_epoch: Option<LeaderEpoch>,
         isolation: Isolation,
+        leader_only: bool,
     ) -> Result<OffsetPlan, ReadError> {
         let mut state = self.state.lock();
         let positions = state.positions();
         state.log()?;
         state.check_epoch(current_leader_epoch)?;
-        let (log, leader) = state.leading()?;
+        if leader_only {
+            state.leading()?;
+        }
         // Until the records of earlier leaders are committed, the high watermark may be below one
         // that an earlier leader returned.
-        let settled = positions.high_watermark >= leader.epoch_start();
+        let settled = match &state.role {
+            Role::Leader(leader) if isolation != Isolation::LogEnd => {
+                positions.high_watermark >= leader.epoch_start()
+            }
+            _ => true,
+        };
+        let log = state.log()?;
         let known = |offset: Offset, leader_epoch| {
             OffsetPlan::Known(Some(ListedOffset {
                 offset,
@@ -196,23 +207,20 @@ impl Partition {
         })
     }
 
-    /// Returns the state of the idempotent producers.
+    /// Returns the state of the idempotent producers, as far as this replica has their records.
     ///
     /// # Errors
-    /// When this broker does not lead.
+    /// When the log is offline.
     pub fn producers(&self) -> Result<Vec<ProducerInfo>, ReadError> {
-        let mut state = self.state.lock();
-        let (log, _) = state.leading()?;
-        let producers = log.producer_state().producers();
-        let info = producers.filter_map(|(producer_id, entry)| {
-            Some(ProducerInfo {
-                producer_id,
-                producer_epoch: entry.epoch?,
-                last_sequence: entry.batches.back().and_then(|batch| batch.last_sequence),
-                last_timestamp: entry.last_timestamp,
-                current_txn_start_offset: entry.current_txn_first_offset,
-                coordinator_epoch: entry.coordinator_epoch,
-            })
+        let state = self.state.lock();
+        let producers = state.log()?.producer_state().producers();
+        let info = producers.map(|(producer_id, entry)| ProducerInfo {
+            producer_id,
+            producer_epoch: entry.epoch,
+            last_sequence: entry.batches.back().and_then(|batch| batch.last_sequence),
+            last_timestamp: entry.last_timestamp,
+            current_txn_start_offset: entry.current_txn_first_offset,
+            coordinator_epoch: entry.coordinator_epoch,
         });
         Ok(info.collect())
     }

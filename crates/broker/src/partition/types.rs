@@ -164,8 +164,8 @@ pub struct ListedOffset {
 pub struct ProducerInfo {
     /// Its id.
     pub producer_id: ProducerId,
-    /// Its epoch.
-    pub producer_epoch: ProducerEpoch,
+    /// Its epoch; `None` while its batches have none.
+    pub producer_epoch: Option<ProducerEpoch>,
     /// The sequence of its last record.
     pub last_sequence: Option<Sequence>,
     /// The timestamp of its last batch.

@@ -146,7 +146,9 @@ impl<'a> PartitionTarget<'a> {
         (!change.is_empty()).then_some(change)
     }
 
-    /// Completes a reassignment once all its target replicas are in sync.
+    /// Completes a reassignment once all replicas that it adds are in sync. Replicas that it keeps
+    /// may be out of sync, as in Kafka: their brokers may be down for long. Only when it removes
+    /// more replicas than it adds, all that stay have to be in sync.
     fn complete_reassignment(&mut self) {
         if self.removing.is_empty() && self.adding.is_empty() {
             return;
@@ -159,8 +161,12 @@ impl<'a> PartitionTarget<'a> {
                 .collect()
         };
         let (isr, replicas) = (stays(&self.isr), stays(&self.replicas));
-        if isr.is_empty() || replicas.is_empty() || replicas.iter().any(|node| !isr.contains(node))
-        {
+        let awaited = match self.adding.len() < self.removing.len() {
+            true => &replicas,
+            false => &self.adding,
+        };
+        let is_waiting = awaited.iter().any(|node| !isr.contains(node));
+        if isr.is_empty() || replicas.is_empty() || is_waiting {
             return;
         }
         self.isr = isr;

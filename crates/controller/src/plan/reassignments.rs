@@ -1,5 +1,5 @@
 //! Partition reassignments (KIP-455): start, replace, cancel. Running reassignments are read from
-//! the image; they complete when AlterPartition brings their target replicas into the ISR.
+//! the image; they complete when AlterPartition brings the replicas that they add into the ISR.
 //!
 //! ```text
 //! replicas [1,2,3] → target [4,5,1]:  replicas [4,5,1,2,3] adding [4,5] removing [2,3]

@@ -262,40 +262,40 @@ fn classic_members_join_a_consumer_group() {
               B: joined, MemberIdRequired, generation -1
             cjoin B foo
               + member AgICAgICAgICAgICAgICAg foo classic
-              + epoch 2
+              + epoch 3
               + target A foo:0
               + target AgICAgICAgICAgICAgICAg foo:1
-              + target 2
-              + AgICAgICAgICAgICAgICAg UnreleasedPartitions 2<-0 has -
-              B: joined, ok, generation 2
+              + target 3
+              + AgICAgICAgICAgICAgICAg UnreleasedPartitions 3<-0 has -
+              B: joined, ok, generation 3
             csync B
               B: synced, ok, has -
             beat A
-              + A UnrevokedPartitions 1<-1 has foo:0, gives back foo:1
-              A: epoch 1, has foo:0
+              + A UnrevokedPartitions 2<-2 has foo:0, gives back foo:1
+              A: epoch 2, has foo:0
             ack A
-              + A Stable 2<-1 has foo:0
-              A: epoch 2
+              + A Stable 3<-2 has foo:0
+              A: epoch 3
             cbeat B
               B: RebalanceInProgress
             cjoin B foo
-              + AgICAgICAgICAgICAgICAg Stable 2<-2 has foo:1
-              B: joined, ok, generation 2
+              + AgICAgICAgICAgICAgICAg Stable 3<-3 has foo:1
+              B: joined, ok, generation 3
             csync B
               B: synced, ok, has foo:1
             show
-              Stable, epoch 2, target 2
-              A Stable 2<-1 has foo:0, target foo:0
-              AgICAgICAgICAgICAgICAg Stable 2<-2 has foo:1, target foo:1
+              Stable, epoch 3, target 3
+              A Stable 3<-2 has foo:0, target foo:0
+              AgICAgICAgICAgICAgICAg Stable 3<-3 has foo:1, target foo:1
             cleave B
               + current AgICAgICAgICAgICAgICAg gone
               + target AgICAgICAgICAgICAgICAg gone
               + member AgICAgICAgICAgICAgICAg gone
-              + epoch 3
+              + epoch 4
               B: left, ok
             show
-              Assigning, epoch 3, target 2
-              A Stable 2<-1 has foo:0, target foo:0
+              Assigning, epoch 4, target 3
+              A Stable 3<-2 has foo:0, target foo:0
         "#]],
     );
 }
@@ -323,22 +323,22 @@ fn a_classic_member_that_does_not_join_or_sync_in_time_is_fenced() {
             cbeat B
               B: ok
             beat A
-              + A UnrevokedPartitions 1<-1 has foo:0, gives back foo:1
-              A: epoch 1, has foo:0
+              + A UnrevokedPartitions 2<-2 has foo:0, gives back foo:1
+              A: epoch 2, has foo:0
             wait 29000
             cbeat B
               B: ok
             beat A
-              A: epoch 1
+              A: epoch 2
             wait 2000
               at 60000 ms
               + current AgICAgICAgICAgICAgICAg gone
               + target AgICAgICAgICAgICAgICAg gone
               + member AgICAgICAgICAgICAgICAg gone
-              + epoch 3
+              + epoch 4
             show
-              Assigning, epoch 3, target 2
-              A UnrevokedPartitions 1<-1 has foo:0, gives back foo:1, target foo:0
+              Assigning, epoch 4, target 3
+              A UnrevokedPartitions 2<-2 has foo:0, gives back foo:1, target foo:0
         "#]],
     );
 }
@@ -365,21 +365,21 @@ fn the_last_consumer_that_a_static_classic_member_replaces_ends_the_consumer_gro
               B: joined, MemberIdRequired, generation -1
             cjoin B foo
               + member AgICAgICAgICAgICAgICAg foo classic
-              + epoch 2
+              + epoch 3
               + target A foo:0
               + target AgICAgICAgICAgICAgICAg foo:1
-              + target 2
-              + AgICAgICAgICAgICAgICAg UnreleasedPartitions 2<-0 has -
-              B: joined, ok, generation 2
+              + target 3
+              + AgICAgICAgICAgICAgICAg UnreleasedPartitions 3<-0 has -
+              B: joined, ok, generation 3
             ack A
-              + A UnrevokedPartitions 1<-1 has foo:0, gives back foo:1
-              A: epoch 1, has foo:0
+              + A UnrevokedPartitions 2<-2 has foo:0, gives back foo:1
+              A: epoch 2, has foo:0
             ack A
-              + A Stable 2<-1 has foo:0
-              A: epoch 2
+              + A Stable 3<-2 has foo:0
+              A: epoch 3
             cjoin B foo
-              + AgICAgICAgICAgICAgICAg Stable 2<-2 has foo:1
-              B: joined, ok, generation 2
+              + AgICAgICAgICAgICAgICAg Stable 3<-3 has foo:1
+              B: joined, ok, generation 3
             csync B
               B: synced, ok, has foo:1
             cjoin A2 foo i=a
@@ -390,7 +390,7 @@ fn the_last_consumer_that_a_static_classic_member_replaces_ends_the_consumer_gro
               + target CAgICAgICAgICAgICAgICA foo:0
               + CAgICAgICAgICAgICAgICA Stable 0<-0 has foo:0
               + member CAgICAgICAgICAgICAgICA foo classic
-              + CAgICAgICAgICAgICAgICA Stable 2<-0 has foo:0
+              + CAgICAgICAgICAgICAgICA Stable 3<-0 has foo:0
               + current CAgICAgICAgICAgICAgICA gone
               + target CAgICAgICAgICAgICAgICA gone
               + member CAgICAgICAgICAgICAgICA gone
@@ -402,10 +402,10 @@ fn the_last_consumer_that_a_static_classic_member_replaces_ends_the_consumer_gro
               + member A gone
               + member AgICAgICAgICAgICAgICAg gone
               + group gone
-              + classic generation 2 AgICAgICAgICAgICAgICAg CAgICAgICAgICAgICAgICA
-              A2: joined, ok, generation 2
+              + classic generation 3 AgICAgICAgICAgICAgICAg CAgICAgICAgICAgICAgICA
+              A2: joined, ok, generation 3
             show
-              classic, Stable, generation 2, ["AgICAgICAgICAgICAgICAg", "CAgICAgICAgICAgICAgICA"]
+              classic, Stable, generation 3, ["AgICAgICAgICAgICAgICAg", "CAgICAgICAgICAgICAgICA"]
             csync A2
               A2: synced, ok, has foo:0
         "#]],
@@ -502,23 +502,23 @@ fn groups_without_members_always_move() {
             join B foo
               + classic gone
               + member B foo
-              + epoch 1
+              + epoch 2
               + target B foo:0
-              + target 1
-              + B Stable 1<-0 has foo:0
-              B: epoch 1, has foo:0
+              + target 2
+              + B Stable 2<-0 has foo:0
+              B: epoch 2, has foo:0
             leave B
               + current B gone
               + target B gone
               + member B gone
-              + epoch 2
+              + epoch 3
               B: epoch -1
             show
-              Empty, epoch 2, target 1
+              Empty, epoch 3, target 2
             cjoin A foo id=
               A: joined, UnknownMemberId, generation -1
             show
-              Empty, epoch 2, target 1
+              Empty, epoch 3, target 2
         "#]],
     );
 }

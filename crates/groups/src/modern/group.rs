@@ -14,8 +14,12 @@ use crate::modern::member::ModernMember;
 use crate::modern::target::TargetAssignment;
 use crate::modern::topics::TopicChanges;
 
+/// The group epoch and the assignment epoch of a new group. As in Apache Kafka, the first member
+/// whose subscription has topics raises them to 2.
+pub(crate) const FIRST_EPOCH: i32 = 1;
+
 /// The part of a group that all modern protocols share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ModernGroup {
     /// Rises with each change of what has to be assigned.
     pub(crate) group_epoch: i32,
@@ -52,6 +56,19 @@ impl GroupState {
             Self::Assigning => "Assigning",
             Self::Reconciling => "Reconciling",
             Self::Stable => "Stable",
+        }
+    }
+}
+
+impl Default for ModernGroup {
+    fn default() -> Self {
+        Self {
+            group_epoch: FIRST_EPOCH,
+            metadata_hash: 0,
+            metadata_checked: None,
+            target: TargetAssignment::default(),
+            static_members: HashMap::new(),
+            subscribed: Counts::default(),
         }
     }
 }
@@ -100,20 +117,20 @@ impl ModernGroup {
         }
     }
 
-    /// Whether a request has to compute the hash of the subscribed topics: when it changes what has
-    /// to be assigned (`changed`), when it is the group's first, or when a topic may have changed.
+    /// Whether a request has to compute the hash of the subscribed topics: when it changes them
+    /// (`changed`), when it is the group's first, or when a topic may have changed.
     pub(crate) fn needs_hash(&self, changed: bool) -> bool {
         let is_checked = self
             .metadata_checked
             .is_some_and(|checked| self.group_epoch >= checked);
-        changed || self.group_epoch == 0 || !is_checked
+        changed || !is_checked
     }
 
     /// The group epoch after a request. It rises when the request changes what has to be assigned
-    /// (`changed`), when it is the group's first, or when `metadata_hash`, the hash of the
-    /// subscribed topics, is not the one that the group has.
+    /// (`changed`), or when `metadata_hash`, the hash of the subscribed topics, is not the one that
+    /// the group has.
     pub(crate) fn next_epoch(&mut self, changed: bool, metadata_hash: i64) -> i32 {
-        let rises = changed || self.group_epoch == 0 || metadata_hash != self.metadata_hash;
+        let rises = changed || metadata_hash != self.metadata_hash;
         let epoch = self.group_epoch.saturating_add(i32::from(rises));
         assert!(
             epoch >= self.group_epoch,

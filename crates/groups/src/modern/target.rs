@@ -9,16 +9,27 @@ use dohle_model::{PartitionIndex, Timestamp, TopicId};
 
 use crate::ids::MemberId;
 use crate::modern::assignor::{GroupAssignment, GroupSpec, MemberSpec};
+use crate::modern::group::FIRST_EPOCH;
 use crate::modern::member::Assignment;
 
 /// The target assignment.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct TargetAssignment {
     /// The group epoch that it was computed for; -1 after its record was deleted.
     pub epoch: i32,
     /// When it was computed (KIP-1263).
     pub timestamp: Option<Timestamp>,
     members: HashMap<MemberId, Arc<Assignment>>,
+}
+
+impl Default for TargetAssignment {
+    fn default() -> Self {
+        Self {
+            epoch: FIRST_EPOCH,
+            timestamp: None,
+            members: HashMap::new(),
+        }
+    }
 }
 
 impl TargetAssignment {

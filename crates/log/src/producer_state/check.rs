@@ -70,10 +70,13 @@ impl ProducerState {
         marker: Option<&EndTxnMarker>,
         context: &AppendContext<'_>,
     ) -> Result<ProducerCheck, ProducerError> {
-        let (Some(producer_id), Some(epoch)) = (header.producer_id, header.producer_epoch) else {
+        let Some(producer_id) = header.producer_id else {
             return Ok(ProducerCheck::Append);
         };
         let entry = self.producers.get(&producer_id);
+        let Some(epoch) = header.producer_epoch else {
+            return check_without_epoch(entry, producer_id, header, context);
+        };
         if header.attributes.is_control() {
             return match (entry, marker) {
                 (Some(entry), Some(marker)) => {
@@ -155,6 +158,32 @@ impl ProducerState {
             },
         };
         if in_order { Ok(()) } else { out_of_order }
+    }
+}
+
+/// Checks a batch that has a producer id and no epoch, as Kafka does: every sequence is accepted,
+/// and only a batch that is in the log already is recognised. A producer that has an epoch must not
+/// write without it.
+fn check_without_epoch(
+    entry: Option<&ProducerEntry>,
+    producer_id: ProducerId,
+    header: &BatchHeader,
+    context: &AppendContext<'_>,
+) -> Result<ProducerCheck, ProducerError> {
+    if header.attributes.is_control() {
+        return Ok(ProducerCheck::Append);
+    }
+    let is_client = context.origin == AppendOrigin::Client;
+    if is_client && let Some(batch) = entry.and_then(|entry| entry.find_duplicate(header)) {
+        return Ok(ProducerCheck::Duplicate(batch));
+    }
+    match entry.and_then(|entry| entry.epoch) {
+        Some(current) => Err(ProducerError::InvalidProducerEpoch {
+            producer_id,
+            epoch: ProducerEpoch(ProducerEpoch::to_wire(None)),
+            current,
+        }),
+        None => Ok(ProducerCheck::Append),
     }
 }
 

@@ -62,7 +62,7 @@ impl BatchMetadata {
 /// The state of one producer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProducerEntry {
-    /// The newest epoch of the producer; `None` when only a marker was seen.
+    /// The newest epoch of the producer; `None` while its batches have none.
     pub epoch: Option<ProducerEpoch>,
     /// The newest epoch of a coordinator that ended a transaction of the producer.
     pub coordinator_epoch: Option<i32>,
@@ -161,7 +161,7 @@ impl ProducerState {
             (Some(id), Some(epoch)) if header.attributes.is_control() => {
                 marker.and_then(|marker| self.end_txn(id, epoch, header.base_offset, marker))
             }
-            (Some(id), Some(epoch)) => {
+            (Some(id), epoch) if !header.attributes.is_control() => {
                 self.append_data(id, epoch, header);
                 None
             }
@@ -171,7 +171,7 @@ impl ProducerState {
         aborted
     }
 
-    fn append_data(&mut self, id: ProducerId, epoch: ProducerEpoch, header: &BatchHeader) {
+    fn append_data(&mut self, id: ProducerId, epoch: Option<ProducerEpoch>, header: &BatchHeader) {
         let entry = self.producers.entry(id).or_default();
         entry.adopt_epoch(epoch);
         if entry.batches.len() == BATCHES_RETAINED {
@@ -198,7 +198,7 @@ impl ProducerState {
         marker: &EndTxnMarker,
     ) -> Option<AbortedTxn> {
         let entry = self.producers.entry(id).or_default();
-        entry.adopt_epoch(epoch);
+        entry.adopt_epoch(Some(epoch));
         entry.coordinator_epoch = entry.coordinator_epoch.max(Some(marker.coordinator_epoch));
         entry.last_timestamp = marker.timestamp;
         let first_offset = entry.current_txn_first_offset.take()?;
@@ -273,10 +273,10 @@ impl ProducerState {
 }
 
 impl ProducerEntry {
-    fn adopt_epoch(&mut self, epoch: ProducerEpoch) {
-        if self.epoch != Some(epoch) {
+    fn adopt_epoch(&mut self, epoch: Option<ProducerEpoch>) {
+        if self.epoch != epoch {
             self.batches.clear();
-            self.epoch = Some(epoch);
+            self.epoch = epoch;
         }
     }
 

@@ -60,8 +60,8 @@ pub enum ValidateError {
     /// The batch has a producer id without a sequence.
     #[error("the record batch has a producer id, but no sequence number")]
     Sequence,
-    /// The batch has a producer id without an epoch.
-    #[error("the record batch has a producer id, but no producer epoch")]
+    /// The batch of a transaction has a producer id without an epoch.
+    #[error("the record batch of a transaction has a producer id, but no producer epoch")]
     ProducerEpoch,
     /// The topic does not accept some of the records.
     #[error("{}", records_text(.errors))]

@@ -402,7 +402,7 @@ fn check_header(
             if header.base_sequence.is_none() {
                 return Err(ValidateError::Sequence);
             }
-            if header.producer_epoch.is_none() {
+            if header.producer_epoch.is_none() && header.attributes.is_transactional() {
                 return Err(ValidateError::ProducerEpoch);
             }
         }

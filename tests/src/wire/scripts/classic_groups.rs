@@ -57,7 +57,7 @@ fn joined() -> Vec<Step> {
     };
     let named = |name: &'static str, changes: Value| match of(changes) {
         Step::Case { request, .. } => case(name, request),
-        other @ Step::Call { .. } => other,
+        other => other,
     };
     let other = json!([{"Name": "other", "Metadata": ""}]);
     vec![

@@ -20,6 +20,9 @@ pub(super) fn describe_configs() -> Script {
     let topics = [("t", 1)];
     let mut sequences = each("topics", 1..=4, &topics, |_| described_topics());
     sequences.extend(each("brokers", 1..=4, &[], |_| described_brokers()));
+    sequences.extend(each("names of others", 1..=4, &[], |_| {
+        described_names_of_others()
+    }));
     sequences.extend(each("groups and others", 1..=4, &topics, |_| {
         described_others()
     }));
@@ -133,6 +136,41 @@ fn described_brokers() -> Vec<Step> {
         case("another broker", of("9", &[])),
         case("no number", of("x", &[])),
         case("a negative number", of("-1", &[])),
+    ]
+}
+
+/// Names that brokers do not define. They are removed again for the other sequences.
+fn described_names_of_others() -> Vec<Step> {
+    const OWN: &str = "my.own";
+    const OF_LISTENER: &str = "listener.name.my.own";
+    let of = |name: &str| described(&[asked(BROKER, name, &json!([OWN, OF_LISTENER]))]);
+    let change = |name: &str, operation: i8, config: &str, value: Value| {
+        let change = change(BROKER, name, operation, config, value);
+        call("IncrementalAlterConfigs", 1, changed(&[change]))
+    };
+    let shown = |name: &str, path: &'static str, value: Value| Step::Call {
+        api: "DescribeConfigs",
+        version: 4,
+        request: described(&[asked(BROKER, name, &json!([OWN]))]),
+        until: Until::Field(path, value),
+        captures: Vec::new(),
+    };
+    let config = "Results.0.Configs.0.Name";
+    vec![
+        change("1", SET, OF_LISTENER, json!("x")),
+        change("1", SET, OWN, json!("x")),
+        shown("1", config, json!(OWN)),
+        case("of a broker", of("1")),
+        case("of all brokers, not set", of("")),
+        change("", SET, OWN, json!("y")),
+        shown("", config, json!(OWN)),
+        case("of a broker and of all", of("1")),
+        case("of all brokers", of("")),
+        change("1", DELETE, OF_LISTENER, Value::Null),
+        change("1", DELETE, OWN, Value::Null),
+        change("", DELETE, OWN, Value::Null),
+        shown("1", "Results.0.Configs", json!([])),
+        case("deleted", of("1")),
     ]
 }
 
@@ -361,6 +399,27 @@ fn broker_changes() -> Vec<Step> {
         case("one of a single broker, of all", all("listeners", "A://:1")),
         case("one that the broker does not have", set("my.own", "x")),
         case("one that no broker has", all("my.own", "x")),
+        case(
+            "one that is added to one that the broker does not have",
+            of("1", APPEND, "my.own", json!("x")),
+        ),
+        case("a name without characters", set("", "x")),
+        case(
+            "one that the listener does not have",
+            set("listener.name.a.my.own", "x"),
+        ),
+        case(
+            "one that the listener does not have, of all",
+            all("listener.name.a.my.own", "x"),
+        ),
+        case(
+            "one of the broker with the prefix of a listener",
+            set("listener.name.a.num.io.threads", "8"),
+        ),
+        case(
+            "a bad value with the prefix of a listener",
+            set("listener.name.a.num.io.threads", "x"),
+        ),
         case("a bad value", set("num.io.threads", "x")),
         case("in sync replicas", set("min.insync.replicas", "1")),
         case("in sync replicas of all", all("min.insync.replicas", "1")),

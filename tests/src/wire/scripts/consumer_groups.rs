@@ -104,7 +104,29 @@ fn expressions() -> Vec<Step> {
         let request = beat(&json!({"SubscribedTopicNames": null}));
         with(&request, &changes)
     };
+    let changes = |member: &str, epoch: Value| {
+        json!({"GroupId": "r%", "MemberId": member, "MemberEpoch": epoch,
+            "SubscribedTopicRegex": "t%"})
+    };
+    let one = |member: &str, epoch: Value| of(changes(member, epoch));
+    let resolved = |member: &'static str| {
+        let partition = Until::Field("Assignment.TopicPartitions.0.Partitions.0", json!(0));
+        Step::Call {
+            api: "ConsumerGroupHeartbeat",
+            version: 1,
+            request: one(member, json!("$epoch")),
+            until: partition,
+            captures: vec![("epoch", "MemberEpoch")],
+        }
+    };
+    let alone = |epoch: Value| json!({"GroupId": "r%", "MemberId": "m", "MemberEpoch": epoch});
     vec![
+        known(),
+        case("one that matches a topic", one("m", json!(0))).capture(&[("epoch", "MemberEpoch")]),
+        resolved("m"),
+        case("one that matches a topic, later", one("m", json!("$epoch"))),
+        case("a heartbeat", alone(json!("$epoch"))),
+        case("one that is known", one("n", json!(0))),
         case("a bad one", of(json!({"SubscribedTopicRegex": "["}))),
         case("an empty one", of(json!({"SubscribedTopicRegex": ""}))),
         case("no topic", of(json!({"SubscribedTopicRegex": "none-such"}))),

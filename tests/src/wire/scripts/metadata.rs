@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::script::{Script, Step, around, call, case, each};
+use super::super::script::{Script, Step, around, call, case, each, frames};
 use super::{with, write_plain};
 
 pub(super) fn metadata() -> Script {
@@ -10,6 +10,7 @@ pub(super) fn metadata() -> Script {
     let mut sequences = each("topics", 0..=13, &topics, |_| by_name());
     sequences.extend(each("ids", 10..=13, &topics, |_| by_id()));
     let request = json!({"Topics": [], "AllowAutoTopicCreation": false});
+    sequences.extend(frames(0..=13, &request));
     sequences.extend(around(0..=13, &request));
     Script {
         api: "Metadata",

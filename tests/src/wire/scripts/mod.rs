@@ -22,6 +22,7 @@ mod reads;
 mod sasl;
 mod scram;
 mod switched_off;
+pub mod three_nodes;
 mod topics;
 mod transactions;
 mod writes;
@@ -89,6 +90,9 @@ pub fn all() -> Vec<Script> {
         consumer_groups::describe(),
     ];
     scripts.extend(switched_off::scripts());
+    for script in &mut scripts {
+        script.sequences.extend(three_nodes::sequences(script.api));
+    }
     scripts
 }
 

@@ -109,6 +109,16 @@ fn sizes() -> Vec<Step> {
         case("-1 bytes of a partition", partition(-1)),
         case("no bytes", whole(json!({"MaxBytes": 0}))),
         case("-1 bytes", whole(json!({"MaxBytes": -1}))),
+        case("-1 bytes, from the end", {
+            let mut request = whole(json!({"MaxBytes": -1}));
+            request["Topics"][0]["Partitions"][0]["FetchOffset"] = json!(4);
+            request
+        }),
+        case("-1 bytes of a partition, from the end", {
+            let mut request = partition(-1);
+            request["Topics"][0]["Partitions"][0]["FetchOffset"] = json!(4);
+            request
+        }),
         case("at least -1 bytes", whole(json!({"MinBytes": -1}))),
         case(
             "a negative time",

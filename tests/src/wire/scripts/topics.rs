@@ -165,6 +165,10 @@ fn configurations() -> Vec<Step> {
             "a ratio above 1",
             of("min.cleanable.dirty.ratio", json!("1.1")),
         ),
+        case(
+            "a policy twice",
+            of("cleanup.policy", json!("compact,delete,delete")),
+        ),
         case("remote storage", of("remote.storage.enable", json!("true"))),
         case(
             "no remote storage",

@@ -20,6 +20,9 @@ pub(super) fn produce() -> Script {
     sequences.extend(each("topics", 3..=13, &topics, |_| topics_and_partitions()));
     sequences.extend(each("after the end", 3..=13, &topics, |_| after_the_end()));
     sequences.extend(each("damaged batches", 3..=13, &topics, |_| damaged()));
+    sequences.extend(each("producers without an epoch", 3..=13, &topics, |_| {
+        without_epoch()
+    }));
     sequences.extend(each("without a transaction", 3..=13, &topics, |_| plain()));
     let empty = json!({"TransactionalId": null, "Acks": 1, "TimeoutMs": 1000, "TopicData": []});
     sequences.extend(around(3..=13, &empty));
@@ -219,12 +222,48 @@ fn damaged() -> Vec<Step> {
         case("offsets backwards", of(json!({"deltas": [1, 0]}))),
         case("an offset twice", of(json!({"deltas": [0, 0]}))),
         case(
+            "a producer without a sequence",
+            of(json!({"producer": MADE_UP, "epoch": 0, "sequence": -1})),
+        ),
+    ]
+}
+
+fn without_epoch() -> Vec<Step> {
+    let of = |changes: Value| {
+        let batch = with(&json!({"records": ["a", "b"]}), &changes);
+        produced(Value::Null, 0, json!([batch]))
+    };
+    vec![
+        case(
             "a producer without an epoch",
             of(json!({"producer": MADE_UP, "sequence": 0})),
         ),
         case(
-            "a producer without a sequence",
-            of(json!({"producer": MADE_UP, "epoch": 0, "sequence": -1})),
+            "a producer without an epoch again",
+            of(json!({"producer": MADE_UP, "sequence": 0})),
+        ),
+        case(
+            "a producer without an epoch, a gap",
+            of(json!({"producer": MADE_UP, "sequence": 7})),
+        ),
+        case(
+            "a transaction of a producer without an epoch",
+            with(
+                &of(json!({"producer": MADE_UP + 2, "sequence": 0, "transactional": true})),
+                &json!({"TransactionalId": "tx%"}),
+            ),
+        ),
+        case(
+            "its first epoch, a later sequence",
+            of(json!({"producer": MADE_UP, "epoch": 0, "sequence": 9})),
+        ),
+        case(
+            "its first epoch",
+            of(json!({"producer": MADE_UP, "epoch": 0, "sequence": 0})),
+        ),
+        case(
+            "no epoch after the first one",
+            of(json!({"producer": MADE_UP, "sequence": 2})),
         ),
     ]
 }

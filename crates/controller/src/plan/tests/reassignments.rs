@@ -277,3 +277,50 @@ fn cancelling_takes_no_partition_from_those_that_are_in_sync() {
         "#]],
     );
 }
+
+#[test]
+fn a_reassignment_ends_while_a_replica_that_it_keeps_is_down() {
+    check(
+        "brokers 1 2 3 4
+         topic foo 1,3
+         topic bar 1,2,3
+         fence 3
+         reassign foo-0 = 2,3
+         isr foo-0 by 1 = 1,2
+         cancel foo-0
+         reassign bar-0 = 3,4
+         isr bar-0 by 1 = 1,2,4",
+        expect![[r#"
+            > brokers 1 2 3 4
+              broker 1 epoch 0
+              broker 1 unfenced
+              broker 2 epoch 1
+              broker 2 unfenced
+              broker 3 epoch 2
+              broker 3 unfenced
+              broker 4 epoch 3
+              broker 4 unfenced
+            > topic foo 1,3
+              topic foo
+              foo-0 replicas 1,3 isr [1,3] leader 1 epochs 0/0
+            > topic bar 1,2,3
+              topic bar
+              bar-0 replicas 1,2,3 isr [1,2,3] leader 1 epochs 0/0
+            > fence 3
+              foo-0 replicas 1,3 isr [1] leader 1 epochs 0/1
+              bar-0 replicas 1,2,3 isr [1,2] leader 1 epochs 0/1
+              broker 3 fenced
+            > reassign foo-0 = 2,3
+              foo-0 replicas 2,3,1 isr [1] leader 1 epochs 0/2 adding [2] removing [1]
+            > isr foo-0 by 1 = 1,2
+              NEW_LEADER_ELECTED
+              foo-0 replicas 2,3 isr [2] leader 2 epochs 1/3
+            > cancel foo-0
+              NO_REASSIGNMENT_IN_PROGRESS: foo-0 is not being reassigned
+            > reassign bar-0 = 3,4
+              bar-0 replicas 3,4,1,2 isr [1,2] leader 1 epochs 0/2 adding [4] removing [1,2]
+            > isr bar-0 by 1 = 1,2,4
+              bar-0 replicas 3,4,1,2 isr [1,2,4] leader 1 epochs 0/3 adding [4] removing [1,2]
+        "#]],
+    );
+}

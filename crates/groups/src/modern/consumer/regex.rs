@@ -32,6 +32,9 @@ pub(crate) struct Regexes {
     pub resolved: BTreeMap<String, Arc<Resolved>>,
     /// Whether the topics of the group may have changed.
     pub changed: bool,
+    /// Whether the group epoch rises. As in Apache Kafka, a new expression that matches no topic
+    /// does not raise it.
+    pub raises_epoch: bool,
     /// Whether the member that sent the request changed its expression.
     pub own_changed: bool,
 }
@@ -52,9 +55,12 @@ pub(crate) fn update(
     step: &mut Step<'_>,
 ) -> Result<Regexes, Failed> {
     let own_changed = old.regex() != new.regex();
+    let is_known =
+        |regex: &str| group.regexes().contains(regex) && group.resolved().contains_key(regex);
     let mut regexes = Regexes {
         resolved: group.resolved().clone(),
         changed: own_changed,
+        raises_epoch: own_changed && new.regex().is_none_or(is_known),
         own_changed,
     };
     if own_changed {
@@ -103,7 +109,12 @@ pub(crate) fn update(
         };
         let resolved = Arc::new(resolved);
         let before = regexes.resolved.insert(regex.to_owned(), resolved.clone());
-        regexes.changed |= before.is_none_or(|before| before.topics != resolved.topics);
+        let is_new = match before {
+            Some(before) => before.topics != resolved.topics,
+            None => !resolved.topics.is_empty(),
+        };
+        regexes.changed |= is_new;
+        regexes.raises_epoch |= is_new;
         let record = Some(resolved.to_record());
         step.write(Record::ConsumerRegex(
             group_id.clone(),

@@ -64,7 +64,8 @@ impl ConsumerGroupStep<'_, '_> {
             let matched = regexes.resolved.values().flat_map(|r| r.topics.iter());
             let all = names.names().chain(matched.map(String::as_str));
             let metadata_hash = self.topics.hash(self.step.image, all);
-            let next_epoch = self.group.common.next_epoch(changed, metadata_hash);
+            let rises = names_changed || regexes.raises_epoch;
+            let next_epoch = self.group.common.next_epoch(rises, metadata_hash);
             if next_epoch > group_epoch {
                 self.write_epoch(next_epoch, metadata_hash);
             }

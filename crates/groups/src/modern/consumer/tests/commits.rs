@@ -23,18 +23,18 @@ fn commits_are_accepted_from_members_in_their_epoch_or_since_they_have_the_parti
     let unknown = Err(ErrorCode::UnknownMemberId);
     let stale = Err(ErrorCode::StaleMemberEpoch);
     harness.run_script("topic foo 2\n join A foo\n join B foo\n ack A\n ack A\n ack B");
-    // A has foo:0 since epoch 1 and is at epoch 2; B has foo:1 since epoch 2.
+    // A has foo:0 since epoch 2 and is at epoch 3; B has foo:1 since epoch 3.
+    assert_eq!(commit(&harness, "A", 3, 9, 0), Ok(()));
     assert_eq!(commit(&harness, "A", 2, 9, 0), Ok(()));
-    assert_eq!(commit(&harness, "A", 1, 9, 0), Ok(()));
-    assert_eq!(commit(&harness, "A", 0, 9, 0), stale);
-    assert_eq!(commit(&harness, "A", 1, 9, 1), stale);
-    assert_eq!(commit(&harness, "A", 3, 9, 0), stale);
-    assert_eq!(commit(&harness, "B", 1, 9, 1), stale);
+    assert_eq!(commit(&harness, "A", 1, 9, 0), stale);
+    assert_eq!(commit(&harness, "A", 2, 9, 1), stale);
+    assert_eq!(commit(&harness, "A", 4, 9, 0), stale);
+    assert_eq!(commit(&harness, "B", 2, 9, 1), stale);
     assert_eq!(
-        commit(&harness, "A", 2, 8, 0),
+        commit(&harness, "A", 3, 8, 0),
         Err(ErrorCode::UnsupportedVersion)
     );
-    assert_eq!(commit(&harness, "C", 2, 9, 0), unknown);
+    assert_eq!(commit(&harness, "C", 3, 9, 0), unknown);
     assert_eq!(commit(&harness, "", -1, 9, 0), unknown);
     let fetch = |harness: &Harness, member: Option<&str>, epoch| {
         let group = harness.group().expect("a group");
@@ -42,10 +42,10 @@ fn commits_are_accepted_from_members_in_their_epoch_or_since_they_have_the_parti
         outcome.map_err(|failed| failed.code)
     };
     assert_eq!(fetch(&harness, None, -1), Ok(()));
-    assert_eq!(fetch(&harness, Some("A"), 2), Ok(()));
-    assert_eq!(fetch(&harness, Some("A"), 1), stale);
-    assert_eq!(fetch(&harness, Some("C"), 1), unknown);
+    assert_eq!(fetch(&harness, Some("A"), 3), Ok(()));
+    assert_eq!(fetch(&harness, Some("A"), 2), stale);
+    assert_eq!(fetch(&harness, Some("C"), 2), unknown);
     harness.run_script("leave A\n leave B");
     assert_eq!(commit(&harness, "", -1, 9, 0), Ok(()));
-    assert_eq!(commit(&harness, "A", 2, 9, 0), unknown);
+    assert_eq!(commit(&harness, "A", 3, 9, 0), unknown);
 }

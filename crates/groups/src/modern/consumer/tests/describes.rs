@@ -80,17 +80,17 @@ fn a_group_is_described_with_what_its_members_have_and_should_have() {
         &mut harness,
         "g",
         expect![[r#"
-        g 0 None, Reconciling by range, epoch 3, target 3, operations -2147483648
-          A type 1 epoch 1 A at /127.0.0.1, instance None, rack Some("r1"), ["foo"] //
-            has foo:[0, 1, 2, 3]
-            target foo:[2]
-          AwMDAwMDAwMDAwMDAwMDAw type 0 epoch 3 C at /127.0.0.1, instance None, rack None, ["foo"] //
-            has 
-            target foo:[3]
-          B type 1 epoch 2 B at /127.0.0.1, instance Some("b"), rack None, ["bar"] /f.*/
-            has bar:[0]
-            target foo:[0, 1] bar:[0]
-    "#]],
+            g 0 None, Reconciling by range, epoch 4, target 4, operations -2147483648
+              A type 1 epoch 2 A at /127.0.0.1, instance None, rack Some("r1"), ["foo"] //
+                has foo:[0, 1, 2, 3]
+                target foo:[2]
+              AwMDAwMDAwMDAwMDAwMDAw type 0 epoch 4 C at /127.0.0.1, instance None, rack None, ["foo"] //
+                has 
+                target foo:[3]
+              B type 1 epoch 3 B at /127.0.0.1, instance Some("b"), rack None, ["bar"] /f.*/
+                has bar:[0]
+                target foo:[0, 1] bar:[0]
+        "#]],
     );
 }
 

@@ -14,55 +14,55 @@ fn epochs_other_than_the_members_are_fenced() {
     check(
         "
         topic foo 2
-        beat A epoch=1
-        join A foo
         beat A epoch=2
+        join A foo
+        beat A epoch=3
         join B foo
         beat A
         ack A
-        beat A epoch=1
-        beat A epoch=1 have=foo:0,1
-        beat A epoch=1 have=foo:0
+        beat A epoch=2
+        beat A epoch=2 have=foo:0,1
+        beat A epoch=2 have=foo:0
         beat A epoch=0
-        beat C epoch=1
+        beat C epoch=2
         leave C
         ",
         expect![[r#"
             topic foo 2
-            beat A epoch=1
+            beat A epoch=2
               A: GroupIdNotFound Consumer group g not found.
             join A foo
               + member A foo
-              + epoch 1
+              + epoch 2
               + target A foo:0,1
-              + target 1
-              + A Stable 1<-0 has foo:0,1
-              A: epoch 1, has foo:0,1
-            beat A epoch=2
-              A: FencedMemberEpoch The consumer group member has a greater member epoch (2) than the one known by the group coordinator (1). The member must abandon all its partitions and rejoin.
+              + target 2
+              + A Stable 2<-0 has foo:0,1
+              A: epoch 2, has foo:0,1
+            beat A epoch=3
+              A: FencedMemberEpoch The consumer group member has a greater member epoch (3) than the one known by the group coordinator (2). The member must abandon all its partitions and rejoin.
             join B foo
               + member B foo
-              + epoch 2
+              + epoch 3
               + target A foo:0
               + target B foo:1
-              + target 2
-              + B UnreleasedPartitions 2<-0 has -
-              B: epoch 2, has -
+              + target 3
+              + B UnreleasedPartitions 3<-0 has -
+              B: epoch 3, has -
             beat A
-              + A UnrevokedPartitions 1<-1 has foo:0, gives back foo:1
-              A: epoch 1, has foo:0
-            ack A
-              + A Stable 2<-1 has foo:0
-              A: epoch 2
-            beat A epoch=1
-              A: FencedMemberEpoch The consumer group member has a smaller member epoch (1) than the one known by the group coordinator (2). The member must abandon all its partitions and rejoin.
-            beat A epoch=1 have=foo:0,1
-              A: FencedMemberEpoch The consumer group member has a smaller member epoch (1) than the one known by the group coordinator (2). The member must abandon all its partitions and rejoin.
-            beat A epoch=1 have=foo:0
+              + A UnrevokedPartitions 2<-2 has foo:0, gives back foo:1
               A: epoch 2, has foo:0
+            ack A
+              + A Stable 3<-2 has foo:0
+              A: epoch 3
+            beat A epoch=2
+              A: FencedMemberEpoch The consumer group member has a smaller member epoch (2) than the one known by the group coordinator (3). The member must abandon all its partitions and rejoin.
+            beat A epoch=2 have=foo:0,1
+              A: FencedMemberEpoch The consumer group member has a smaller member epoch (2) than the one known by the group coordinator (3). The member must abandon all its partitions and rejoin.
+            beat A epoch=2 have=foo:0
+              A: epoch 3, has foo:0
             beat A epoch=0
               A: InvalidRequest RebalanceTimeoutMs must be provided in first request.
-            beat C epoch=1
+            beat C epoch=2
               C: UnknownMemberId Member C is not a member of group g.
             leave C
               C: InvalidRequest MemberId can't be empty.
@@ -84,18 +84,18 @@ fn a_member_that_joins_again_is_told_everything() {
             topic foo 2
             join A foo
               + member A foo
-              + epoch 1
+              + epoch 2
               + target A foo:0,1
-              + target 1
-              + A Stable 1<-0 has foo:0,1
-              A: epoch 1, has foo:0,1
+              + target 2
+              + A Stable 2<-0 has foo:0,1
+              A: epoch 2, has foo:0,1
             join A foo
-              A: epoch 1, has foo:0,1
+              A: epoch 2, has foo:0,1
             beat A
-              A: epoch 1
+              A: epoch 2
             beat A topics=foo timeout=100 have=foo:0,1
               + member A foo
-              A: epoch 1, has foo:0,1
+              A: epoch 2, has foo:0,1
         "#]],
     );
 }
