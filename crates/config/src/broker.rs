@@ -54,8 +54,6 @@ pub struct BrokerConfig {
     pub add_partitions_to_txn_retry_backoff: Duration,
     /// `add.partitions.to.txn.retry.backoff.max.ms`.
     pub add_partitions_to_txn_retry_backoff_max: Duration,
-    /// `socket.request.max.bytes`: the size of the largest request that is accepted.
-    pub socket_request_max_bytes: usize,
     /// `socket.listen.backlog.size`.
     pub socket_listen_backlog_size: u32,
     /// `connections.max.idle.ms`: after this time an idle connection is closed; `None` for never.
@@ -126,7 +124,6 @@ impl BrokerConfig {
                 values,
                 &keys::ADD_PARTITIONS_TO_TXN_RETRY_BACKOFF_MAX_MS,
             ),
-            socket_request_max_bytes: fixed(values, &keys::SOCKET_REQUEST_MAX_BYTES),
             socket_listen_backlog_size: fixed(values, &keys::SOCKET_LISTEN_BACKLOG_SIZE),
             connections_max_idle: fixed(values, &keys::CONNECTIONS_MAX_IDLE_MS),
             fetch_max_bytes: fixed(values, &keys::FETCH_MAX_BYTES),

@@ -239,7 +239,7 @@ pub(super) fn client_of(
 ) -> TestClient {
     let (client, server) = tokio::io::duplex(1 << 20);
     let limits = ConnectionLimits {
-        request_bytes_max: 1 << 20,
+        request_bytes_max: connection::RequestLimit::new(1 << 20),
         idle_max: Duration::from_mins(10),
         stalled_max: Duration::from_secs(10),
         frame_times: connection::FrameTimes::default(),

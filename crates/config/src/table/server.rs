@@ -252,7 +252,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .doc("The number of threads that the server uses for processing requests, which may \
              include disk I/O"),
     ConfigDef::new("num.network.threads", Int, Value("3"), High)
-        .check(AtLeast(1)).dynamic(ClusterWide).honoured().with_restart()
+        .check(AtLeast(1)).dynamic(ClusterWide).honoured()
         .doc("The number of threads that the server uses for receiving requests from the \
              network and sending responses to the network. Noted: each listener (except for \
              controller listener) creates its own thread pool."),

@@ -40,6 +40,7 @@ use tokio::time::Instant;
 
 use super::authorized_replicas::AuthorizedReplicas;
 use super::connections::ConnectionLimits;
+use super::network::NetworkProperties;
 use super::tls::NodeTls;
 use crate::advertised::{ListenerContext, advertised_listener_warnings, shared_addresses};
 use crate::config::{ListenerAddress, NodeConfig, is_loopback};
@@ -123,7 +124,7 @@ impl Broker {
             incarnation,
             listener: config.listeners.inter_broker.clone(),
             connector: connector.clone(),
-            runtimes: start.shared.threads.handles().to_vec(),
+            runtimes: start.shared.threads.handles(),
         });
         let partitions = open_partitions(PartitionsConfig {
             node: config.node_id,
@@ -198,6 +199,7 @@ impl Broker {
                 },
                 quotas: Arc::clone(&quotas),
                 connections: ConnectionLimits::new(config),
+                network: NetworkProperties::new(config),
                 shared: Arc::clone(start.shared),
             }),
         );
@@ -339,6 +341,7 @@ struct Followers {
     replicas: AuthorizedReplicas<CoordinatedPartitions>,
     quotas: Arc<ClientQuotas>,
     connections: ConnectionLimits,
+    network: NetworkProperties,
     shared: Arc<NetworkContext>,
 }
 
@@ -347,6 +350,7 @@ impl LocalReplicas for Followers {
         self.replicas.apply(change).await;
         self.quotas.on_metadata(&change.after, &change.delta);
         self.connections.on_metadata(change, &self.shared);
+        self.network.on_metadata(change, &self.shared);
     }
 }
 

@@ -14,6 +14,7 @@ mod connections;
 mod controller;
 mod fatal_error;
 mod first_users;
+mod network;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ use broker::{Broker, quota_windows};
 use connections::ConnectionLimits;
 use controller::ControllerRole;
 pub use fatal_error::FatalError;
+use network::NetworkProperties;
 use tls::NodeTls;
 
 /// How long connections may take to complete their responses when a node stops.
@@ -100,6 +102,9 @@ impl Node {
             tokio::task::block_in_place(|| first_users::write(config))?;
         }
         let limits = limits(config);
+        if let Some(contradiction) = NetworkProperties::new(config).contradiction() {
+            tracing::warn!(node = %config.node_id, "{contradiction}");
+        }
         let count = config.values.read(&keys::NUM_NETWORK_THREADS);
         let threads = NetworkThreads::start(&format!("node-{}", config.node_id), count)
             .context("start the network threads")?;
@@ -280,7 +285,8 @@ fn limits(config: &NodeConfig) -> Limits {
             .connections_max_idle
             .unwrap_or(Duration::from_secs(u64::from(u32::MAX))),
         frame_max: values.read(&keys::REQUEST_TIMEOUT_MS),
-        request_bytes_max: broker.socket_request_max_bytes,
+        request_bytes_max: NetworkProperties::new(config)
+            .request_bytes_max(&MetadataImage::default()),
         requests_bytes_max: values
             .read(&keys::QUEUED_MAX_REQUEST_BYTES)
             .unwrap_or(defaults.requests_bytes_max),

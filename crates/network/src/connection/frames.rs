@@ -117,6 +117,11 @@ impl Frames {
         self.accepts_http2 = http2;
     }
 
+    /// Accepts frames of these sizes, the one that was refused included.
+    pub fn set_sizes(&mut self, sizes: FrameSizes) {
+        self.sizes = sizes;
+    }
+
     /// Returns the bytes that were read and belong to no frame yet.
     pub fn into_rest(self) -> Bytes {
         self.buffer.freeze()

@@ -28,6 +28,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -258,11 +259,35 @@ pub trait ConnectionHandler: Send {
     }
 }
 
+/// The size of the largest request, in bytes. All clones share it, and open connections follow a
+/// change.
+#[derive(Debug, Clone)]
+pub struct RequestLimit(Arc<AtomicUsize>);
+
+impl RequestLimit {
+    /// Returns a limit.
+    #[must_use]
+    pub fn new(max: usize) -> Self {
+        Self(Arc::new(AtomicUsize::new(max)))
+    }
+
+    /// Returns the limit.
+    #[must_use]
+    pub fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Changes the limit. Returns the one before.
+    pub fn set(&self, max: usize) -> usize {
+        self.0.swap(max, Ordering::Relaxed)
+    }
+}
+
 /// Limits of one connection.
 #[derive(Debug, Clone)]
 pub struct ConnectionLimits {
-    /// `socket.request.max.bytes`.
-    pub request_bytes_max: usize,
+    /// `socket.request.max.bytes`, or more where messages may be larger.
+    pub request_bytes_max: RequestLimit,
     /// `connections.max.idle.ms`.
     pub idle_max: Duration,
     /// How long a client may read none of its responses while the responses of all connections

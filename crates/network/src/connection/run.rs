@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use dohle_protocol::FrameSizes;
+use dohle_protocol::{FrameError, FrameSizes};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -79,7 +79,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         shutdown: CancellationToken,
     ) -> Self {
         let now = Instant::now();
-        let sizes = session.frame_sizes(FrameSizes::of_requests(limits.request_bytes_max));
+        let sizes = FrameSizes::of_requests(limits.request_bytes_max.get());
+        let sizes = session.frame_sizes(sizes);
         Self {
             stream,
             session,
@@ -236,14 +237,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             // A frame is read only when its request may begin, and no other request began since.
             FrameEvent::Frame(frame, permit) => match self.session.call(frame, permit) {
                 Ok(pending) => {
-                    let configured = FrameSizes::of_requests(self.limits.request_bytes_max);
-                    let sizes = self.session.frame_sizes(configured);
+                    let sizes = self.frame_sizes();
                     let http2 = self.session.may_become_node().is_some();
                     self.frames.accept(sizes, http2);
                     return self.begin(pending, cx);
                 }
                 Err(malformed) => return self.close(ConnectionEnd::Refused(malformed.to_string())),
             },
+            // The limit was raised after the request before.
+            FrameEvent::Refused(FrameError::TooLong { max, .. })
+                if self.frame_sizes().max > max =>
+            {
+                return self.frames.set_sizes(self.frame_sizes());
+            }
             // Requests that began earlier are still answered.
             FrameEvent::Refused(error) => {
                 return self.close(ConnectionEnd::Refused(error.to_string()));
@@ -264,6 +270,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             FrameEvent::Lost(error) => self.close(ConnectionEnd::Lost(error)),
         }
         self.drop_slots();
+    }
+
+    /// Returns the sizes of frames that are accepted now.
+    fn frame_sizes(&self) -> FrameSizes {
+        let configured = FrameSizes::of_requests(self.limits.request_bytes_max.get());
+        self.session.frame_sizes(configured)
     }
 
     fn begin(&mut self, mut pending: Pending, cx: &mut Context<'_>) {

@@ -153,6 +153,7 @@ struct Fixture {
     client: DuplexStream,
     task: JoinHandle<()>,
     memory_pool: Arc<RequestMemoryPool>,
+    request_limit: RequestLimit,
     shutdown: CancellationToken,
 }
 
@@ -190,8 +191,9 @@ impl Fixture {
             local: address,
             peer: address,
         };
+        let request_limit = RequestLimit::new(100 << 20);
         let limits = ConnectionLimits {
-            request_bytes_max: 100 << 20,
+            request_bytes_max: request_limit.clone(),
             idle_max,
             stalled_max: STALLED_MAX,
             frame_times,
@@ -208,6 +210,7 @@ impl Fixture {
             client,
             task,
             memory_pool,
+            request_limit,
             shutdown,
         }
     }
@@ -359,6 +362,24 @@ async fn a_malformed_request_is_the_last_and_earlier_ones_are_answered() {
     );
     fixture.task.await.unwrap();
     assert_eq!(fixture.echo.begun.lock().len(), 2);
+}
+
+#[tokio::test]
+async fn an_open_connection_follows_a_change_of_the_limit_of_request_sizes() {
+    let mut fixture = Fixture::new();
+    assert_eq!(fixture.request_limit.set(32), 100 << 20);
+    fixture.send(AT_ONCE, "of ten bytes").await;
+    fixture.receive(AT_ONCE, "of ten bytes").await;
+    let large = "a".repeat(1000);
+    fixture.request_limit.set(2000);
+    fixture.send(AT_ONCE, &large).await;
+    fixture.receive(AT_ONCE, &large).await;
+    fixture.request_limit.set(32);
+    fixture.send(AT_ONCE, "of ten bytes").await;
+    fixture.receive(AT_ONCE, "of ten bytes").await;
+    fixture.send(AT_ONCE, &large).await;
+    assert_eq!(fixture.client.read(&mut [0; 1]).await.unwrap(), 0, "closed");
+    fixture.task.await.unwrap();
 }
 
 #[tokio::test]

@@ -35,7 +35,9 @@ use excess::NotingUse;
 use open::Opened;
 use places::{Counted, NodeCounted, Place};
 
-use crate::connection::{self, Client, ConnectionLimits, FrameTimes, RequestMemoryPool, Service};
+use crate::connection::{
+    self, Client, ConnectionLimits, FrameTimes, RequestLimit, RequestMemoryPool, Service,
+};
 
 mod accept;
 mod bind;
@@ -135,7 +137,7 @@ pub struct Limits {
     pub idle_max: Duration,
     /// `request.timeout.ms`: how long a request may take to arrive, from its first byte on.
     pub frame_max: Duration,
-    /// `socket.request.max.bytes`.
+    /// The size of the largest request when the node starts.
     pub request_bytes_max: usize,
     /// `queued.max.request.bytes`: while requests hold more memory, no further ones are read.
     pub requests_bytes_max: usize,
@@ -177,6 +179,8 @@ pub struct NetworkContext {
     pub limits: Limits,
     /// The threads that serve connections.
     pub threads: NetworkThreads,
+    /// The size of the largest request.
+    pub request_limit: RequestLimit,
     counts: Arc<ConnectionCounts>,
     memory_pool: Arc<RequestMemoryPool>,
     failures: FailureLog,
@@ -190,6 +194,7 @@ impl NetworkContext {
         let counts = ConnectionCounts::new(&limits);
         let memory_pool = RequestMemoryPool::new(limits.requests_bytes_max);
         Arc::new(Self {
+            request_limit: RequestLimit::new(limits.request_bytes_max),
             limits,
             threads,
             counts,
@@ -340,7 +345,7 @@ const STALLED_MAX: Duration = Duration::from_secs(10);
 
 fn limits_of(shared: &NetworkContext) -> ConnectionLimits {
     ConnectionLimits {
-        request_bytes_max: shared.limits.request_bytes_max,
+        request_bytes_max: shared.request_limit.clone(),
         idle_max: shared.limits.idle_max,
         stalled_max: STALLED_MAX,
         frame_times: FrameTimes {
