@@ -15,11 +15,11 @@ FLAVORS ?= shell distroless
 # The binary that the tests of whole nodes and the bench run.
 DOHLE_BIN ?= $(CURDIR)/target/release/dohle
 
-.PHONY: help run binary test test-unit test-wire record-wire record-authorizer record-properties test-cluster test-streams compat-deps image test-images fuzz bench lint unused deny advisories tidy
+.PHONY: help run binary test test-unit test-wire record-wire record-authorizer record-properties test-cluster test-streams compat-deps image test-images test-peers fuzz bench lint unused deny advisories tidy
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s $$'\t'
 
-test-wire test-cluster test-streams bench: export DOHLE_BIN := $(DOHLE_BIN)
+test-wire test-cluster test-streams test-peers bench: export DOHLE_BIN := $(DOHLE_BIN)
 
 # Builds a release, unless DOHLE_BIN names another binary.
 binary:
@@ -63,6 +63,9 @@ image: ## dohle:latest and dohle:latest-distroless from a static binary; TAG=nam
 
 test-images: compat-deps ## the image and deploy/, with a Docker engine of its own
 	CARGO=$(CARGO) tests/images/run.sh
+
+test-peers: compat-deps binary ## the test suites of other clients, on Dohle and on Apache Kafka; PEERS="librdkafka sarama" for some
+	tests/peers/run.sh
 
 fuzz: ## random input for the decoders, DURATION seconds of it (default 60) or DOHLE_FUZZ_CASES cases
 	tests/fuzz.sh
