@@ -12,6 +12,10 @@
 //!
 //! Before version 2 a repeated request has the present epoch, and succeeds when the transaction
 //! ended in the same way.
+//!
+//! While the markers of a transaction are being written, requests are told to come again
+//! (CONCURRENT_TRANSACTIONS): the producer already has its next epoch, and may end the next
+//! transaction before this one is complete.
 
 use dohle_model::{ErrorCode, ProducerEpoch, ProducerId};
 
@@ -142,11 +146,17 @@ fn ended_v1(metadata: &TransactionMetadata, request: &EndTxn<'_>) -> Result<Ende
         TransactionState::Ongoing => Ok(Ended::Now),
         TransactionState::CompleteCommit if request.commit => Ok(Ended::Before),
         TransactionState::CompleteAbort if !request.commit => Ok(Ended::Before),
+        state if state.is_prepared() => Err(ErrorCode::ConcurrentTransactions),
         state => refuse(state, request),
     }
 }
 
 fn ended_v2(metadata: &TransactionMetadata, request: &EndTxn<'_>) -> Result<Ended, ErrorCode> {
+    // Before the checks of id and epoch: the producer may have a new id already, and cannot know
+    // that its last transaction is not complete.
+    if metadata.state.is_prepared() {
+        return Err(ErrorCode::ConcurrentTransactions);
+    }
     let (current, producer) = (metadata.producer_epoch, request.producer);
     let is_current = producer.epoch == current;
     // The repeated request exhausted the epochs of the previous id.
@@ -159,13 +169,13 @@ fn ended_v2(metadata: &TransactionMetadata, request: &EndTxn<'_>) -> Result<Ende
     }
     let is_valid = match metadata.state {
         TransactionState::Empty | TransactionState::Ongoing => is_current,
-        TransactionState::PrepareCommit | TransactionState::PrepareAbort => {
-            is_repeated && !after_rotation
-        }
         TransactionState::CompleteCommit | TransactionState::CompleteAbort => {
             is_repeated || is_current
         }
-        TransactionState::Dead | TransactionState::PrepareEpochFence => false,
+        TransactionState::PrepareCommit
+        | TransactionState::PrepareAbort
+        | TransactionState::Dead
+        | TransactionState::PrepareEpochFence => false,
     };
     if !is_valid {
         return Err(ErrorCode::ProducerFenced);
@@ -187,25 +197,17 @@ fn ended_v2(metadata: &TransactionMetadata, request: &EndTxn<'_>) -> Result<Ende
     }
 }
 
-/// Returns the error for an end that does not fit the state. In a prepared transaction the same
-/// decision is already being completed.
+/// Refuses an end that does not fit the state.
 fn refuse(state: TransactionState, request: &EndTxn<'_>) -> Result<Ended, ErrorCode> {
-    match (state, request.commit) {
-        (TransactionState::PrepareCommit, true) | (TransactionState::PrepareAbort, false) => {
-            Err(ErrorCode::ConcurrentTransactions)
-        }
-        _ => {
-            let transactional_id = request.transactional_id;
-            let commit = request.commit;
-            tracing::debug!(
-                %transactional_id,
-                %state,
-                commit,
-                "refused to end a transaction in this state"
-            );
-            Err(ErrorCode::InvalidTxnState)
-        }
-    }
+    let transactional_id = request.transactional_id;
+    let commit = request.commit;
+    tracing::debug!(
+        %transactional_id,
+        %state,
+        commit,
+        "refused to end a transaction in this state"
+    );
+    Err(ErrorCode::InvalidTxnState)
 }
 
 /// The end of a transaction: how, and for whom.

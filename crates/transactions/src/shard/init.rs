@@ -37,7 +37,9 @@ impl TransactionMachine {
             write(&id, metadata, step);
             return PlannedReply::Reply(Ok(producer));
         };
+        // Id and epoch change when a prepared transaction is complete.
         if let Some(expected) = request.expected
+            && !metadata.state.is_prepared()
             && !may_continue(metadata, expected)
         {
             return PlannedReply::refuse(ErrorCode::ProducerFenced);

@@ -21,6 +21,10 @@ impl TransactionMachine {
         check_id(request.transactional_id)?;
         let found = self.read(request.transactional_id, step);
         let (id, metadata) = found.ok_or(ErrorCode::InvalidProducerIdMapping)?;
+        // Before id and epoch, which change when the transaction is complete.
+        if metadata.state.is_prepared() {
+            return Err(ErrorCode::ConcurrentTransactions);
+        }
         check_producer(metadata, request.producer)?;
         let mut added = request.partitions.iter();
         let is_ongoing = metadata.state == TransactionState::Ongoing;

@@ -79,22 +79,13 @@ fn a_transaction_of_version_1_keeps_the_epoch() {
 #[test]
 fn in_version_2_requests_are_answered_by_state_epoch_and_decision() {
     let fenced = Err(ErrorCode::ProducerFenced);
-    let concurrent = Err(ErrorCode::ConcurrentTransactions);
     let invalid = Err(ErrorCode::InvalidTxnState);
     // A state, and the results of: repeated abort, abort, repeated commit, commit. `None` means a
     // raised epoch.
     type Row = (TransactionState, [Option<Result<(), ErrorCode>>; 4]);
-    let table: [Row; 6] = [
+    let table: [Row; 4] = [
         (Empty, [Some(fenced), None, Some(fenced), Some(invalid)]),
         (Ongoing, [Some(fenced), None, Some(fenced), None]),
-        (
-            PrepareCommit,
-            [Some(invalid), Some(fenced), Some(concurrent), Some(fenced)],
-        ),
-        (
-            PrepareAbort,
-            [Some(concurrent), Some(fenced), Some(invalid), Some(fenced)],
-        ),
         (
             CompleteCommit,
             [Some(invalid), None, Some(Ok(())), Some(invalid)],
@@ -110,8 +101,10 @@ fn in_version_2_requests_are_answered_by_state_epoch_and_decision() {
             let current = driver.get("t").producer();
             let (repeated, commit) = (case % 2 == 0, case >= 2);
             let from = if repeated { earlier(current) } else { current };
-            let outcome = driver.end("t", from, commit);
             let at = format!("{state} repeated={repeated} commit={commit}");
+            let other = driver.end("t", producer(5, 0), commit);
+            assert_eq!(other, Err(ErrorCode::InvalidProducerIdMapping), "{at}");
+            let outcome = driver.end("t", from, commit);
             match answer {
                 Some(Ok(())) => assert_eq!(outcome, Ok(Some(current)), "{at}"),
                 Some(Err(code)) => assert_eq!(outcome, Err(code), "{at}"),
@@ -120,9 +113,28 @@ fn in_version_2_requests_are_answered_by_state_epoch_and_decision() {
                     assert_eq!(outcome, Ok(Some(raised)), "{at}");
                 }
             }
-            let other = driver.end("t", producer(5, 0), commit);
-            assert_eq!(other, Err(ErrorCode::InvalidProducerIdMapping), "{at}");
         }
+    }
+}
+
+#[test]
+fn the_next_transaction_waits_until_the_markers_of_the_last_one_are_written() {
+    let of = [partition("orders", 0)];
+    let concurrent = ErrorCode::ConcurrentTransactions;
+    for state in [PrepareCommit, PrepareAbort] {
+        let mut driver = driver_in(TransactionVersion::V2, state);
+        // The producer has this epoch from the response to its last request.
+        let current = driver.get("t").producer();
+        for from in [current, earlier(current), producer(5, 0)] {
+            for commit in [true, false] {
+                assert_eq!(driver.end("t", from, commit), Err(concurrent), "{state}");
+            }
+            assert_eq!(driver.add("t", from, &of), Err(concurrent), "{state}");
+            assert_eq!(driver.init("t", Some(from)), Err(concurrent), "{state}");
+        }
+        driver.complete();
+        let raised = producer(current.id.0, current.epoch.0 + 1);
+        assert_eq!(driver.end("t", current, false), Ok(Some(raised)), "{state}");
     }
 }
 
@@ -132,8 +144,8 @@ fn before_version_2_a_repeated_request_succeeds_when_the_decision_was_the_same()
     let invalid = Err(ErrorCode::InvalidTxnState);
     let table = [
         (Empty, invalid, invalid),
-        (PrepareCommit, concurrent, invalid),
-        (PrepareAbort, invalid, concurrent),
+        (PrepareCommit, concurrent, concurrent),
+        (PrepareAbort, concurrent, concurrent),
         (CompleteCommit, Ok(None), invalid),
         (CompleteAbort, invalid, Ok(None)),
         (Ongoing, Ok(None), Ok(None)),
