@@ -29,6 +29,7 @@ joined() { # joined SEPARATOR: the lines of the standard input as one
 . "$here/cluster.sh"
 # shellcheck disable=SC1090
 . "$here/suites/$suite.sh"
+if declare -F before_cluster >/dev/null; then before_cluster; fi
 start_cluster
 run_suite
 mapfile -t pids < <(cat "$work"/node*/pid)

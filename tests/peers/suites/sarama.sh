@@ -43,16 +43,25 @@ SCRIPT
   PATH=$work/bin:$PATH
 }
 
-run_suite() {
-  local i flags
-  docker_stand_in
+# The nodes advertise the proxies.
+before_cluster() {
+  local i
   for i in $(seq "$nodes"); do
-    echo "{\"name\":\"kafka$i\",\"listen\":\"127.0.0.1:$((29090 + i))\",\"upstream\":\"127.0.0.1:$((plain_base + i))\",\"enabled\":true}"
+    printf '{"name":"kafka%d","listen":"127.0.0.1:%d","upstream":"127.0.0.1:%d","enabled":true}\n' \
+      "$i" "$((advertised_base + i))" "$((plain_base + i))"
   done | paste -sd, | sed 's/.*/[&]/' >"$work/proxies.json"
   "$build/toxiproxy/server" -config "$work/proxies.json" >"$work/toxiproxy.log" 2>&1 &
   until (: <>/dev/tcp/127.0.0.1/8474) 2>/dev/null; do kill -0 $!; done
+}
+
+run_suite() {
+  local flags
+  docker_stand_in
   export TOXIPROXY_ADDR=http://localhost:8474 KAFKA_VERSION=4.3.1
   mapfile -t flags < <(go_selection)
-  (cd "$build/sarama/source" && timeout 1500 "$build/sarama/tests" -test.v -test.timeout 1400s "${flags[@]}" >"$work/output.log" 2>&1) || true
+  (
+    cd "$build/sarama/source"
+    timeout 1500 "$build/sarama/tests" -test.v -test.timeout 1400s "${flags[@]}" >"$work/output.log" 2>&1
+  ) || true
   go_results "$work/output.log" >"$work/results.txt"
 }
