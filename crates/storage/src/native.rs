@@ -86,7 +86,21 @@ impl FileSystem for Native {
         let mut options = fs::OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false);
         let file = options.open(path)?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        // Java programs lock with `fcntl`, which does not exclude `flock`: Apache Kafka must
+        // neither run on the directory already nor start while this lock is held.
+        let exclusive = FlockOperation::NonBlockingLockExclusive;
+        // Other errors: some file systems have no locks of this kind.
+        let java = rustix::fs::fcntl_lock(&file, exclusive);
+        if matches!(java, Err(Errno::ACCESS | Errno::AGAIN)) {
+            return Ok(None);
+        }
+        let locked = rustix::fs::flock(&file, exclusive).or_else(|error| {
+            // Over NFS both are locks of the same kind, and exclude each other even here.
+            let unlocked = rustix::fs::fcntl_lock(&file, FlockOperation::Unlock);
+            unlocked.map_err(|_| error)?;
+            rustix::fs::flock(&file, exclusive)
+        });
+        match locked {
             Ok(()) => Ok(Some(Box::new(file))),
             Err(Errno::WOULDBLOCK) => Ok(None),
             Err(error) => Err(error.into()),
@@ -228,6 +242,64 @@ mod tests {
         assert!(held.is_some());
         assert!(Native.try_lock(&path).unwrap().is_none());
         drop(held);
+        assert!(Native.try_lock(&path).unwrap().is_some());
+    }
+
+    /// The file that another process of this test locks.
+    const TO_LOCK: &str = "DOHLE_TEST_FILE_TO_LOCK";
+
+    /// Locks a file as Java's `FileChannel.tryLock` does, until its input ends. Does nothing unless
+    /// the test below starts it, in a process of its own: such locks do not exclude the same one.
+    #[test]
+    fn locks_like_java_when_it_is_told_to() {
+        let Some(path) = std::env::var_os(TO_LOCK) else {
+            return;
+        };
+        let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+        match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => println!("\nlocked"),
+            Err(_) => println!("\nrefused"),
+        }
+        io::copy(&mut io::stdin(), &mut io::sink()).unwrap();
+    }
+
+    /// Starts the other process, and returns what it reports.
+    fn lock_like_java(path: &Path) -> (std::process::Child, String) {
+        use std::io::BufRead;
+        use std::process::{Command, Stdio};
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "native::tests::locks_like_java_when_it_is_told_to",
+            ])
+            .arg("--nocapture")
+            .env(TO_LOCK, path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = io::BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut lines = lines.map(Result::unwrap);
+        let report = lines.find(|line| line == "locked" || line == "refused");
+        (child, report.unwrap())
+    }
+
+    #[test]
+    fn a_lock_excludes_java_programs_and_is_excluded_by_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = Native.try_lock(&path).unwrap();
+        assert!(held.is_some());
+        let (mut child, line) = lock_like_java(&path);
+        assert_eq!(line, "refused");
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        drop(held);
+        let (mut child, line) = lock_like_java(&path);
+        assert_eq!(line, "locked");
+        assert!(Native.try_lock(&path).unwrap().is_none());
+        drop(child.stdin.take());
+        child.wait().unwrap();
         assert!(Native.try_lock(&path).unwrap().is_some());
     }
 
