@@ -19,6 +19,7 @@ fn main() -> ExitCode {
                 format: |_, _, _, _| anyhow::bail!("the server is not in this program"),
                 inspect_voter: |_| anyhow::bail!("the server is not in this program"),
                 recover_quorum: |_| anyhow::bail!("the server is not in this program"),
+                plan_import: |_| anyhow::bail!("the server is not in this program"),
             };
             dohle_cli::run(tool, arguments, &host)
         }

@@ -29,6 +29,18 @@ pub struct Host {
     pub inspect_voter: fn(&Path) -> anyhow::Result<VoterState>,
     /// Lets that voter lead alone when it starts the next time.
     pub recover_quorum: fn(&Path) -> anyhow::Result<()>,
+    /// Plans the import of a stopped Apache Kafka node's metadata into its own directories.
+    pub plan_import: fn(&[PathBuf]) -> anyhow::Result<PlannedImport>,
+}
+
+/// The import of a stopped Apache Kafka node's metadata.
+pub struct PlannedImport {
+    /// Describes it.
+    pub report: String,
+    /// What `controller.quorum.voters` has to be, where Kafka's configuration need not have it.
+    pub quorum_voters: Option<String>,
+    /// Carries it out; `None` when that was done before.
+    pub write: Option<Box<dyn FnOnce() -> anyhow::Result<()>>>,
 }
 
 /// A user that a new cluster begins with.

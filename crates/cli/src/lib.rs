@@ -29,7 +29,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-pub use self::host::{Host, NewUser, NodeDirectories, VoterState};
+pub use self::host::{Host, NewUser, NodeDirectories, PlannedImport, VoterState};
 pub use self::tool_run::{Failure, Tool, ToolRun};
 pub use self::tools::TOOLS;
 

@@ -306,15 +306,17 @@ pub(crate) fn run(tool: &'static Tool, args: Vec<OsString>, host: &Host) -> Exit
     }
 }
 
-/// A subcommand that is not one of Kafka's, and takes words beside its options.
+/// Subcommands that are not Kafka's, and take words beside their options.
 pub(crate) const STRAYS: &str = "strays";
+pub(crate) const IMPORT_KAFKA: &str = "import-kafka";
 
 /// The release whose tools these are like.
 const KAFKA_VERSION: &str = "4.3.1";
 
 fn work(tool: &Tool, run: &ToolRun<'_>) -> anyhow::Result<()> {
     // Kafka's tools pass over words that belong to no option; what is not Kafka's may take some.
-    let passes_over = tool.linked && run.parsed.command != Some(STRAYS);
+    let own = matches!(run.parsed.command, Some(STRAYS | IMPORT_KAFKA));
+    let passes_over = tool.linked && !own;
     let name = tool.syntax.tool;
     for word in run.parsed.words.iter().filter(|_| passes_over) {
         note(&format!(

@@ -15,6 +15,7 @@ mod config;
 mod controller;
 mod feed;
 mod heartbeats;
+pub mod kafka_import;
 pub mod new_cluster;
 mod peer;
 pub mod plan;

@@ -173,7 +173,7 @@ impl StateMachine for MetadataMachine {
     }
 }
 
-fn write_snapshot(image: &MetadataImage, writer: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn write_snapshot(image: &MetadataImage, writer: &mut dyn Write) -> io::Result<()> {
     let mut buffer = Vec::new();
     for chunk in convert::snapshot_chunks(image) {
         buffer.clear();

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use dohle_broker::partitions::{LogDir, OfflineDir};
+use dohle_log::Environment;
 use dohle_log::directory::{
     DirectoryError, LogDirectory, METADATA_LOG_DIR, MetaProperties, MetaPropertiesError,
-    kafka_metadata_log,
+    MetadataLog, metadata_log,
 };
 use dohle_model::{DirectoryId, Uuid};
 
@@ -50,18 +51,32 @@ pub enum DirectoriesError {
         /// A new id, as an example.
         example: Uuid,
     },
-    /// A directory contains the metadata log of Apache Kafka.
+    /// A directory contains the metadata of Apache Kafka, which were not imported.
     #[error(
-        "{} has the metadata log of an Apache Kafka node ({}), which Dohle does not read: nothing \
-         was changed. Start Dohle with empty directories, and copy the topics from the running \
-         Kafka cluster, or point log.dirs and metadata.log.dir elsewhere",
-        dir.display(), log.display()
+        "{} has the metadata of an Apache Kafka node. To go on with its topics, stop Kafka on all \
+         nodes of the cluster, and run this command on each node, with its own directories (in \
+         containers, in place of the image's command, with the same volumes): {}. Nothing was \
+         changed. To begin anew, point log.dirs and metadata.log.dir elsewhere",
+        dir.display(), import_command(dirs)
     )]
     KafkaMetadata {
-        /// The log directory.
+        /// The directory with the metadata.
         dir: PathBuf,
-        /// The metadata log.
-        log: PathBuf,
+        /// All directories of the node.
+        dirs: Vec<PathBuf>,
+    },
+    /// Apache Kafka was running since its metadata were imported.
+    #[error(
+        "Apache Kafka was running on {} since its metadata were imported. To go on from where \
+         Kafka stopped, stop it on all nodes of the cluster, and run this command on each node, \
+         with its own directories: {}. What Dohle wrote to the metadata before is discarded then. \
+         Nothing was changed", dir.display(), import_command(dirs)
+    )]
+    KafkaRan {
+        /// The directory with the metadata.
+        dir: PathBuf,
+        /// All directories of the node.
+        dirs: Vec<PathBuf>,
     },
     /// A directory contains partitions but no identity.
     #[error(
@@ -114,13 +129,42 @@ impl Directories {
 
 /// Refuses directories with Kafka's metadata, before any directory is locked or written.
 fn refuse_kafka_metadata(config: &NodeConfig) -> Result<(), DirectoriesError> {
-    for dir in paths(config) {
-        // The error of an unreadable directory is handled when it is opened.
-        if let Ok(Some(log)) = kafka_metadata_log(&dir) {
-            return Err(DirectoriesError::KafkaMetadata { dir, log });
+    let environment = Environment::native();
+    let dirs = paths(config);
+    for dir in &dirs {
+        match metadata_log(&*environment.files, dir) {
+            Ok(MetadataLog::Absent | MetadataLog::Own | MetadataLog::Imported) => {}
+            Ok(MetadataLog::Kafka) => {
+                let dir = dir.clone();
+                return Err(DirectoriesError::KafkaMetadata { dir, dirs });
+            }
+            Ok(MetadataLog::Outdated) => {
+                let dir = dir.clone();
+                return Err(DirectoriesError::KafkaRan { dir, dirs });
+            }
+            // The error of another unreadable directory is handled when it is opened.
+            Err(error) if *dir == config.metadata_log_dir => {
+                return Err(DirectoryError::from(error).into());
+            }
+            Err(_) => {}
         }
     }
     Ok(())
+}
+
+/// Returns the command that imports Kafka's metadata, for a shell.
+fn import_command(dirs: &[PathBuf]) -> String {
+    let mut command = "dohle storage import-kafka".to_owned();
+    for dir in dirs {
+        let path = dir.display().to_string();
+        let plain = |c: char| c.is_alphanumeric() || "/._-+@%:,".contains(c);
+        command += " ";
+        match path.chars().all(plain) {
+            true => command += &path,
+            false => command += &format!("'{}'", path.replace('\'', "'\\''")),
+        }
+    }
+    command
 }
 
 /// The directories that have been opened so far.

@@ -80,6 +80,7 @@ const HOST: dohle_cli::Host = dohle_cli::Host {
     format: storage::format,
     inspect_voter: storage::inspect_voter,
     recover_quorum: storage::recover_quorum,
+    plan_import: storage::plan_import,
 };
 
 /// Runs a node, for the tool that starts one.

@@ -1,15 +1,17 @@
 //! Implements the tool `storage` on the server's side: reads and formats directories.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use dohle::config::{NodeConfig, Sources};
 use dohle::directories::{Directories, fresh_id};
 use dohle_admin::ProcessValues;
-use dohle_cli::{NewUser, NodeDirectories, VoterState};
+use dohle_cli::{NewUser, NodeDirectories, PlannedImport, VoterState};
+use dohle_controller::kafka_import::Import;
 use dohle_controller::new_cluster;
 use dohle_controller::raft::recovery;
+use dohle_log::Environment;
 use dohle_log::directory::LogDirectory;
 
 use crate::hostname;
@@ -123,4 +125,20 @@ pub fn recover_quorum(file: &Path) -> anyhow::Result<()> {
         id.with_context(|| format!("{} has no directory.id", config.metadata_log_dir.display()))?;
     recovery::request(&config.metadata_dir(), id)
         .with_context(|| format!("write to {}", config.metadata_dir().display()))
+}
+
+/// Plans the import of a stopped Apache Kafka node's metadata.
+///
+/// # Errors
+/// When the directories are not those of one stopped node, or its metadata cannot be read.
+pub fn plan_import(dirs: &[PathBuf]) -> anyhow::Result<PlannedImport> {
+    let import = Import::plan(&Environment::native(), dirs, fresh_id)?;
+    Ok(PlannedImport {
+        report: import.report().to_string(),
+        quorum_voters: import.report().quorum_voters.clone(),
+        write: match import.is_done() {
+            true => None,
+            false => Some(Box::new(|| Ok(import.write()?))),
+        },
+    })
 }

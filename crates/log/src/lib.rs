@@ -90,7 +90,7 @@ pub use directory::{
     PartitionDir, PartitionDirKind,
 };
 pub use dohle_config::{CleanupPolicy, TargetCompression, TimestampType};
-pub use dohle_storage::descriptors;
+pub use dohle_storage::{Environment, descriptors};
 pub use error::{StorageError, StorageErrorKind};
 pub use index::{AbortedTxn, offset_index_entries, time_index_entries, txn_index_entries};
 pub use leader_epoch::{EpochEnd, EpochEntry, LeaderEpochCache};

@@ -3,7 +3,12 @@
 mod common;
 
 use common::*;
-use dohle_log::{Checkpoint, DirectoryError, LogDirectory, MetaProperties, PartitionDirKind};
+use dohle_log::directory::{
+    IMPORT_MARK_FILE, ImportMark, METADATA_LOG_DIR, MetadataLog, metadata_log,
+};
+use dohle_log::{
+    Checkpoint, CleanShutdown, DirectoryError, LogDirectory, MetaProperties, PartitionDirKind,
+};
 use dohle_model::{BrokerEpoch, DirectoryId, NodeId, Offset, Uuid};
 use expect_test::expect;
 use std::path::Path;
@@ -144,11 +149,104 @@ fn the_clean_shutdown_marker_is_taken_once() {
     let marker = directory.take_clean_shutdown().unwrap().unwrap();
     assert_eq!(marker.broker_epoch, Some(BrokerEpoch(12)));
     assert_eq!(directory.take_clean_shutdown().unwrap(), None);
-    for damaged in ["", "{\"version\":0,\"bro", "garbage"] {
+    for damaged in ["{", "{\"version\":0,\"bro", "garbage"] {
         std::fs::write(dir.path().join(".kafka_cleanshutdown"), damaged).unwrap();
         assert_eq!(directory.clean_shutdown(), None, "{damaged}");
         assert_eq!(directory.take_clean_shutdown().unwrap(), None, "{damaged}");
     }
+}
+
+/// Apache Kafka creates this checkpoint empty, and its marker had no content before version 3.7.
+#[test]
+fn files_that_kafka_left_empty_are_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = LogDirectory::open(dir.path()).unwrap();
+    std::fs::write(dir.path().join(".kafka_cleanshutdown"), "").unwrap();
+    let marker = CleanShutdown { broker_epoch: None };
+    assert_eq!(directory.clean_shutdown(), Some(marker));
+    assert_eq!(directory.take_clean_shutdown().unwrap(), Some(marker));
+    let checkpoint = Checkpoint::CleanerOffset;
+    std::fs::write(dir.path().join(checkpoint.file_name()), "").unwrap();
+    assert!(directory.read_checkpoint(checkpoint).unwrap().is_empty());
+}
+
+#[test]
+fn a_directory_id_is_added_and_nothing_else_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = LogDirectory::open(dir.path()).unwrap();
+    let file = dir.path().join("meta.properties");
+    let before = "#\n#Mon Nov 30\ncluster.id=abc\nversion=1\nnode.id=3\nof.tomorrow=x";
+    std::fs::write(&file, before).unwrap();
+    directory
+        .add_directory_id(DirectoryId::from_bytes([7; 16]))
+        .unwrap();
+    let after = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(
+        after,
+        format!("{before}\ndirectory.id=BwcHBwcHBwcHBwcHBwcHBw\n")
+    );
+    let properties = directory.meta_properties().unwrap().unwrap();
+    assert_eq!(
+        properties.directory_id,
+        Some(DirectoryId::from_bytes([7; 16]))
+    );
+}
+
+/// A directory with this metadata log: names of files, and their content.
+#[track_caller]
+fn check_metadata_log(files: &[(&str, &str)], expected: MetadataLog) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(METADATA_LOG_DIR);
+    if !files.is_empty() {
+        std::fs::create_dir(&path).unwrap();
+    }
+    for (name, content) in files {
+        std::fs::write(path.join(name), content).unwrap();
+    }
+    let environment = dohle_storage::Environment::native();
+    let found = metadata_log(&*environment.files, dir.path()).unwrap();
+    assert_eq!(found, expected, "{files:?}");
+}
+
+#[test]
+fn the_metadata_log_of_kafka_is_told_apart_from_our_own() {
+    let segment = "00000000000000000000.log";
+    let snapshot = "00000000000000000000-0000000000.checkpoint";
+    let mark = ImportMark {
+        kafka_log_end: format!("{segment}:3"),
+    };
+    let mark = (IMPORT_MARK_FILE, &*mark.encode());
+    check_metadata_log(&[], MetadataLog::Absent);
+    check_metadata_log(&[("raft-journal", "")], MetadataLog::Own);
+    check_metadata_log(
+        &[("raft-journal", ""), (snapshot, "DOHLESNP")],
+        MetadataLog::Own,
+    );
+    check_metadata_log(
+        &[(snapshot, "of a Kafka that never ran")],
+        MetadataLog::Kafka,
+    );
+    check_metadata_log(&[(segment, "")], MetadataLog::Kafka);
+    check_metadata_log(&[("quorum-state", "{}")], MetadataLog::Kafka);
+    check_metadata_log(&[(segment, "abc"), mark], MetadataLog::Imported);
+    // Kafka ran again: its segment is longer, or is another one.
+    check_metadata_log(&[(segment, "abcd"), mark], MetadataLog::Outdated);
+    let later = "00000000000000000007.log";
+    check_metadata_log(
+        &[(segment, "abc"), (later, ""), mark],
+        MetadataLog::Outdated,
+    );
+}
+
+#[test]
+fn a_damaged_mark_of_an_import_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(METADATA_LOG_DIR);
+    std::fs::create_dir(&path).unwrap();
+    std::fs::write(path.join(IMPORT_MARK_FILE), "version=1\n").unwrap();
+    let environment = dohle_storage::Environment::native();
+    let error = metadata_log(&*environment.files, dir.path()).unwrap_err();
+    assert!(error.to_string().contains(IMPORT_MARK_FILE), "{error}");
 }
 
 #[test]

@@ -624,7 +624,10 @@ fn damaged_checkpoints_are_built_again() {
         let broker = disks.start(&[1], &quorum);
         drop(guard);
         for file in checkpoints {
-            lines.assert_one(&["WARN", file]);
+            // Kafka leaves this file empty when it has compacted nothing.
+            if !damaged.is_empty() || file != "cleaner-offset-checkpoint" {
+                lines.assert_one(&["WARN", file]);
+            }
         }
         let consequence = "records removed by DeleteRecords may reappear";
         lines.assert_one(&["WARN", "log-start-offset-checkpoint", consequence]);

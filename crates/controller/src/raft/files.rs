@@ -100,6 +100,20 @@ impl Files {
         self.environment.files.open(&path, OpenMode::CreateNew)
     }
 
+    /// Writes a whole file durably. The previous file stays until the new one is complete.
+    pub(super) fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let temporary = format!("{name}.tmp");
+        let path = self.path.join(&temporary);
+        let file = self
+            .environment
+            .files
+            .open(&path, OpenMode::CreateOrTruncate)?;
+        file.write_all_at(content, 0)?;
+        file.sync_data()?;
+        self.rename(&temporary, name)?;
+        self.sync_dir()
+    }
+
     /// Renames a file. `from` may also be the full path of a file in another directory.
     pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let (from, to) = (self.path.join(from), self.path.join(to));
@@ -122,9 +136,4 @@ pub(super) fn is_no_space(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
     )
-}
-
-/// Makes renames, creations and removals inside `dir` durable.
-pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
-    Files::new(dir).sync_dir()
 }

@@ -356,12 +356,13 @@ impl Quorum {
             }
         };
         let membership = metrics.membership_config.membership();
-        let describe = |id: u64| match membership.get_node(&id) {
-            Some(node) => describe(id, &node.addr, node.directory),
-            None => {
-                let address = self.inner.network.addresses.get(&id);
-                describe(id, address.map_or("", String::as_str), DirectoryId::ZERO)
-            }
+        let describe = |id: u64| {
+            let node = membership.get_node(&id);
+            let directory = node.map_or(DirectoryId::ZERO, |node| node.directory);
+            // Voters of a log that was imported may have no address there.
+            let recorded = node.map(|node| &node.addr).filter(|addr| !addr.is_empty());
+            let address = recorded.or_else(|| self.inner.network.addresses.get(&id));
+            describe(id, address.map_or("", String::as_str), directory)
         };
         let mut voters: Vec<u64> = membership.voter_ids().collect();
         if voters.is_empty() {

@@ -12,17 +12,16 @@
 //! Invariant: `admitted=true` becomes durable after the log that it refers to. A file that is
 //! absent, damaged or of another directory admits no voter.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use dohle_model::DirectoryId;
 
-use super::files::sync_dir;
+use super::files::Files;
 
 /// The file's name in the metadata directory.
 pub(crate) const VOTER_FILE: &str = "voter.properties";
-const TEMPORARY: &str = "voter.properties.tmp";
 
 /// The content of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -80,23 +79,25 @@ impl VoterFile {
     /// # Errors
     /// The file cannot be written.
     pub(crate) fn write(&self, dir: &Path) -> io::Result<()> {
-        let temporary = dir.join(TEMPORARY);
-        let mut file = File::create(&temporary)?;
+        self.write_to(&Files::new(dir))
+    }
+
+    /// See [`Self::write`].
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(super) fn write_to(&self, files: &Files) -> io::Result<()> {
         let Self {
             directory,
             admitted,
             formatted,
             recover,
         } = self;
-        write!(
-            file,
+        let text = format!(
             "version=1\ndirectory.id={directory}\nadmitted={admitted}\nformatted={formatted}\n\
              recover={recover}\n"
-        )?;
-        file.sync_all()?;
-        drop(file);
-        fs::rename(&temporary, dir.join(VOTER_FILE))?;
-        sync_dir(dir)
+        );
+        files.replace(VOTER_FILE, text.as_bytes())
     }
 }
 

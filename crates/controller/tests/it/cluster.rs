@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +49,8 @@ pub struct Cluster {
     nodes: BTreeMap<i32, Node>,
     addresses: BTreeMap<i32, SocketAddr>,
     change: fn(&mut ControllerConfig),
+    /// The directories of the voters' logs that are not the usual ones, with their ids.
+    logs: BTreeMap<i32, (PathBuf, DirectoryId)>,
     dir: TempDir,
 }
 
@@ -79,6 +82,23 @@ impl Cluster {
     }
 
     pub fn start_with(count: i32, change: fn(&mut ControllerConfig)) -> Self {
+        Self::start_in(count, change, |_, _| None)
+    }
+
+    /// Starts voters on directories that `prepare` writes: it is given the id of each voter and a
+    /// directory for it, and returns the directory of its log with its id.
+    pub fn start_prepared(
+        count: i32,
+        prepare: impl Fn(i32, &Path) -> (PathBuf, DirectoryId),
+    ) -> Self {
+        Self::start_in(count, |_| {}, |id, dir| Some(prepare(id, dir)))
+    }
+
+    fn start_in(
+        count: i32,
+        change: fn(&mut ControllerConfig),
+        prepare: impl Fn(i32, &Path) -> Option<(PathBuf, DirectoryId)>,
+    ) -> Self {
         let listeners: Vec<_> = (1..=count)
             .map(|id| (id, std::net::TcpListener::bind("127.0.0.1:0").unwrap()))
             .collect();
@@ -87,10 +107,12 @@ impl Cluster {
             .map(|(id, listener)| (*id, listener.local_addr().unwrap()))
             .collect();
         let dir = TempDir::new().unwrap();
+        let log = |id: i32| Some((id, prepare(id, &dir.path().join(id.to_string()))?));
         let mut cluster = Self {
             nodes: BTreeMap::new(),
             addresses,
             change,
+            logs: (1..=count).filter_map(log).collect(),
             dir,
         };
         for (id, listener) in listeners {
@@ -111,7 +133,8 @@ impl Cluster {
             .iter()
             .map(|(id, address)| (NodeId(*id), voter(address)))
             .collect();
-        let metadata_dir = self.dir.path().join(id.to_string());
+        let usual = || (self.dir.path().join(id.to_string()), DirectoryId::ZERO);
+        let (metadata_dir, directory) = self.logs.get(&id).cloned().unwrap_or_else(usual);
         let mut config = ControllerConfig::new(
             NodeId(id),
             CLUSTER.to_owned(),
@@ -119,6 +142,7 @@ impl Cluster {
             metadata_dir,
             Arc::new(AnyConfig),
         );
+        config.directory_id = directory;
         (self.change)(&mut config);
         let runtime = runtime();
         let start = async {

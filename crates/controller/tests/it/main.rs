@@ -4,6 +4,7 @@ mod cluster;
 mod failover;
 mod feed;
 mod forward;
+mod kafka_import;
 mod node_ids;
 mod outage;
 mod sessions;

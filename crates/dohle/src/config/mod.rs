@@ -28,7 +28,7 @@ use dohle_config::{
     BrokerConfig, BrokerKey, BrokerValues, ConfigError, ListenerProperty, Properties, Scope,
     Violation, find, violations_at_start,
 };
-use dohle_log::directory::METADATA_LOG_DIR;
+use dohle_log::directory::metadata_log_path;
 use dohle_model::NodeId;
 use dohle_model::scram::ScramMechanism;
 use dohle_rpc::sasl::SaslClient;
@@ -365,10 +365,11 @@ impl NodeConfig {
         })
     }
 
-    /// Returns the directory of the metadata log.
+    /// Returns the directory of Dohle's metadata log. After an import from Apache Kafka it is
+    /// beside Kafka's.
     #[must_use]
     pub fn metadata_dir(&self) -> PathBuf {
-        self.metadata_log_dir.join(METADATA_LOG_DIR)
+        metadata_log_path(&self.metadata_log_dir)
     }
 
     /// Returns the properties as given.

@@ -243,15 +243,58 @@ fn a_volume_of_apache_kafka_is_refused_and_not_changed() {
             root.path(),
             &config,
             expect![[r#"
-                ROOT/b has the metadata log of an Apache Kafka node
-                (ROOT/b/__cluster_metadata-0), which Dohle does not read:
-                nothing was changed. Start Dohle with empty directories, and
-                copy the topics from the running Kafka cluster, or point
-                log.dirs and metadata.log.dir elsewhere"#]],
+                ROOT/b has the metadata of an Apache Kafka node. To go on
+                with its topics, stop Kafka on all nodes of the cluster, and
+                run this command on each node, with its own directories (in
+                containers, in place of the image's command, with the same
+                volumes): dohle storage import-kafka ROOT/a ROOT/b. Nothing
+                was changed. To begin anew, point log.dirs and
+                metadata.log.dir elsewhere"#]],
         );
         assert_eq!(content(root.path()), before);
         std::fs::remove_dir_all(log).unwrap();
     }
+}
+
+#[test]
+fn the_command_of_an_import_can_be_pasted_into_a_shell() {
+    let dirs = ["/plain/dir_1", "/with space", "/it's"].map(PathBuf::from);
+    assert_eq!(
+        import_command(&dirs),
+        r"dohle storage import-kafka /plain/dir_1 '/with space' '/it'\''s'"
+    );
+}
+
+#[test]
+fn imported_metadata_are_used_until_kafka_runs_again() {
+    let root = tempfile::tempdir().unwrap();
+    let config = config(root.path(), ALONE, &[]);
+    let log = root.path().join("a/__cluster_metadata-0");
+    std::fs::create_dir_all(&log).unwrap();
+    let segment = log.join("00000000000000000000.log");
+    std::fs::write(&segment, "abc").unwrap();
+    let properties = "version=1\ncluster.id=AAAAAAAAAAAAAAAAAAAAAQ\nnode.id=1\n\
+                      directory.id=AAAAAAAAAAAAAAAAAAAAAg\n";
+    std::fs::write(root.path().join("a/meta.properties"), properties).unwrap();
+    let mark = "version=1\nkafka.log.end=00000000000000000000.log:3\n";
+    std::fs::write(log.join("dohle-import.properties"), mark).unwrap();
+    assert_eq!(config.metadata_dir(), log.join("dohle"));
+    drop(Directories::open(&config, numbered()).unwrap());
+
+    std::fs::write(&segment, "abcd").unwrap();
+    let before = content(root.path());
+    check_refused(
+        root.path(),
+        &config,
+        expect![[r#"
+            Apache Kafka was running on ROOT/a since its metadata were
+            imported. To go on from where Kafka stopped, stop it on all
+            nodes of the cluster, and run this command on each node,
+            with its own directories: dohle storage import-kafka ROOT/a
+            ROOT/b. What Dohle wrote to the metadata before is discarded
+            then. Nothing was changed"#]],
+    );
+    assert_eq!(content(root.path()), before);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod applied;
 mod meta_properties;
+mod metadata_log;
 mod strays;
 mod unknown_starts;
 
@@ -11,13 +12,19 @@ pub use applied::{APPLIED_METADATA_FILE, AppliedMetadata};
 pub use strays::{DECISION_FILE, Stray, StrayDecision, strays};
 
 pub use meta_properties::{META_PROPERTIES_FILE, MetaProperties, MetaPropertiesError};
+pub use metadata_log::{
+    IMPORT_MARK_FILE, IMPORTED_LOG_DIR, ImportMark, MetadataLog, kafka_log_end, metadata_log,
+    metadata_log_path,
+};
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dohle_model::{BrokerEpoch, Offset, PartitionIndex, TopicName, TopicPartition, Uuid};
+use dohle_model::{
+    BrokerEpoch, DirectoryId, Offset, PartitionIndex, TopicName, TopicPartition, Uuid,
+};
 use dohle_storage::{Directory, Environment, FileSystem, Lock};
 
 use crate::checkpoint::{
@@ -25,7 +32,6 @@ use crate::checkpoint::{
     write_atomically,
 };
 use crate::error::{Context, StorageError};
-use crate::segment::files::{LOG_SUFFIX, offset_of_name};
 
 /// The directory of the metadata quorum's log, inside `metadata.log.dir`.
 pub const METADATA_LOG_DIR: &str = "__cluster_metadata-0";
@@ -186,6 +192,21 @@ impl LogDirectory {
         write_atomically(self.fs(), &path, properties.encode().as_bytes(), Sync::Yes)
     }
 
+    /// Adds an id to the identity of a directory that Apache Kafka before 3.7 formatted, durably.
+    /// Everything else in the file stays.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written.
+    pub fn add_directory_id(&self, id: DirectoryId) -> Result<(), StorageError> {
+        let path = self.path.join(META_PROPERTIES_FILE);
+        let mut text = self.fs().read(&path).context("read", &path)?;
+        if !text.ends_with(b"\n") {
+            text.push(b'\n');
+        }
+        text.extend_from_slice(format!("directory.id={id}\n").as_bytes());
+        write_atomically(self.fs(), &path, &text, Sync::Yes)
+    }
+
     /// Returns the marker of a clean shutdown, with the broker's epoch at that time if the marker
     /// has it (KIP-966), or `None` after an unclean shutdown. Removes the marker, so that a later
     /// crash does not count as a clean shutdown.
@@ -256,6 +277,10 @@ impl LogDirectory {
         let Some(bytes) = read_if_exists(self.fs(), &path)? else {
             return Ok(BTreeMap::new());
         };
+        // Kafka creates this file empty, and writes it when it has compacted a log.
+        if bytes.is_empty() && checkpoint == Checkpoint::CleanerOffset {
+            return Ok(BTreeMap::new());
+        }
         decode_offsets(&String::from_utf8_lossy(&bytes))
             .map_err(|text| StorageError::invalid("read", &path, text))
     }
@@ -364,28 +389,6 @@ impl LogDirectory {
     }
 }
 
-/// Returns the metadata log of an Apache Kafka node in this log directory, if there is one. Dohle's
-/// own metadata log has a directory of the same name, but another format.
-///
-/// # Errors
-/// When the directory cannot be read.
-pub fn kafka_metadata_log(dir: &Path) -> Result<Option<PathBuf>, StorageError> {
-    let path = dir.join(METADATA_LOG_DIR);
-    let entries = match Environment::native().files.list(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        entries => entries.context("list", &path)?,
-    };
-    for entry in entries {
-        let Some(name) = entry.name.to_str() else {
-            continue;
-        };
-        if name == "quorum-state" || offset_of_name(name, LOG_SUFFIX).is_some() {
-            return Ok(Some(path));
-        }
-    }
-    Ok(None)
-}
-
 fn partition_dirs(fs: &dyn FileSystem, dir: &Path) -> Result<Vec<PartitionDir>, StorageError> {
     let mut found = Vec::new();
     for entry in fs.list(dir).context("list", dir)? {
@@ -420,8 +423,12 @@ pub struct CleanShutdown {
 }
 
 impl CleanShutdown {
-    /// Parses `{"version":0,"brokerEpoch":12}`.
+    /// Parses `{"version":0,"brokerEpoch":12}`. Before version 3.7, Kafka's marker is empty; it
+    /// is created after all logs were flushed, as the later ones are.
     fn parse(marker: &[u8]) -> Option<Self> {
+        if marker.is_empty() {
+            return Some(Self { broker_epoch: None });
+        }
         let text = std::str::from_utf8(marker).ok()?.trim();
         let fields = text.strip_prefix('{')?.strip_suffix('}')?;
         let mut version = None;

@@ -17,7 +17,8 @@ use crate::segment::walk::Headers;
 /// comparison reads the headers of two batches.
 const EPOCHS_CHECKED: usize = 32;
 
-/// Reads the file. Returns `None` when it does not exist or has an invalid format.
+/// Reads the file. Returns `None` when it does not exist, has an invalid format, or is empty: Kafka
+/// creates it so, and writes it with the first epoch.
 pub(super) fn read(
     fs: &dyn FileSystem,
     dir: &Path,
@@ -26,6 +27,9 @@ pub(super) fn read(
     let Some(bytes) = read_if_exists(fs, &path)? else {
         return Ok(None);
     };
+    if bytes.is_empty() {
+        return Ok(None);
+    }
     match LeaderEpochCache::decode(&String::from_utf8_lossy(&bytes)) {
         Ok(cache) => Ok(Some(cache)),
         Err(error) => {

@@ -3,6 +3,7 @@
 //! Kafka's `StorageTool`. Reading a configuration and formatting directories are functions of the
 //! server, which the program around this crate passes in ([`crate::Host`]).
 
+mod import_kafka;
 mod recover_quorum;
 mod scram;
 
@@ -56,6 +57,12 @@ const COMMANDS: &str = "
         controllers have lost their metadata. What only they held is lost.
         --config, -c <file>: The Kafka configuration file to use.
         --yes, -y: Do not ask.
+    import-kafka: Let Dohle continue on the directories of a stopped Apache Kafka node:
+        `import-kafka DIRECTORY...` with all directories of log.dirs, and that of metadata.log.dir.
+        It reads Kafka's metadata, prints what they hold, and writes Dohle's beside them. Run it on
+        every node of the cluster.
+        --dry-run: Print the plan, and write nothing.
+        --yes, -y: Do not ask.
     random-uuid: Print a random UUID.
     ";
 
@@ -94,6 +101,7 @@ fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
             let directories = (run.host.directories)(config(parsed)?, None)?;
             strays::handle(run, &directories.all)
         }
+        Some(import_kafka::NAME) => import_kafka::import(run, &mut std::io::stdin().lock()),
         Some("recover-quorum") => recover_quorum::recover(run, &mut std::io::stdin().lock()),
         _ => info(run),
     }

@@ -36,6 +36,8 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use disk::Recovered;
+use journal::Journal;
+use record::Record;
 use writer::Command;
 
 use super::files::Files;
@@ -401,6 +403,26 @@ impl LogStore {
         }
         Ok(entries)
     }
+}
+
+/// Writes a journal with this vote and these entries, durably, into a directory that has none.
+/// The entries follow `purged`, the last entry that a snapshot covers.
+pub(super) fn journal_of(
+    files: &Arc<Files>,
+    vote: Vote,
+    purged: Option<LogId>,
+    entries: impl IntoIterator<Item = io::Result<Entry>>,
+) -> io::Result<()> {
+    let mut journal = Journal::create(Arc::clone(files), u64::MAX)?;
+    if let Some(purged) = purged {
+        journal.append(&Record::Purge(purged))?;
+    }
+    for entry in entries {
+        journal.append(&Record::Entry(entry?))?;
+    }
+    journal.append(&Record::Vote(vote))?;
+    journal.sync()?;
+    journal.mark()
 }
 
 fn take_cached(

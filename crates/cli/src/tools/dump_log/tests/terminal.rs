@@ -143,6 +143,7 @@ fn tool() {
         format: |_, _, _, _| anyhow::bail!("no server"),
         inspect_voter: |_| anyhow::bail!("no server"),
         recover_quorum: |_| anyhow::bail!("no server"),
+        plan_import: |_| anyhow::bail!("no server"),
     };
     let arguments = arguments.lines().map(OsString::from).collect();
     let code = crate::run(&super::TOOL, arguments, &host);

@@ -66,6 +66,7 @@ fn nothing_is_changed_unless_the_answer_is_yes() {
         format: |_, _, _, _| bail!("not asked for"),
         inspect_voter: |_| Ok(state()),
         recover_quorum: |_| bail!("recovered"),
+        plan_import: |_| bail!("not asked for"),
     };
     let outcome = |options: &str, answer: &str| {
         let line = format!("recover-quorum -c server.properties {options}");
