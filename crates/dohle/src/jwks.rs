@@ -99,7 +99,16 @@ async fn follow(endpoint: JwksEndpoint, connector: Connector) {
                 endpoint.refresh
             }
             Err(error) => {
-                let reason = error.to_string();
+                let mut reason = error.to_string();
+                if let (FetchError::Connect(ConnectError::Handshake(_)), Some(tls)) =
+                    (&error, &endpoint.tls)
+                {
+                    reason += &format!(
+                        "; check the options ssl.truststore.* of {}, without which the authorities \
+                         of the system are trusted",
+                        tls.property
+                    );
+                }
                 if reported.as_ref() != Some(&reason) {
                     let consequence = match endpoint.keys.get() {
                         Some(_) => "the last ones stay in use",
@@ -264,6 +273,7 @@ mod tests {
             refresh: Duration::from_millis(1),
             backoff: Duration::from_millis(1),
             backoff_max: Duration::from_millis(2),
+            tls: None,
             keys: Arc::clone(&keys),
         };
         let mut tasks = JoinSet::new();

@@ -13,6 +13,7 @@ use dohle_auth::sasl::{EnabledMechanism, Jwks, Mechanism, PlainUsers, TokenRules
 use dohle_config::keys::broker as keys;
 use dohle_config::{BrokerValues, ListenerValues};
 use dohle_model::record::SecurityProtocol;
+use dohle_tls::TlsSettings;
 use hyper::Uri;
 
 use super::ConfigFault;
@@ -52,14 +53,29 @@ pub struct JwksEndpoint {
     pub backoff: Duration,
     /// `sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms`.
     pub backoff_max: Duration,
+    /// The TLS of an `https://` URL.
+    pub tls: Option<JwksTls>,
     /// The place for the keys.
     pub keys: Arc<TokenKeys>,
+}
+
+/// The TLS with which keys are fetched. As in Kafka, its settings are the `ssl.*` options of the
+/// JAAS line for OAUTHBEARER, and never those of the listener, whose authorities vouch for clients
+/// and nodes. Without a trust store, the authorities of the system are trusted.
+///
+/// Source: `org.apache.kafka.common.security.oauthbearer.internals.secured.JaasOptionsUtils`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JwksTls {
+    /// The settings.
+    pub settings: TlsSettings,
+    /// The property with the JAAS line, for messages.
+    pub property: String,
 }
 
 impl JwksEndpoint {
     /// Returns whether the keys are fetched with TLS.
     pub fn is_tls(&self) -> bool {
-        self.url.scheme_str() == Some("https")
+        self.tls.is_some()
     }
 }
 
@@ -133,7 +149,10 @@ fn listener(
             let rules = token_rules(&values);
             let keys = match key_source(&values, name, rules.allow_unsecured, read_file)? {
                 KeySource::Known(keys) => keys,
-                KeySource::Url(endpoint) => {
+                KeySource::Url(mut endpoint) => {
+                    if endpoint.url.scheme_str() == Some("https") {
+                        endpoint.tls = Some(jwks_tls(&values, name, jaas.as_ref())?);
+                    }
                     let keys = Arc::clone(&endpoint.keys);
                     endpoints.push(endpoint);
                     keys
@@ -230,6 +249,7 @@ fn key_source(
             refresh: values.read(&keys::SASL_OAUTHBEARER_JWKS_ENDPOINT_REFRESH_MS),
             backoff: values.read(&keys::SASL_OAUTHBEARER_JWKS_ENDPOINT_RETRY_BACKOFF_MS),
             backoff_max: values.read(backoff_max),
+            tls: None,
             keys: TokenKeys::new(None),
         }));
     };
@@ -240,6 +260,39 @@ fn key_source(
         ))
     })?;
     Ok(KeySource::Known(TokenKeys::new(Some(jwks))))
+}
+
+/// Reads the TLS with which the keys of a listener's tokens are fetched.
+fn jwks_tls(
+    values: &ListenerValues<'_>,
+    listener: &str,
+    jaas: Option<&JaasConfig>,
+) -> Result<JwksTls, ConfigFault> {
+    let property = match jaas {
+        Some(_) => values.name(&keys::SASL_JAAS_CONFIG),
+        None => format!(
+            "listener.name.{}.oauthbearer.sasl.jaas.config",
+            listener.to_lowercase()
+        ),
+    };
+    let options = jaas.iter().flat_map(|jaas| &jaas.options);
+    let options = options
+        .filter(|(name, _)| name.starts_with("ssl."))
+        .map(|(name, value)| (name.clone(), value.expose().to_owned()));
+    let options = BrokerValues::fixed(Arc::new(options.collect()));
+    let read = TlsSettings::read(&options.listener(listener));
+    let settings = read.map_err(|error| ConfigFault::Jaas {
+        name: property.clone(),
+        listener: listener.to_owned(),
+        reason: error.to_string(),
+    })?;
+    Ok(JwksTls {
+        settings: TlsSettings {
+            verifies_host_name: true,
+            ..settings
+        },
+        property,
+    })
 }
 
 /// Returns a URL that can be requested; `None` for another.
@@ -359,6 +412,8 @@ fn missing_users(listener: &str) -> ConfigFault {
 
 #[cfg(test)]
 mod tests {
+    use dohle_tls::Place;
+
     use super::*;
 
     /// A public key, from RFC 7515, appendix A.3.
@@ -528,6 +583,43 @@ mod tests {
     }
 
     #[test]
+    fn the_server_of_keys_is_trusted_by_the_options_of_the_jaas_line_alone() {
+        let with = |options: &str| {
+            let module = LoginModule::OAuthBearer.class();
+            let line = format!("{module} required {options};");
+            read_all(&[
+                ("sasl.enabled.mechanisms", "OAUTHBEARER"),
+                (
+                    "sasl.oauthbearer.jwks.endpoint.url",
+                    "https://idp.example.com/",
+                ),
+                ("listener.name.out.oauthbearer.sasl.jaas.config", &line),
+                ("ssl.truststore.type", "PEM"),
+                ("ssl.truststore.location", "/clients.pem"),
+            ])
+        };
+        let tls = |options: &str| with(options).unwrap().1[0].tls.clone().unwrap();
+        let property = "listener.name.out.oauthbearer.sasl.jaas.config";
+        assert_eq!(tls("").settings.truststore, None);
+        let own = tls(
+            "ssl.truststore.type=PEM ssl.truststore.location=\"/idp.pem\" \
+                       ssl.endpoint.identification.algorithm=\"\"",
+        );
+        let place = own.settings.truststore.map(|it| it.place);
+        assert!(
+            matches!(&place, Some(Place::File(path)) if path.ends_with("idp.pem")),
+            "{place:?}"
+        );
+        assert!(own.settings.verifies_host_name);
+        assert_eq!(own.property, property);
+        let wrong = with("ssl.enabled.protocols=SSLv3").unwrap_err();
+        assert!(
+            wrong.contains(property) && wrong.contains("ssl.enabled.protocols"),
+            "{wrong}"
+        );
+    }
+
+    #[test]
     fn keys_at_a_url_are_fetched_for_each_listener() {
         let refresh = "listener.name.out.oauthbearer.sasl.oauthbearer.jwks.endpoint.refresh.ms";
         let url = "https://idp.example.com:8443/jwks?tenant=1";
@@ -541,6 +633,8 @@ mod tests {
             panic!("{endpoints:?}")
         };
         assert_eq!((&*endpoint.listener, endpoint.is_tls()), ("OUT", true));
+        let tls = endpoint.tls.as_ref().unwrap();
+        assert_eq!(tls.settings.truststore, None);
         assert_eq!(endpoint.url.to_string(), url);
         assert_eq!(endpoint.refresh, Duration::from_mins(1));
         assert_eq!(endpoint.backoff, Duration::from_millis(100));

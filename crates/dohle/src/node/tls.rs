@@ -27,8 +27,8 @@ pub(super) struct NodeTls {
     node: NodeId,
     servers: BTreeMap<String, Arc<ServerTls>>,
     clients: BTreeMap<String, Arc<ClientTls>>,
-    /// The connections on which the keys of tokens are fetched.
-    jwks: BTreeMap<String, Arc<ClientTls>>,
+    /// The connections on which the keys of tokens are fetched, with their settings.
+    jwks: BTreeMap<String, (Arc<ClientTls>, TlsSettings)>,
     sasl: BTreeMap<String, Arc<SaslClient>>,
 }
 
@@ -57,12 +57,17 @@ impl NodeTls {
             }
         }
         let mut jwks = BTreeMap::new();
-        for endpoint in config.jwks.iter().filter(|endpoint| endpoint.is_tls()) {
-            let (listener, context) = (&endpoint.listener, || format!("TLS of {}", endpoint.url));
-            let settings = TlsSettings::read(&config.values.listener(listener));
-            let settings = of_jwks(settings.with_context(context)?);
-            let client = ClientTls::new(ClientPurpose::Tool, settings).with_context(context)?;
-            jwks.insert(listener.clone(), client);
+        for endpoint in &config.jwks {
+            let Some(tls) = &endpoint.tls else { continue };
+            let context = || {
+                format!(
+                    "TLS of {} with the options of {}",
+                    endpoint.url, tls.property
+                )
+            };
+            let client = ClientTls::new(ClientPurpose::Tool, tls.settings.clone());
+            let client = client.with_context(context)?;
+            jwks.insert(endpoint.listener.clone(), (client, tls.settings.clone()));
         }
         Ok(Arc::new(Self {
             node: config.node_id,
@@ -92,7 +97,9 @@ impl NodeTls {
     /// Returns how the server is reached from which the keys of a listener's tokens are fetched.
     pub(super) fn jwks_connector(&self, endpoint: &JwksEndpoint) -> Connector {
         let client = self.jwks.get(&endpoint.listener);
-        client.map_or_else(Connector::plaintext, |it| Connector::tls(Arc::clone(it)))
+        client.map_or_else(Connector::plaintext, |(it, _)| {
+            Connector::tls(Arc::clone(it))
+        })
     }
 
     /// Begins to examine the files and properties of key material; `None` without TLS. The task
@@ -150,8 +157,8 @@ impl NodeTls {
         if let Some(client) = self.clients.get(name) {
             is_new |= client.reload(&settings)?;
         }
-        if let Some(client) = self.jwks.get(name) {
-            is_new |= client.reload(&of_jwks(settings))?;
+        if let Some((client, settings)) = self.jwks.get(name) {
+            is_new |= client.reload(settings)?;
         }
         Ok(is_new)
     }
@@ -164,17 +171,6 @@ impl NodeTls {
                 tracing::warn!(node = %self.node, listener = name, "{warning}");
             }
         }
-    }
-}
-
-/// Returns the settings with which the keys of a listener's tokens are fetched: servers are
-/// verified by the listener's trust store or the authorities of the system, and see no certificate
-/// of this node.
-fn of_jwks(listener: TlsSettings) -> TlsSettings {
-    TlsSettings {
-        keystore: None,
-        verifies_host_name: true,
-        ..listener
     }
 }
 
@@ -260,7 +256,11 @@ mod tests {
     /// Returns the properties of a node that fetches the keys of tokens at this port.
     fn config(trust_store: &Path, port: u16) -> NodeConfig {
         let url = format!("https://localhost:{port}/jwks");
-        let trust_store = trust_store.display().to_string();
+        let jaas = format!(
+            "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required \
+             ssl.truststore.type=PEM ssl.truststore.location=\"{}\";",
+            trust_store.display()
+        );
         let mut sources = Sources {
             has_file: true,
             ..Sources::default()
@@ -282,8 +282,10 @@ mod tests {
             ("sasl.enabled.mechanisms", "OAUTHBEARER"),
             ("sasl.oauthbearer.jwks.endpoint.url", url.as_str()),
             ("sasl.oauthbearer.expected.audience", "dohle"),
-            ("ssl.truststore.type", "PEM"),
-            ("ssl.truststore.location", trust_store.as_str()),
+            (
+                "listener.name.clients.oauthbearer.sasl.jaas.config",
+                jaas.as_str(),
+            ),
         ] {
             sources.add_override(&format!("{name}={value}")).unwrap();
         }

@@ -1,7 +1,8 @@
 //! OAUTHBEARER: clients of five families present tokens whose keys the node fetches from a URL.
 
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
@@ -10,18 +11,21 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use dohle_tests::Cluster;
 use dohle_tests::clients::secure::{Credentials, Family};
 use dohle_tests::wait::{DEADLINE, until};
+use dohle_tls::testing::{TestAuthority, TestIdentity};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
 use super::sasl::cluster;
 use super::{all_report, all_work};
 
 /// An identity provider: it signs tokens, and serves its public key.
-struct Provider(EcdsaKeyPair);
+pub(super) struct Provider(EcdsaKeyPair);
 
 impl Provider {
-    fn new() -> Result<Self> {
+    pub(super) fn new() -> Result<Self> {
         let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
         let random = SystemRandom::new();
         let key = EcdsaKeyPair::generate_pkcs8(algorithm, &random)
@@ -31,7 +35,7 @@ impl Provider {
         Ok(Self(pair.ok().context("a key pair")?))
     }
 
-    fn jwks(&self) -> String {
+    pub(super) fn jwks(&self) -> String {
         // An uncompressed point: a byte, and two coordinates.
         let point = self.0.public_key().as_ref();
         let coordinate = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
@@ -42,11 +46,16 @@ impl Provider {
 
     /// Returns a token of alice that expires in this number of seconds.
     fn token(&self, algorithm: &str, expires_in: i64) -> Result<String> {
+        self.token_of("alice", algorithm, expires_in)
+    }
+
+    /// Returns a token of a user that expires in this number of seconds.
+    pub(super) fn token_of(&self, user: &str, algorithm: &str, expires_in: i64) -> Result<String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let now = i64::try_from(now)?;
         let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let head = part(json!({"alg": algorithm, "typ": "JWT", "kid": "one"}));
-        let claims = part(json!({"sub": "alice", "iss": "https://idp.example",
+        let claims = part(json!({"sub": user, "iss": "https://idp.example",
             "aud": "dohle", "scope": "kafka", "iat": now - 7200, "exp": now + expires_in}));
         let signed = format!("{head}.{claims}");
         if algorithm == "none" {
@@ -62,18 +71,55 @@ impl Provider {
     fn serve(&self) -> Result<String> {
         let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let url = format!("http://{}/jwks", socket.local_addr()?);
-        let jwks = self.jwks();
-        let length = jwks.len();
-        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{jwks}");
+        let answer = self.answer();
         std::thread::spawn(move || {
-            for stream in socket.incoming() {
-                let Ok(mut stream) = stream else { return };
-                // A client that goes away in between is no matter.
-                let _ = stream.read(&mut [0; 1000]);
-                let _ = stream.write_all(answer.as_bytes());
+            for mut stream in socket.incoming().flatten() {
+                respond(&mut stream, &answer);
             }
         });
         Ok(url)
+    }
+
+    /// Serves the public key over TLS with this certificate until the program ends. Returns the
+    /// URL.
+    fn serve_tls(&self, identity: &TestIdentity) -> Result<String> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth();
+        let key = PrivatePkcs8KeyDer::from(identity.key.to_vec());
+        let config = config.with_single_cert(vec![identity.certificate.clone()], key.into())?;
+        let config = Arc::new(config);
+        let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let url = format!("https://localhost:{}/jwks", socket.local_addr()?.port());
+        let answer = self.answer();
+        std::thread::spawn(move || {
+            for stream in socket.incoming().flatten() {
+                let Ok(connection) = ServerConnection::new(Arc::clone(&config)) else {
+                    return;
+                };
+                let mut stream: StreamOwned<_, TcpStream> = StreamOwned::new(connection, stream);
+                respond(&mut stream, &answer);
+                stream.conn.send_close_notify();
+                // A client that goes away before is no matter.
+                let _ = stream.flush();
+            }
+        });
+        Ok(url)
+    }
+
+    /// Returns the HTTP response with the public key.
+    fn answer(&self) -> String {
+        let jwks = self.jwks();
+        let length = jwks.len();
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{jwks}")
+    }
+}
+
+/// Responds to one request. A client that goes away in between is no matter.
+fn respond(stream: &mut (impl Read + Write), answer: &str) {
+    if stream.read(&mut [0; 1000]).is_ok_and(|length| length > 0) {
+        let _ = stream.write_all(answer.as_bytes());
     }
 }
 
@@ -136,4 +182,58 @@ fn five_families_authenticate_with_tokens_whose_keys_are_fetched() -> Result<()>
         ensure!(!log.contains(token.as_str()), "the log has a token");
     }
     Ok(())
+}
+
+#[test]
+fn keys_are_fetched_over_tls_from_servers_that_the_jaas_line_trusts() -> Result<()> {
+    let provider = Provider::new()?;
+    let [idp, clients] = ["IdP CA", "Clients CA"].map(TestAuthority::new);
+    let url = provider.serve_tls(&idp.local("idp"))?;
+    let scratch = tempfile::tempdir()?;
+    let file = |name: &str, content: &str| -> Result<String> {
+        let path = scratch.path().join(name);
+        std::fs::write(&path, content)?;
+        Ok(path.display().to_string())
+    };
+    // The listener trusts the authority of the identity provider, which is not asked.
+    let listeners = file("listener.pem", &(idp.pem() + &clients.pem()))?;
+    let trusted = file("trusted.pem", &clients.pem())?;
+    let property = "listener.name.clients.oauthbearer.sasl.jaas.config";
+    let jaas = format!(
+        "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required \
+         ssl.truststore.type=PEM ssl.truststore.location=\"{trusted}\";"
+    );
+    let (mut cluster, address) = cluster(&[
+        ("sasl.enabled.mechanisms", "OAUTHBEARER"),
+        ("sasl.oauthbearer.jwks.endpoint.url", &url),
+        ("sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms", "200"),
+        ("sasl.oauthbearer.expected.audience", "dohle"),
+        ("ssl.truststore.type", "PEM"),
+        ("ssl.truststore.location", &listeners),
+        (property, &jaas),
+    ])?;
+    cluster.allow("cannot fetch the keys that tokens are signed with");
+    cluster.create_topic("t", 1, 1, &[])?;
+    until(DEADLINE, "the node names cause and property", || {
+        let log = cluster.nodes()[0].log()?;
+        let mut lines = log.lines().filter(|line| line.contains(&url));
+        Ok(lines.any(|line| {
+            line.contains("the server's certificate was not issued by an authority")
+                && line.contains(&format!("ssl.truststore.* of {property}"))
+        }))
+    })?;
+    let token = with(&cluster, &provider.token("ES256", 3600)?)?;
+    let refused = Family::Java.round_trip(&address, "t", &token).run()?;
+    ensure!(refused.code != 0, "a token without keys is accepted");
+
+    cluster.broker(1).stop()?;
+    file("trusted.pem", &idp.pem())?;
+    cluster.broker(1).start()?;
+    until(DEADLINE, "the node has fetched the keys", || {
+        let log = cluster.nodes()[0].log()?;
+        Ok(log.contains("fetched the keys that tokens are signed with"))
+    })?;
+    let worked = Family::Java.round_trip(&address, "t", &token).run()?;
+    ensure!(worked.ok()?.contains("ok 10"), "a good token is refused");
+    cluster.stop()
 }
