@@ -45,6 +45,7 @@ pub struct Builder {
     count: usize,
     first_id: i32,
     properties: Vec<(String, String)>,
+    environment: Vec<(String, String)>,
     open_files: Option<u32>,
     allowed: Vec<String>,
     parent: PathBuf,
@@ -71,6 +72,7 @@ impl Cluster {
             count,
             first_id: 1,
             properties: Vec::new(),
+            environment: Vec::new(),
             open_files: None,
             allowed,
             parent: std::env::temp_dir(),
@@ -310,6 +312,12 @@ impl Builder {
         self
     }
 
+    /// Sets an environment variable of every node.
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Sets the id of the first node; Kubernetes numbers from 0.
     pub fn first_id(mut self, id: i32) -> Self {
         self.first_id = id;
@@ -364,6 +372,7 @@ impl Builder {
             let mut node = Node::new(*id, address, controller_address, &home);
             node.environment
                 .push(("CLUSTER_ID".to_owned(), CLUSTER_ID.to_owned()));
+            node.environment.extend(self.environment.iter().cloned());
             node.open_files = self.open_files;
             node.create_log()?;
             let properties = self.file(&node, *controller, &voters.join(","));

@@ -21,6 +21,7 @@ mod oauthbearer;
 mod permissions;
 mod sasl;
 mod sasl_ssl;
+mod sessions;
 mod tls;
 
 /// A cluster with listeners for clients, and these, of which the harness uses only the first:

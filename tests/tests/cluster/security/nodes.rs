@@ -21,7 +21,7 @@ use super::Secured;
 use crate::console_tools::ours;
 
 const PLAIN: &str = "org.apache.kafka.common.security.plain.PlainLoginModule";
-const SCRAM: &str = "org.apache.kafka.common.security.scram.ScramLoginModule";
+pub(super) const SCRAM: &str = "org.apache.kafka.common.security.scram.ScramLoginModule";
 const NODES: &str = "listener.name.nodes.scram-sha-512.sasl.jaas.config";
 const CONTROLLER: &str = "listener.name.controller.plain.sasl.jaas.config";
 /// The users of PLAIN at controllers.
@@ -60,7 +60,7 @@ fn controller(user: &str, password: &str) -> String {
 }
 
 /// Formats each node with the users of SCRAM that the cluster begins with.
-fn format(cluster: &Cluster) -> Result<()> {
+pub(super) fn format(cluster: &Cluster) -> Result<()> {
     for node in cluster.nodes() {
         let mut program = Program::new(binary()?).args(["storage", "format"]);
         program = program.args(["-t", dohle_tests::cluster::CLUSTER_ID, "-c"]);
