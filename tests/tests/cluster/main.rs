@@ -25,6 +25,7 @@ mod offsets;
 mod open_transactions;
 mod outage;
 mod page_cache;
+mod producer_tools;
 mod quickstart;
 mod quickstart_snippets;
 mod quorum_disks;

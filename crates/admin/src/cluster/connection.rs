@@ -20,6 +20,14 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Returns whether the client has a certificate.
+    pub(super) fn has_certificate(&self) -> bool {
+        const STORES: [&str; 2] = ["ssl.keystore.location", "ssl.keystore.certificate.chain"];
+        STORES
+            .iter()
+            .any(|name| self.properties.contains_key(*name))
+    }
+
     /// Returns the properties as a client's configuration; unknown ones are ignored, as in Kafka.
     ///
     /// # Errors

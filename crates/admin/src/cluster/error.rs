@@ -275,6 +275,23 @@ pub enum ClusterError {
         /// The error of the connection.
         why: String,
     },
+    /// The TLS handshake failed.
+    #[error("{address}: TLS: {}", tls_advice(why, *.has_certificate))]
+    Tls {
+        /// The broker.
+        address: BrokerAddress,
+        /// The library's text, which contains the alert or the fault of the certificate.
+        why: String,
+        /// Whether this client has a certificate.
+        has_certificate: bool,
+    },
+    /// A request without TLS to a listener with TLS.
+    #[error(
+        "{0} requires TLS: set security.protocol=SSL, or SASL_SSL, and the trust store \
+         (ssl.truststore.location) in the file of --command-config, or use the port of a listener \
+         without TLS"
+    )]
+    TlsRequired(BrokerAddress),
     /// An ACL with a code that this release does not support.
     #[error("The cluster has an ACL whose {0} this release does not know; use a newer release")]
     NewerAcl(String),
@@ -305,6 +322,62 @@ pub enum ClusterError {
         /// What happened.
         why: String,
     },
+}
+
+/// Returns the cause of a failed TLS handshake, and the property to check.
+fn tls_advice(why: &str, has_certificate: bool) -> String {
+    let has = |parts: &[&str]| parts.iter().any(|part| why.contains(part));
+    let about_clients = [
+        "CertificateRequired",
+        "BadCertificate",
+        "HandshakeFailure",
+        "UnknownCA",
+        "CertificateUnknown",
+        "DecryptError",
+        "AccessDenied",
+    ];
+    if has(&["received fatal alert: CertificateExpired"]) {
+        return format!(
+            "the certificate of this client has expired ({why}): replace it in \
+             ssl.keystore.location"
+        );
+    }
+    if why.contains("received fatal alert") && has(&about_clients) {
+        return if has_certificate {
+            format!(
+                "the broker does not accept the certificate of this client ({why}): check \
+                 ssl.keystore.location; the broker's trust store must have the certificate's \
+                 authority"
+            )
+        } else {
+            format!(
+                "the broker requires a certificate of its clients ({why}): set \
+                 ssl.keystore.location, ssl.keystore.type and ssl.keystore.password"
+            )
+        };
+    }
+    if has(&["UnknownIssuer"]) {
+        return format!(
+            "the broker's certificate was not issued by an authority in the trust store ({why}): \
+             check ssl.truststore.location"
+        );
+    }
+    if has(&["not valid for name", "NotValidForName"]) {
+        return format!(
+            "the broker's certificate is not for the host in --bootstrap-server or in the \
+             broker's advertised.listeners ({why}): \
+             ssl.endpoint.identification.algorithm= turns the check off"
+        );
+    }
+    if has(&["invalid peer certificate"]) {
+        return format!("the broker's certificate cannot be trusted ({why})");
+    }
+    if has(&["corrupt message"]) {
+        return format!(
+            "the broker does not answer with TLS ({why}): check security.protocol and the port"
+        );
+    }
+    why.to_owned()
 }
 
 fn nobody(tried: &[(BrokerAddress, String)]) -> String {
@@ -403,6 +476,12 @@ impl ClusterError {
                 why: reason(&why),
             },
             WireError::UnsupportedApiVersion { .. } => Self::Unsupported { address, api },
+            WireError::TlsHandshake(why) => Self::Tls {
+                address,
+                why,
+                has_certificate: cluster.has_certificate,
+            },
+            WireError::TlsRequired => Self::TlsRequired(address),
             other => Self::Wire {
                 address,
                 why: other.to_string(),
@@ -452,6 +531,53 @@ mod tests {
             let java = Refusal::from(code).java();
             let class = format!("org.apache.kafka.common.errors.{name}: ");
             assert!(java.starts_with(&class), "{java}");
+        }
+    }
+
+    #[test]
+    fn a_failed_handshake_names_the_cause_and_the_property() {
+        for (why, has_certificate, cause, property) in [
+            (
+                "received fatal alert: CertificateRequired",
+                false,
+                "requires a certificate",
+                "set ssl.keystore.location",
+            ),
+            (
+                "received fatal alert: UnknownCA",
+                true,
+                "does not accept the certificate of this client",
+                "ssl.keystore.location",
+            ),
+            (
+                "received fatal alert: CertificateExpired",
+                true,
+                "has expired",
+                "ssl.keystore.location",
+            ),
+            (
+                "invalid peer certificate: UnknownIssuer",
+                false,
+                "not issued by an authority in the trust store",
+                "ssl.truststore.location",
+            ),
+            (
+                "invalid peer certificate: certificate not valid for name \"a\"",
+                false,
+                "not for the host",
+                "ssl.endpoint.identification.algorithm",
+            ),
+            (
+                "received corrupt message of type InvalidContentType",
+                false,
+                "does not answer with TLS",
+                "security.protocol",
+            ),
+        ] {
+            let text = tls_advice(why, has_certificate);
+            for part in [why, cause, property] {
+                assert!(text.contains(part), "{part}: {text}");
+            }
         }
     }
 

@@ -75,6 +75,8 @@ pub struct Cluster {
     /// `request.timeout.ms`: how long a broker may take over one request.
     pub request_timeout: Duration,
     setup_timeout: Duration,
+    /// Whether this client has a certificate, for messages.
+    has_certificate: bool,
     nodes: RefCell<BTreeMap<i32, Node>>,
     reached: RefCell<Vec<i32>>,
 }
@@ -103,6 +105,7 @@ impl Cluster {
             timeout: config.default_api_timeout_ms.duration(),
             request_timeout,
             setup_timeout,
+            has_certificate: connection.has_certificate(),
             nodes: RefCell::default(),
             reached: RefCell::default(),
         })

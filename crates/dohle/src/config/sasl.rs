@@ -154,7 +154,7 @@ fn listener(
                         endpoint.tls = Some(jwks_tls(&values, name, jaas.as_ref())?);
                     }
                     let keys = Arc::clone(&endpoint.keys);
-                    endpoints.push(endpoint);
+                    endpoints.push(*endpoint);
                     keys
                 }
             };
@@ -188,7 +188,7 @@ enum KeySource {
     /// They are known, or there are none.
     Known(Arc<TokenKeys>),
     /// They are fetched.
-    Url(JwksEndpoint),
+    Url(Box<JwksEndpoint>),
 }
 
 /// Reads what tokens have to be like.
@@ -243,7 +243,7 @@ fn key_source(
             ));
         };
         let backoff_max = &keys::SASL_OAUTHBEARER_JWKS_ENDPOINT_RETRY_BACKOFF_MAX_MS;
-        return Ok(KeySource::Url(JwksEndpoint {
+        return Ok(KeySource::Url(Box::new(JwksEndpoint {
             listener: listener.to_owned(),
             url,
             refresh: values.read(&keys::SASL_OAUTHBEARER_JWKS_ENDPOINT_REFRESH_MS),
@@ -251,7 +251,7 @@ fn key_source(
             backoff_max: values.read(backoff_max),
             tls: None,
             keys: TokenKeys::new(None),
-        }));
+        })));
     };
     let json = read_file(path).map_err(|error| invalid(format!("a file to read ({error})")))?;
     let jwks = Jwks::parse(&json).map_err(|error| {

@@ -1,15 +1,24 @@
 //! Opens an accepted socket: carries out the TLS handshake of listeners with TLS, and recognises
 //! the protocol by the first bytes.
 
+use std::time::Duration;
+
 use dohle_protocol::Foreign;
 use dohle_protocol::foreign::without_tls_advice;
 use dohle_tls::{HandshakeFailure, ServerTls};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_util::either::Either;
 
 use super::stream::ListenerStream;
 use super::{NetworkContext, prefixed};
 use crate::connection::Client;
+
+/// The TLS record that answers a request without TLS: a fatal alert, `handshake_failure`. Clients
+/// tell by it that the listener has TLS; Kafka's listeners send one, too.
+const TLS_ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 40];
+/// How long, and for how many bytes, a peer that was sent [`TLS_ALERT`] may go on.
+const ALERTED_MAX: (Duration, u64) = (Duration::from_secs(1), 64 << 10);
 
 /// A socket after its first bytes.
 pub(super) struct Opened {
@@ -45,7 +54,10 @@ pub(super) async fn open(
         began = true;
         Some(match foreign {
             Some(Foreign::Tls) => tls.accept(stream).await,
-            other => Err(HandshakeFailure::new(without_tls_advice(other))),
+            other => {
+                alert(stream).await;
+                Err(HandshakeFailure::new(without_tls_advice(other)))
+            }
         })
     };
     let accepted = match tokio::time::timeout(handshake_max, handshake).await {
@@ -74,6 +86,19 @@ pub(super) async fn open(
         foreign,
         may_be_http2: is_http2,
     })
+}
+
+/// Answers a request without TLS, and waits until the peer has closed the connection: one that is
+/// closed with bytes left to read is reset, and the peer may never read the alert.
+async fn alert<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+    let (time_max, bytes_max) = ALERTED_MAX;
+    let answer = async {
+        stream.write_all(&TLS_ALERT).await?;
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(bytes_max), &mut tokio::io::sink()).await
+    };
+    // A peer that has gone away needs no answer.
+    drop(tokio::time::timeout(time_max, answer).await);
 }
 
 /// Why a peer is refused that speaks HTTP/2 and has not chosen it.

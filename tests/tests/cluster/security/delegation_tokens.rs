@@ -39,6 +39,11 @@ impl Tools<'_> {
         self.with(program, user, args)
     }
 
+    /// Lists the topics with Dohle's tool.
+    fn topics(&self, user: &Credentials) -> Result<Output> {
+        self.with(Program::new(binary()?).arg("topics"), user, &["--list"])
+    }
+
     /// Returns the tokens of a user, as Dohle's tool lists them.
     fn listed(&self, user: &Credentials) -> Result<Vec<Value>> {
         let listed = self.ours(user, &["--describe", "--output", "json"])?;
@@ -54,6 +59,7 @@ fn only_token(printed: &str) -> Result<(String, String)> {
     Ok((next()?, next()?))
 }
 
+/// Returns the credentials of a client that logs in with a token.
 fn token((id, hmac): &(String, String)) -> Credentials {
     Credentials {
         is_token: true,
@@ -61,9 +67,15 @@ fn token((id, hmac): &(String, String)) -> Credentials {
     }
 }
 
-fn refused(address: &str, with: &Credentials) -> Result<()> {
+fn refused(tools: &Tools<'_>, with: &Credentials) -> Result<()> {
+    let output = tools.topics(with)?;
+    let cause = "invalid credentials with SASL mechanism SCRAM-SHA-512";
+    ensure!(
+        output.code == 1 && output.stdout.contains(cause),
+        "{output}"
+    );
     for family in FAMILIES {
-        let output = family.round_trip(address, "t", with).run()?;
+        let output = family.round_trip(tools.address, "t", with).run()?;
         let printed = output.stdout.clone() + &output.stderr;
         let cause = match family {
             Family::Java => "invalid credentials with SASL mechanism SCRAM-SHA-512",
@@ -134,6 +146,7 @@ fn tokens_of_both_tools_authenticate_their_owner_until_they_expire() -> Result<(
         let output = family.round_trip(&address, "t", &token(&kafkas)).run()?;
         ensure!(output.ok()?.contains("ok 10"), "{family:?}");
     }
+    ensure!(tools.topics(&token(&kafkas))?.clean()? == "t\n");
     // A token cannot create tokens, and neither can a client that has not authenticated.
     let denied = tools.kafkas(&token(&ours), &create)?;
     ensure!(
@@ -156,7 +169,7 @@ fn tokens_of_both_tools_authenticate_their_owner_until_they_expire() -> Result<(
         "{denied}"
     );
     // The wrong HMAC.
-    refused(&address, &token(&(kafkas.0.clone(), ours.1.clone())))?;
+    refused(&tools, &token(&(kafkas.0.clone(), ours.1.clone())))?;
 
     let renew = ["--renew", "--renew-time-period", "60000", "--hmac"];
     let of_kafkas = [&renew[..], &[&kafkas.1]].concat();
@@ -177,7 +190,7 @@ fn tokens_of_both_tools_authenticate_their_owner_until_they_expire() -> Result<(
     let expire = ["--expire", "--expiry-time-period", "-1", "--hmac"];
     let expired = tools.ours(&alice, &[&expire[..], &[&kafkas.1]].concat())?;
     expired.clean()?;
-    refused(&address, &token(&kafkas))?;
+    refused(&tools, &token(&kafkas))?;
     let expire = ["--expire", "--expiry-time-period", "1", "--hmac"];
     let expired = tools.kafkas(&alice, &[&expire[..], &[&ours.1]].concat())?;
     expired.ok()?;
@@ -185,7 +198,7 @@ fn tokens_of_both_tools_authenticate_their_owner_until_they_expire() -> Result<(
         let log = cluster.nodes()[0].log()?;
         Ok(log.contains("removed an expired delegation token"))
     })?;
-    refused(&address, &token(&ours))?;
+    refused(&tools, &token(&ours))?;
     let log = cluster.broker(1).log()?;
     for secret in [&kafkas.1, &ours.1, "secret-of-all-nodes"] {
         ensure!(!log.contains(secret), "the log has a secret");

@@ -3,6 +3,8 @@
 //! on.
 
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use dohle_tests::Cluster;
@@ -14,6 +16,7 @@ use dohle_tests::wait::{DEADLINE, until};
 use dohle_tls::testing::{TestAuthority, TestRequest};
 
 use super::{Secured, all_report, all_work, write_private};
+use crate::console_tools::ours;
 
 const CLIENTS: [(&str, &str); 1] = [("CLIENTS", "SSL")];
 const REQUIRED: &str = "listener.name.clients.ssl.client.auth=required";
@@ -75,6 +78,29 @@ fn five_families_of_clients_produce_and_consume_over_tls() -> Result<()> {
     secured.cluster.stop()
 }
 
+/// Checks that Dohle's tools are refused without trying again, and name the cause and the property
+/// to check.
+fn our_tools_report(
+    address: &str,
+    config: &Path,
+    with: &Credentials,
+    expected: [&str; 2],
+) -> Result<()> {
+    std::fs::write(config, with.command_config())?;
+    for tool in ["topics --list", "console-producer --topic closed"] {
+        let mut args = tool.split(' ');
+        let name = args.next().unwrap_or_default();
+        let program = ours(name, address, &args.collect::<Vec<_>>())?;
+        let output = program.arg("--command-config").arg(config).input("x\n");
+        let output = output.limit(Duration::from_secs(20)).run()?;
+        // Some tools print errors on standard output, as Kafka's do.
+        let printed = output.stdout.clone() + &output.stderr;
+        let is_named = expected.iter().all(|part| printed.contains(part));
+        ensure!(output.code == 1 && is_named, "{expected:?}: {output}");
+    }
+    Ok(())
+}
+
 /// What a client prints whose own certificate was issued by a stranger. Most clients do not send
 /// such a certificate, because the node names the authorities that it trusts. aiokafka reports no
 /// alert that arrives after the handshake of TLS 1.3.
@@ -132,6 +158,19 @@ fn a_certificate_of_a_stranger_has_a_clear_cause_at_both_ends() -> Result<()> {
         output.stderr.contains("certificate verify failed"),
         "{output}"
     );
+    // Our tools, whose own certificate or whose trust store is wrong.
+    let config = secured.files.join("tool.properties");
+    let strangers = Credentials::default().over_tls(secured.files.join("stranger.pem"));
+    let without = Credentials::default().over_tls(secured.ca());
+    let in_store = "ssl.keystore.location";
+    for (with, expected) in [
+        (&strange, ["does not accept the certificate", in_store]),
+        (&late, ["certificate of this client has expired", in_store]),
+        (&without, ["requires a certificate", in_store]),
+        (&strangers, ["UnknownIssuer", "ssl.truststore.location"]),
+    ] {
+        our_tools_report(&bootstrap, &config, with, expected)?;
+    }
     // Without TLS: the client learns only that the connection was closed, and the log has the
     // cause.
     let output = kcat(&bootstrap, &list).run()?;

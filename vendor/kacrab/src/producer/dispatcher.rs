@@ -54,7 +54,7 @@ use super::{
     record::RecordMetadata,
     response::{
         PartitionLeaderUpdate, ProduceBrokerError, ProduceReceiptError, current_leader_updates,
-        node_endpoint_updates, produce_receipts_with_error_details,
+        node_endpoint_updates, produce_receipts_for_route,
     },
     routing::{ProduceRoute, murmur2_java, route},
     transaction::{ProducerBatchState, ProducerIdentity, TransactionState},
@@ -409,9 +409,13 @@ impl ProducerDispatcher {
     /// into `batches`; the caller removes them (and their parallel partition keys).
     /// On error the caller re-enqueues every batch; any already re-stamped with a
     /// fresh `producer_state` this cycle keep it and re-register as retries next drain.
+    ///
+    /// `is_idle` tells whether no request of the partition of the batch at an index is
+    /// outstanding: only then may its sequences restart.
     pub(crate) async fn prepare_drained_batches(
         &self,
         batches: &mut [ReadyBatch],
+        is_idle: impl Fn(usize) -> bool,
     ) -> Result<Vec<usize>> {
         if !self.idempotence.enabled && self.idempotence.transactional_id.is_none() {
             return Ok(Vec::new());
@@ -430,15 +434,22 @@ impl ProducerDispatcher {
                 .route_for_batch(&metadata, batch, &first_record)
                 .await?;
             self.add_partition_to_transaction(&route).await?;
-            // A batch whose stamped epoch was bumped since (stale) must be re-stamped
-            // under the new epoch with a fresh sequence (Kafka startSequencesAtBeginning):
+            if !self
+                .restart_partition_if_required(&route, is_idle(index))
+                .await?
+            {
+                deferred.push(index);
+                continue;
+            }
+            // A batch that was stamped before its partition's sequences restarted (stale)
+            // must be re-stamped with a fresh sequence (Kafka startSequencesAtBeginning):
             // clear it so it preps as fresh below.
             if let Some(producer_state) = batch.producer_state
-                && self
-                    .producer_state
-                    .lock()
-                    .await
-                    .is_stale_identity(producer_state.identity)
+                && self.producer_state.lock().await.is_stale_identity(
+                    &route.topic,
+                    route.partition,
+                    producer_state.identity,
+                )
             {
                 batch.producer_state = None;
             }
@@ -1339,10 +1350,7 @@ impl ProducerDispatcher {
                 // instead of dropping them — dropping lost every record in the split and
                 // surfaced as a bare `FlushIncomplete`.
                 DispatchOutcome::RequeueSplit(split) => {
-                    if let Some(error) = self
-                        .check_delivery_timeout_before_retry(&split, false)
-                        .await
-                    {
+                    if let Some(error) = self.check_delivery_timeout_before_retry(&split).await {
                         return Err(error);
                     }
                     batches = split;
@@ -1433,13 +1441,7 @@ impl ProducerDispatcher {
             if !resolved.insert((topic.as_str(), *partition)) {
                 continue;
             }
-            let ambiguous = state.unresolved_loss_ambiguous(topic, *partition);
-            state.resolve_unresolved_sequence_after_drain(
-                topic,
-                *partition,
-                transactional,
-                ambiguous,
-            );
+            state.resolve_unresolved_sequence_after_drain(topic, *partition, transactional);
         }
     }
 
@@ -1547,56 +1549,60 @@ impl ProducerDispatcher {
                 topic: batch.topic.clone(),
                 partition: batch.partition,
             };
-            fail_deliveries(&mut batches, &error);
-            return DispatchOutcome::Delivered(Err(error));
+            return self.give_up(batches, error).await;
         }
 
         let mut attempts_remaining = self.retry_attempts;
         let mut retry_backoff = self.retry_backoff_state();
+        let mut delivered = Vec::new();
         loop {
-            match self.dispatch_batches(&mut batches, enqueue_ticket).await {
-                Ok(receipts) => {
-                    return self
-                        .deliver_successful_batches(&mut batches, receipts)
-                        .await;
-                },
-                Err(DispatchError::Requeue) => {
+            let attempt = self.dispatch_batches(&mut batches, enqueue_ticket).await;
+            let Some(failure) = attempt.failure else {
+                return self
+                    .deliver_successful_batches(&mut batches, delivered, attempt.receipts)
+                    .await;
+            };
+            let acknowledged = self
+                .complete_acknowledged(&mut batches, attempt.receipts)
+                .await;
+            delivered.extend(acknowledged);
+            if batches.is_empty() {
+                return DispatchOutcome::Delivered(Ok(delivered));
+            }
+            match failure {
+                DispatchError::Requeue => {
                     // A requeue must not cycle forever: a topic whose metadata
                     // never resolves (e.g. it does not exist and auto-create is
                     // off) requeued unboundedly — the delivery future neither
                     // resolved nor timed out for tens of minutes. Expire the
                     // batches by delivery.timeout.ms like every retry path
                     // (Java expires accumulator batches unconditionally).
-                    if let Some(error) = self
-                        .check_delivery_timeout_before_retry(&batches, false)
-                        .await
-                    {
+                    if let Some(error) = self.check_delivery_timeout_before_retry(&batches).await {
                         self.record_metrics(ProducerMetrics::record_error);
                         self.poison_transaction_after_terminal_produce_failure(&error)
                             .await;
-                        fail_deliveries(&mut batches, &error);
-                        return DispatchOutcome::Delivered(Err(error));
+                        return self.give_up(batches, error).await;
                     }
                     return DispatchOutcome::Requeue(batches);
                 },
-                Err(DispatchError::SplitAndRequeue { topic, partition }) => {
+                DispatchError::SplitAndRequeue { topic, partition } => {
                     return self
                         .message_too_large_split_outcome(batches, topic, partition)
                         .await;
                 },
-                Err(DispatchError::RetryableLeadership {
+                DispatchError::RetryableLeadership {
                     topic,
                     partition,
                     error,
                     metadata_updated,
-                }) => {
+                } => {
                     let retry = LeadershipRetry {
                         topic,
                         partition,
                         error,
                         metadata_updated,
                     };
-                    if let Some(outcome) = self
+                    if let Some(error) = self
                         .handle_drained_leadership_retry(
                             &batches,
                             &mut attempts_remaining,
@@ -1605,40 +1611,41 @@ impl ProducerDispatcher {
                         )
                         .await
                     {
-                        return terminal_error_delivered_to_futures(&mut batches, outcome);
+                        return self.give_up(batches, error).await;
                     }
                 },
-                Err(DispatchError::RetryableIdempotent {
+                DispatchError::RetryableIdempotent {
                     topic,
                     partition,
-                    leader_id,
                     error,
                     reset_sequence,
-                }) => {
+                } => {
                     let retry = IdempotentRetry {
                         topic,
                         partition,
-                        leader_id,
                         error,
                         reset_sequence,
                     };
-                    if let Some(outcome) = self
+                    if let Some(error) = self
                         .handle_drained_idempotent_retry(
-                            &mut batches,
+                            &batches,
                             &mut attempts_remaining,
                             &mut retry_backoff,
                             &retry,
                         )
                         .await
                     {
-                        return terminal_error_delivered_to_futures(&mut batches, outcome);
+                        return self.give_up(batches, error).await;
                     }
+                    // The drain stamps it again, or sends it once those before it are
+                    // written.
+                    return DispatchOutcome::Requeue(batches);
                 },
-                Err(DispatchError::RetryableBroker {
+                DispatchError::RetryableBroker {
                     topic,
                     partition,
                     error,
-                }) => {
+                } => {
                     if let Some(error) = self
                         .handle_retryable_broker_retry(
                             &batches,
@@ -1650,11 +1657,10 @@ impl ProducerDispatcher {
                         )
                         .await
                     {
-                        fail_deliveries(&mut batches, &error);
-                        return DispatchOutcome::Delivered(Err(error));
+                        return self.give_up(batches, error).await;
                     }
                 },
-                Err(DispatchError::RetryableWire(error)) => {
+                DispatchError::RetryableWire(error) => {
                     if let Some(error) = self
                         .handle_retryable_wire_retry(
                             &batches,
@@ -1666,16 +1672,14 @@ impl ProducerDispatcher {
                     {
                         self.poison_transaction_after_terminal_produce_failure(&error)
                             .await;
-                        fail_deliveries(&mut batches, &error);
-                        return DispatchOutcome::Delivered(Err(error));
+                        return self.give_up(batches, error).await;
                     }
                 },
-                Err(DispatchError::Producer(error)) => {
+                DispatchError::Producer(error) => {
                     self.record_metrics(ProducerMetrics::record_error);
                     self.poison_transaction_after_terminal_produce_failure(&error)
                         .await;
-                    fail_deliveries(&mut batches, &error);
-                    return DispatchOutcome::Delivered(Err(error));
+                    return self.give_up(batches, error).await;
                 },
             }
             // A retryable error was absorbed and the loop would re-send in-task. If a
@@ -1706,10 +1710,13 @@ impl ProducerDispatcher {
             // A single-record batch that still exceeds max.request.size cannot be split
             // and fails terminally, leaving a hole in the partition's sequence. Kafka
             // failBatch(adjustSequenceNumbers=true) -> requestIdempotentEpochBumpForPartition
-            // requests an epoch bump so the next produce restarts the sequence and heals
+            // requests a restart so the next produce begins a new sequence and heals
             // the gap rather than wedging later batches on OUT_OF_ORDER.
             if self.idempotence.enabled && self.idempotence.transactional_id.is_none() {
-                self.producer_state.lock().await.request_epoch_bump();
+                self.producer_state
+                    .lock()
+                    .await
+                    .require_partition_restart(&topic, partition);
             }
             // Terminal produce failure, counted like every other terminal arm of the
             // dispatch loop (this is what the now-deleted `dispatch_ready` copy did).
@@ -1782,94 +1789,72 @@ impl ProducerDispatcher {
     async fn deliver_successful_batches(
         &self,
         batches: &mut [ReadyBatch],
+        mut delivered: Vec<RecordMetadata>,
         receipts: Vec<RecordMetadata>,
     ) -> DispatchOutcome {
         self.release_successful_idempotent_sequences(batches, &receipts)
             .await;
         complete_deliveries(batches, &receipts);
-        DispatchOutcome::Delivered(Ok(receipts))
+        delivered.extend(receipts);
+        DispatchOutcome::Delivered(Ok(delivered))
     }
 
+    /// Returns the error with which the batches are given up.
     async fn handle_drained_idempotent_retry(
         &self,
-        batches: &mut [ReadyBatch],
+        batches: &[ReadyBatch],
         attempts_remaining: &mut usize,
         retry_backoff: &mut BackoffState,
         retry: &IdempotentRetry,
-    ) -> Option<DispatchOutcome> {
+    ) -> Option<ProducerError> {
         if *attempts_remaining == 0 {
             self.record_metrics(|metrics| metrics.record_error_for_topic(Some(&retry.topic)));
-            return Some(DispatchOutcome::Delivered(Err(retry.broker_error())));
+            return Some(retry.broker_error());
         }
         *attempts_remaining = attempts_remaining.saturating_sub(1);
         self.record_metrics(|metrics| metrics.record_retry_for_topic(Some(&retry.topic)));
-        if retry.reset_sequence
-            && let Err(error) = self
-                .recover_idempotent_partition(
-                    batches,
-                    &retry.topic,
-                    retry.partition,
-                    retry.leader_id,
-                )
+        if retry.reset_sequence {
+            self.producer_state
+                .lock()
                 .await
-        {
-            return Some(DispatchOutcome::Delivered(Err(error)));
+                .require_partition_restart(&retry.topic, retry.partition);
         }
-        if let Some(error) = self.wait_before_retry(batches, retry_backoff, false).await {
+        let error = self.wait_before_retry(batches, retry_backoff).await;
+        if error.is_some() {
             self.record_metrics(|metrics| metrics.record_error_for_topic(Some(&retry.topic)));
-            if let Err(recovery_error) = self
-                .recover_idempotent_partition_after_retry_timeout(batches, retry)
-                .await
-            {
-                return Some(DispatchOutcome::Delivered(Err(recovery_error)));
-            }
-            return Some(DispatchOutcome::Delivered(Err(error)));
         }
-        None
+        error
     }
 
+    /// Returns the error with which the batches are given up.
     async fn handle_drained_leadership_retry(
         &self,
         batches: &[ReadyBatch],
         attempts_remaining: &mut usize,
         retry_backoff: &mut BackoffState,
         retry: &LeadershipRetry,
-    ) -> Option<DispatchOutcome> {
+    ) -> Option<ProducerError> {
         if !retry.metadata_updated {
             self.wire
                 .invalidate_topic_partition(&retry.topic, retry.partition);
         }
         if *attempts_remaining == 0 {
             self.record_metrics(|metrics| metrics.record_error_for_topic(Some(&retry.topic)));
-            self.release_idempotent_partition_after_definite_error(
-                batches,
-                &retry.topic,
-                retry.partition,
-            )
-            .await;
-            return Some(DispatchOutcome::Delivered(Err(retry.broker_error())));
+            return Some(retry.broker_error());
         }
         *attempts_remaining = attempts_remaining.saturating_sub(1);
         self.record_metrics(|metrics| metrics.record_retry_for_topic(Some(&retry.topic)));
         // Leader changed for the ongoing retry -> retry immediately (Kafka skips
         // backoff); otherwise back off normally.
-        let retry_wait = if retry.metadata_updated {
-            self.check_delivery_timeout_before_retry(batches, false)
-                .await
+        let error = if retry.metadata_updated {
+            self.check_delivery_timeout_before_retry(batches).await
         } else {
-            self.wait_before_retry(batches, retry_backoff, false).await
+            self.wait_before_retry(batches, retry_backoff).await
         };
-        if let Some(error) = retry_wait {
+        if error.is_some() {
             self.record_metrics(|metrics| metrics.record_error_for_topic(Some(&retry.topic)));
-            self.release_idempotent_partition_after_definite_error(
-                batches,
-                &retry.topic,
-                retry.partition,
-            )
-            .await;
-            return Some(DispatchOutcome::Delivered(Err(error)));
         }
-        None
+        error
     }
 
     async fn handle_retryable_wire_retry(
@@ -1898,10 +1883,7 @@ impl ProducerDispatcher {
             self.wire
                 .invalidate_topic_partition(&batch.topic, batch.partition);
         }
-        // A wire/connection failure left no broker response, so a final delivery
-        // timeout here is an AMBIGUOUS loss (the records may have been written) and
-        // must bump the idempotent epoch before the next produce.
-        if let Some(error) = self.wait_before_retry(batches, retry_backoff, true).await {
+        if let Some(error) = self.wait_before_retry(batches, retry_backoff).await {
             self.record_metrics(ProducerMetrics::record_error);
             return Some(error);
         }
@@ -1926,8 +1908,6 @@ impl ProducerDispatcher {
     ) -> Option<ProducerError> {
         if *attempts_remaining == 0 {
             self.record_metrics(|metrics| metrics.record_error_for_topic(Some(topic)));
-            self.release_idempotent_partition_after_definite_error(batches, topic, partition)
-                .await;
             return Some(ProducerError::Broker {
                 topic: topic.to_owned(),
                 partition,
@@ -1936,25 +1916,43 @@ impl ProducerDispatcher {
         }
         *attempts_remaining = attempts_remaining.saturating_sub(1);
         self.record_metrics(|metrics| metrics.record_retry_for_topic(Some(topic)));
-        if let Some(timeout_error) = self.wait_before_retry(batches, retry_backoff, false).await {
+        if let Some(timeout_error) = self.wait_before_retry(batches, retry_backoff).await {
             self.record_metrics(|metrics| metrics.record_error_for_topic(Some(topic)));
-            self.release_idempotent_partition_after_definite_error(batches, topic, partition)
-                .await;
             return Some(timeout_error);
         }
         None
     }
 
-    #[expect(
-        clippy::too_many_lines,
-        reason = "Produce request preparation keeps idempotent sequence rewind next to each local \
-                  pre-send error path."
-    )]
     async fn dispatch_batches(
         &self,
         batches: &mut [ReadyBatch],
         enqueue_ticket: u64,
-    ) -> std::result::Result<Vec<RecordMetadata>, DispatchError> {
+    ) -> DispatchAttempt {
+        match self.prepare_requests(batches).await {
+            Ok((version, requests)) => {
+                let started = self.metrics_are_enabled().then(Instant::now);
+                let attempt = self
+                    .dispatch_broker_requests(requests, version, enqueue_ticket)
+                    .await;
+                if let Some(started) = started {
+                    self.metrics.record_request_latency(started.elapsed());
+                }
+                attempt
+            },
+            Err(error) => DispatchAttempt::failed(error),
+        }
+    }
+
+    /// Stamps and encodes the batches of a dispatch, and puts them into requests to the
+    /// leaders of their partitions.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "One pass over the batches keeps routing, stamping and placement in their order."
+    )]
+    async fn prepare_requests(
+        &self,
+        batches: &mut [ReadyBatch],
+    ) -> std::result::Result<(i16, AHashMap<i32, Vec<BrokerProduceRequest>>), DispatchError> {
         let topics = unique_topics(batches);
         let metadata = self
             .wire
@@ -1972,65 +1970,52 @@ impl ProducerDispatcher {
             let Some(first_record) = batch.records.first().cloned() else {
                 continue;
             };
-            let mut route = match self.route_for_batch(&metadata, batch, &first_record).await {
-                Ok(route) => route,
-                Err(error) => {
-                    self.rewind_unsent_idempotent_sequences(batches).await;
-                    return Err(DispatchError::from_route(error));
-                },
-            };
-            if let Err(error) = self.add_partition_to_transaction(&route).await {
-                self.rewind_unsent_idempotent_sequences(batches).await;
-                return Err(DispatchError::from(error));
-            }
-            // A batch whose epoch was bumped since it was stamped (stale) must not be sent
-            // under the fenced old epoch. Re-enqueue the whole dispatch so it is re-stamped
-            // (fresh sequence under the new epoch) on the next drain via prepare_drained_
-            // batches, where the in-flight registration is rebuilt consistently.
+            let mut route = self
+                .route_for_batch(&metadata, batch, &first_record)
+                .await
+                .map_err(DispatchError::from_route)?;
+            self.add_partition_to_transaction(&route).await?;
+            // A batch that was stamped before its partition's sequences restarted (stale)
+            // must not be sent. Re-enqueue the whole dispatch so it is re-stamped on the
+            // next drain via prepare_drained_batches, where the in-flight registration is
+            // rebuilt consistently.
             if let Some(producer_state) = batch.producer_state
-                && self
-                    .producer_state
-                    .lock()
-                    .await
-                    .is_stale_identity(producer_state.identity)
+                && self.producer_state.lock().await.is_stale_identity(
+                    &route.topic,
+                    route.partition,
+                    producer_state.identity,
+                )
             {
-                self.rewind_unsent_idempotent_sequences(batches).await;
                 return Err(DispatchError::Requeue);
             }
             if batch.producer_state.is_none() {
-                match self.producer_batch_state(&route, batch.records.len()).await {
-                    Ok(ProducerBatchPrep::Ready(producer_state)) => {
+                // Batches of the sender were stamped when they were drained.
+                let _restarted = self.restart_partition_if_required(&route, true).await?;
+                match self
+                    .producer_batch_state(&route, batch.records.len())
+                    .await?
+                {
+                    ProducerBatchPrep::Ready(producer_state) => {
                         batch.producer_state = producer_state;
                     },
                     // The partition entered unresolved-sequence recovery with in-flight
                     // batches between selection and encoding (Kafka stop-drain): re-enqueue
                     // the whole dispatch so these batches are re-evaluated (and deferred)
                     // on the next drain instead of being sent out of order.
-                    Ok(ProducerBatchPrep::DeferUnresolved) => {
-                        self.rewind_unsent_idempotent_sequences(batches).await;
+                    ProducerBatchPrep::DeferUnresolved => {
                         return Err(DispatchError::Requeue);
-                    },
-                    Err(error) => {
-                        self.rewind_unsent_idempotent_sequences(batches).await;
-                        return Err(DispatchError::from(error));
                     },
                 }
             }
             route.base_sequence = batch.producer_state.map(|state| state.base_sequence);
-            let records = match self.encode_ready_batch_records_owned(batch, 0) {
-                Ok(records) => records,
-                Err(error) => {
-                    self.rewind_unsent_idempotent_sequences(batches).await;
-                    return Err(error);
-                },
-            };
+            let records = self.encode_ready_batch_records_owned(batch, 0)?;
             let options = BrokerProduceOptions {
                 acks: self.acks,
                 timeout_ms: self.timeout_ms,
                 transactional_id: self.idempotence.transactional_id.as_deref(),
             };
             let requests = by_broker.entry(route.leader_id).or_default();
-            let placement = match broker_request_placement_for_batch(
+            let placement = broker_request_placement_for_batch(
                 requests,
                 &route,
                 &records,
@@ -2039,34 +2024,15 @@ impl ProducerDispatcher {
                     version,
                     max_request_size: self.max_request_size,
                 },
-            ) {
-                Ok(placement) => placement,
-                Err(error) => {
-                    self.rewind_unsent_idempotent_sequences(batches).await;
-                    return Err(error);
-                },
-            };
+            )?;
             if placement.split {
                 self.record_metrics(ProducerMetrics::record_request_split);
             }
-            let request_base_offset =
-                match request_batch_base_offset(requests, placement.index, &route) {
-                    Ok(offset) => offset,
-                    Err(error) => {
-                        self.rewind_unsent_idempotent_sequences(batches).await;
-                        return Err(error);
-                    },
-                };
+            let request_base_offset = request_batch_base_offset(requests, placement.index, &route)?;
             let records = if request_base_offset == 0 {
                 records
             } else {
-                match self.encode_ready_batch_records_owned(batch, request_base_offset) {
-                    Ok(records) => records,
-                    Err(error) => {
-                        self.rewind_unsent_idempotent_sequences(batches).await;
-                        return Err(error);
-                    },
-                }
+                self.encode_ready_batch_records_owned(batch, request_base_offset)?
             };
             let batch_metric_sample =
                 self.metrics_are_enabled()
@@ -2100,7 +2066,6 @@ impl ProducerDispatcher {
                 requests.push(BrokerProduceRequest::with_record_buffer_owner(&self.wire));
             }
             let Some(request) = requests.get_mut(placement.index) else {
-                self.rewind_unsent_idempotent_sequences(batches).await;
                 return Err(DispatchError::Producer(ProducerError::FlushIncomplete));
             };
             request.push(route, records, options, batch.records.len());
@@ -2123,18 +2088,7 @@ impl ProducerDispatcher {
             }
         }
 
-        let mut receipts = Vec::new();
-        for (broker_id, requests) in by_broker {
-            let request_started = self.metrics_are_enabled().then(Instant::now);
-            let mut broker_receipts = self
-                .dispatch_broker_requests(broker_id, requests, version, enqueue_ticket)
-                .await?;
-            if let Some(started) = request_started {
-                self.metrics.record_request_latency(started.elapsed());
-            }
-            receipts.append(&mut broker_receipts);
-        }
-        Ok(receipts)
+        Ok((version, by_broker))
     }
 
     #[expect(
@@ -2208,20 +2162,34 @@ impl ProducerDispatcher {
         }
     }
 
+    /// Sends the requests of a dispatch to their brokers, and waits for all of them.
+    ///
+    /// Requests to all brokers are enqueued before the turn of this dispatch ends: a
+    /// request that was enqueued later would meet a later one of its partitions at the
+    /// broker.
     #[expect(
         clippy::too_many_lines,
-        reason = "Broker dispatch owns ordered enqueue, in-flight gating, and idempotent retry \
-                  recovery together."
+        reason = "Broker dispatch owns ordered enqueue and in-flight gating together."
     )]
     async fn dispatch_broker_requests(
         &self,
-        broker_id: i32,
-        requests: Vec<BrokerProduceRequest>,
+        requests: impl IntoIterator<Item = (i32, Vec<BrokerProduceRequest>)>,
         version: i16,
         enqueue_ticket: u64,
-    ) -> std::result::Result<Vec<RecordMetadata>, DispatchError> {
-        let mut pending: VecDeque<_> = requests.into_iter().enumerate().collect();
+    ) -> DispatchAttempt {
+        let mut next_index = 0_usize;
+        let mut pending: Vec<(i32, VecDeque<(usize, BrokerProduceRequest)>)> = Vec::new();
+        for (broker_id, requests) in requests {
+            let mut queue = VecDeque::with_capacity(requests.len());
+            for request in requests {
+                queue.push_back((next_index, request));
+                next_index = next_index.saturating_add(1);
+            }
+            pending.push((broker_id, queue));
+        }
+        let mut attempt = DispatchAttempt::default();
         let mut in_flight = JoinSet::new();
+        let mut in_flight_by_broker: AHashMap<i32, usize> = AHashMap::new();
         let mut completed = Vec::new();
         let mut in_flight_routes = AHashSet::new();
         let max_in_flight = self.broker_dispatch_in_flight_limit();
@@ -2241,54 +2209,77 @@ impl ProducerDispatcher {
         };
 
         loop {
-            while in_flight.len() < max_in_flight {
-                let Some((index, request)) = pop_dispatchable_broker_request(
-                    &mut pending,
-                    &in_flight_routes,
-                    enforce_partition_ordering,
-                ) else {
-                    break;
-                };
-                for route in &request.routes {
-                    let _inserted = in_flight_routes.insert(TopicPartitionKey::from(route));
-                }
-                let metrics = self.metrics.clone();
-                let metrics_enabled = self.metrics_are_enabled();
-                let backpressure_deadline =
-                    backpressure_deadline_after(self.delivery_timeout, Instant::now());
-                if metrics_enabled {
-                    let request_bytes = match RequestMessage::encoded_len(&request.data, version) {
-                        Ok(request_bytes) => request_bytes,
-                        Err(error) => {
-                            let mut request = request;
-                            let _released_record_buffers =
-                                request.release_record_buffers(&self.wire);
-                            return Err(DispatchError::from(crate::wire::WireError::from(error)));
-                        },
+            for (broker_id, pending) in &mut pending {
+                let broker_id = *broker_id;
+                while in_flight_by_broker.get(&broker_id).copied().unwrap_or(0) < max_in_flight {
+                    let Some((index, request)) = pop_dispatchable_broker_request(
+                        pending,
+                        &in_flight_routes,
+                        enforce_partition_ordering,
+                    ) else {
+                        break;
                     };
-                    metrics.record_produce_request(
-                        request_bytes,
-                        request.payload_bytes,
-                        request.record_count,
-                    );
-                }
-                self.record_broker_drain_started(broker_id, Instant::now())
-                    .await;
-                let wire = self.wire.clone();
-                let partitioner_state = if self.partitioner_availability_timeout.is_zero() {
-                    None
-                } else {
-                    Some(Arc::clone(&self.partitioner_state))
-                };
-                let abort_handle = if request.data.acks == ACKS_NONE {
-                    in_flight.spawn(async move {
+                    let metrics = self.metrics.clone();
+                    let metrics_enabled = self.metrics_are_enabled();
+                    let backpressure_deadline =
+                        backpressure_deadline_after(self.delivery_timeout, Instant::now());
+                    if metrics_enabled {
+                        let request_bytes =
+                            match RequestMessage::encoded_len(&request.data, version) {
+                                Ok(request_bytes) => request_bytes,
+                                Err(error) => {
+                                    let mut request = request;
+                                    let _released_record_buffers =
+                                        request.release_record_buffers(&self.wire);
+                                    attempt.fail(crate::wire::WireError::from(error).into());
+                                    continue;
+                                },
+                            };
+                        metrics.record_produce_request(
+                            request_bytes,
+                            request.payload_bytes,
+                            request.record_count,
+                        );
+                    }
+                    for route in &request.routes {
+                        let _inserted = in_flight_routes.insert(TopicPartitionKey::from(route));
+                    }
+                    let in_flight_of_broker = in_flight_by_broker.entry(broker_id).or_insert(0);
+                    *in_flight_of_broker = in_flight_of_broker.saturating_add(1);
+                    self.record_broker_drain_started(broker_id, Instant::now())
+                        .await;
+                    let wire = self.wire.clone();
+                    let partitioner_state = if self.partitioner_availability_timeout.is_zero() {
+                        None
+                    } else {
+                        Some(Arc::clone(&self.partitioner_state))
+                    };
+                    let abort_handle = if request.data.acks == ACKS_NONE {
+                        in_flight.spawn(async move {
+                            let target = BrokerProduceTarget { broker_id, version };
+                            let backpressure = ProduceBackpressureRecorder::new(
+                                partitioner_state,
+                                metrics,
+                                metrics_enabled,
+                            );
+                            let response = send_produce_with_backpressure_retry(
+                                &wire,
+                                target,
+                                &request,
+                                backpressure,
+                                backpressure_deadline,
+                            )
+                            .await;
+                            (index, broker_id, request, response)
+                        })
+                    } else {
                         let target = BrokerProduceTarget { broker_id, version };
                         let backpressure = ProduceBackpressureRecorder::new(
                             partitioner_state,
                             metrics,
                             metrics_enabled,
                         );
-                        let response = send_produce_with_backpressure_retry(
+                        let pending_response = enqueue_produce_with_backpressure_retry(
                             &wire,
                             target,
                             &request,
@@ -2296,228 +2287,308 @@ impl ProducerDispatcher {
                             backpressure_deadline,
                         )
                         .await;
-                        (index, broker_id, request, response)
-                    })
-                } else {
-                    let target = BrokerProduceTarget { broker_id, version };
-                    let backpressure = ProduceBackpressureRecorder::new(
-                        partitioner_state,
-                        metrics,
-                        metrics_enabled,
-                    );
-                    let pending_response = enqueue_produce_with_backpressure_retry(
-                        &wire,
-                        target,
-                        &request,
-                        backpressure,
-                        backpressure_deadline,
-                    )
-                    .await;
-                    in_flight.spawn(async move {
-                        let response = match pending_response {
-                            Ok(response) => response
-                                .wait()
-                                .await
-                                .map(ProduceDispatchResponse::Acknowledged),
-                            Err(error) => Err(error),
-                        };
-                        (index, broker_id, request, response)
-                    })
-                };
-                drop(abort_handle);
+                        in_flight.spawn(async move {
+                            let response = match pending_response {
+                                Ok(response) => response
+                                    .wait()
+                                    .await
+                                    .map(ProduceDispatchResponse::Acknowledged),
+                                Err(error) => Err(error),
+                            };
+                            (index, broker_id, request, response)
+                        })
+                    };
+                    drop(abort_handle);
+                }
             }
-            if pending.is_empty() {
+            if pending
+                .iter()
+                .all(|(_broker_id, pending)| pending.is_empty())
+            {
                 enqueue_turn.advance();
             }
 
             let Some(result) = in_flight.join_next().await else {
                 break;
             };
-            let (index, completed_broker_id, request, response) =
-                result.map_err(|error| ProducerError::DispatchTask(error.to_string()))?;
-            self.record_broker_drain_finished(completed_broker_id, Instant::now())
+            let (index, broker_id, request, response) = match result {
+                Ok(completed) => completed,
+                Err(error) => {
+                    attempt.fail(ProducerError::DispatchTask(error.to_string()).into());
+                    continue;
+                },
+            };
+            self.record_broker_drain_finished(broker_id, Instant::now())
                 .await;
+            if let Some(in_flight) = in_flight_by_broker.get_mut(&broker_id) {
+                *in_flight = in_flight.saturating_sub(1);
+            }
             for route in &request.routes {
                 let _removed = in_flight_routes.remove(&TopicPartitionKey::from(route));
             }
-            completed.push(broker_dispatch_completed_result(
-                &self.wire, index, request, response,
-            )?);
+            match broker_dispatch_completed_result(&self.wire, index, request, response) {
+                Ok(answered) => completed.push(answered),
+                Err(error) => attempt.fail(error),
+            }
         }
-        completed.sort_by_key(|(index, _request, _response)| *index);
-
-        let mut receipts = Vec::new();
+        completed.sort_by_key(|(index, ..)| *index);
         for (_index, request, response) in completed {
-            let mut updated_leaders = AHashSet::new();
-            let request_receipts = match response {
+            self.take_response(&request, &response, &mut attempt).await;
+        }
+        attempt
+    }
+
+    /// Takes over the results of the partitions of one request: receipts of those whose
+    /// records were written, and the failures of the others.
+    async fn take_response(
+        &self,
+        request: &BrokerProduceRequest,
+        response: &ProduceDispatchResponse,
+        attempt: &mut DispatchAttempt,
+    ) {
+        let updated_leaders = match response {
+            ProduceDispatchResponse::Acknowledged(response) => {
+                self.apply_produce_response(response, &request.routes).await
+            },
+            ProduceDispatchResponse::NoAcknowledgement => AHashSet::new(),
+        };
+        for route in &request.routes {
+            let receipts = match response {
                 ProduceDispatchResponse::Acknowledged(response) => {
-                    // Kafka honors the broker-imposed quota throttle window by
-                    // muting the channel for throttle_time_ms. Honor it here by
-                    // delaying this dispatch before the next request is issued.
-                    // No-op in the common (unthrottled) case where it is 0.
-                    if response.throttle_time_ms > 0
-                        && let Ok(throttle_ms) = u64::try_from(response.throttle_time_ms)
-                    {
-                        self.record_metrics(|metrics| {
-                            metrics.record_throttle_time(Duration::from_millis(throttle_ms));
-                        });
-                        tokio::time::sleep(Duration::from_millis(throttle_ms)).await;
-                    }
-                    let endpoints = node_endpoint_updates(&response);
-                    if !endpoints.is_empty()
-                        && let Err(error) = self.wire.upsert_broker_metadata(&endpoints).await
-                    {
-                        Err(ProduceReceiptError::Producer(ProducerError::Wire(error)))
-                    } else {
-                        let leader_changes = current_leader_updates(&response);
-                        for update in leader_changes {
-                            let topic = resolved_leader_update_topic(&update, &request.routes);
-                            let leader_broker = endpoints
-                                .iter()
-                                .find(|endpoint| endpoint.node_id == update.leader_id);
-                            let applied_leader_change =
-                                self.wire
-                                    .apply_partition_leader_update(PartitionLeaderChange {
-                                        topic,
-                                        partition_index: update.partition,
-                                        leader_id: update.leader_id,
-                                        leader_epoch: update.leader_epoch,
-                                        leader_broker,
-                                    });
-                            if applied_leader_change {
-                                let _inserted = updated_leaders.insert(TopicPartitionKey {
-                                    topic: topic.to_owned(),
-                                    partition: update.partition,
-                                });
-                            }
-                        }
-                        produce_receipts_with_error_details(&response, &request.routes)
-                    }
+                    produce_receipts_for_route(response, route)
                 },
-                ProduceDispatchResponse::NoAcknowledgement => Ok(no_ack_receipts(&request.routes)),
+                ProduceDispatchResponse::NoAcknowledgement => {
+                    Ok(no_ack_receipts(std::slice::from_ref(route)))
+                },
             };
-            match request_receipts {
-                Ok(mut request_receipts) => receipts.append(&mut request_receipts),
-                Err(ProduceReceiptError::Broker(error)) if is_leadership_error(error.error) => {
-                    self.record_metrics(ProducerMetrics::record_error);
-                    let metadata_updated = updated_leaders.contains(&TopicPartitionKey {
-                        topic: error.topic.clone(),
-                        partition: error.partition,
-                    });
-                    return Err(DispatchError::RetryableLeadership {
-                        topic: error.topic,
-                        partition: error.partition,
-                        error: error.error,
-                        metadata_updated,
-                    });
-                },
-                Err(ProduceReceiptError::Broker(error))
-                    if error.error == ErrorCode::MessageTooLarge =>
-                {
-                    return Err(DispatchError::SplitAndRequeue {
-                        topic: error.topic,
-                        partition: error.partition,
-                    });
-                },
-                Err(ProduceReceiptError::Broker(error))
-                    if self.idempotence.enabled && is_idempotent_retry_error(error.error) =>
-                {
-                    self.record_metrics(ProducerMetrics::record_error);
-                    if self.idempotence.transactional_id.is_some() {
-                        self.record_transactional_produce_error(
-                            error.error,
-                            &error.topic,
-                            error.partition,
-                        )
-                        .await;
-                        return Err(DispatchError::Producer(ProducerError::Broker {
-                            topic: error.topic,
-                            partition: error.partition,
-                            error: error.error,
-                        }));
-                    }
-                    let reset_sequence = self
-                        .should_reset_sequence_for_idempotent_retry(&request, &error)
-                        .await;
-                    return Err(DispatchError::RetryableIdempotent {
-                        leader_id: broker_id,
-                        topic: error.topic,
-                        partition: error.partition,
-                        error: error.error,
-                        reset_sequence,
-                    });
-                },
-                Err(ProduceReceiptError::Broker(error))
-                    if self.idempotence.transactional_id.is_some() =>
-                {
-                    self.record_metrics(ProducerMetrics::record_error);
-                    self.record_transactional_produce_error(
-                        error.error,
-                        &error.topic,
-                        error.partition,
-                    )
-                    .await;
-                    return Err(DispatchError::Producer(ProducerError::Broker {
-                        topic: error.topic,
-                        partition: error.partition,
-                        error: error.error,
-                    }));
-                },
-                Err(ProduceReceiptError::Broker(error)) if error.error.is_retriable() => {
-                    // Kafka Sender.canRetry: any RetriableException is retried
-                    // (non-transactional path; transactional errors are handled
-                    // above) subject to attempts < retries and the delivery
-                    // timeout.
-                    return Err(DispatchError::RetryableBroker {
-                        topic: error.topic,
-                        partition: error.partition,
-                        error: error.error,
-                    });
-                },
-                Err(ProduceReceiptError::Broker(error)) => {
-                    self.record_metrics(ProducerMetrics::record_error);
-                    return Err(DispatchError::Producer(ProducerError::Broker {
-                        topic: error.topic,
-                        partition: error.partition,
-                        error: error.error,
-                    }));
-                },
-                Err(ProduceReceiptError::Producer(error)) => {
-                    self.record_metrics(ProducerMetrics::record_error);
-                    return Err(DispatchError::from(error));
+            match receipts {
+                Ok(mut receipts) => attempt.receipts.append(&mut receipts),
+                Err(error) => {
+                    let failure = self.produce_failure(request, &updated_leaders, error).await;
+                    attempt.fail(failure);
                 },
             }
         }
-        Ok(receipts)
     }
 
-    async fn rewind_unsent_idempotent_sequences(&self, batches: &[ReadyBatch]) {
-        if !self.idempotence.enabled {
+    /// Waits out the throttling of a response, and returns the partitions whose leader it
+    /// has changed in the metadata.
+    async fn apply_produce_response(
+        &self,
+        response: &kacrab_protocol::generated::ProduceResponseData,
+        routes: &[ProduceRoute],
+    ) -> AHashSet<TopicPartitionKey> {
+        // Kafka honors the broker-imposed quota throttle window by
+        // muting the channel for throttle_time_ms. Honor it here by
+        // delaying this dispatch before the next request is issued.
+        // No-op in the common (unthrottled) case where it is 0.
+        if response.throttle_time_ms > 0
+            && let Ok(throttle_ms) = u64::try_from(response.throttle_time_ms)
+        {
+            self.record_metrics(|metrics| {
+                metrics.record_throttle_time(Duration::from_millis(throttle_ms));
+            });
+            tokio::time::sleep(Duration::from_millis(throttle_ms)).await;
+        }
+        let mut updated_leaders = AHashSet::new();
+        let endpoints = node_endpoint_updates(response);
+        // A leader that cannot be reached is found again through fresh metadata; what the
+        // response acknowledges stays acknowledged.
+        if !endpoints.is_empty() && self.wire.upsert_broker_metadata(&endpoints).await.is_err() {
+            return updated_leaders;
+        }
+        for update in current_leader_updates(response) {
+            let topic = resolved_leader_update_topic(&update, routes);
+            let leader_broker = endpoints
+                .iter()
+                .find(|endpoint| endpoint.node_id == update.leader_id);
+            let applied_leader_change =
+                self.wire
+                    .apply_partition_leader_update(PartitionLeaderChange {
+                        topic,
+                        partition_index: update.partition,
+                        leader_id: update.leader_id,
+                        leader_epoch: update.leader_epoch,
+                        leader_broker,
+                    });
+            if applied_leader_change {
+                let _inserted = updated_leaders.insert(TopicPartitionKey {
+                    topic: topic.to_owned(),
+                    partition: update.partition,
+                });
+            }
+        }
+        updated_leaders
+    }
+
+    /// Classifies the error of one partition of a response.
+    async fn produce_failure(
+        &self,
+        request: &BrokerProduceRequest,
+        updated_leaders: &AHashSet<TopicPartitionKey>,
+        error: ProduceReceiptError,
+    ) -> DispatchError {
+        let error = match error {
+            ProduceReceiptError::Broker(error) => error,
+            ProduceReceiptError::Producer(error) => {
+                self.record_metrics(ProducerMetrics::record_error);
+                return DispatchError::from(error);
+            },
+        };
+        if is_leadership_error(error.error) {
+            self.record_metrics(ProducerMetrics::record_error);
+            let metadata_updated = updated_leaders.contains(&TopicPartitionKey {
+                topic: error.topic.clone(),
+                partition: error.partition,
+            });
+            return DispatchError::RetryableLeadership {
+                topic: error.topic,
+                partition: error.partition,
+                error: error.error,
+                metadata_updated,
+            };
+        }
+        if error.error == ErrorCode::MessageTooLarge {
+            return DispatchError::SplitAndRequeue {
+                topic: error.topic,
+                partition: error.partition,
+            };
+        }
+        let is_transactional = self.idempotence.transactional_id.is_some();
+        if self.idempotence.enabled && is_idempotent_retry_error(error.error) {
+            let reset_sequence = self
+                .should_reset_sequence_for_idempotent_retry(request, &error)
+                .await;
+            // A batch behind one that failed is out of order until that one is written.
+            let is_out_of_order = error.error == ErrorCode::OutOfOrderSequenceNumber;
+            if !is_transactional || (is_out_of_order && !reset_sequence) {
+                self.record_metrics(ProducerMetrics::record_error);
+                return DispatchError::RetryableIdempotent {
+                    topic: error.topic,
+                    partition: error.partition,
+                    error: error.error,
+                    reset_sequence,
+                };
+            }
+        }
+        if is_transactional {
+            self.record_metrics(ProducerMetrics::record_error);
+            self.record_transactional_produce_error(error.error, &error.topic, error.partition)
+                .await;
+        } else if error.error.is_retriable() {
+            // Kafka Sender.canRetry: any RetriableException is retried
+            // (non-transactional path; transactional errors are handled
+            // above) subject to attempts < retries and the delivery
+            // timeout.
+            return DispatchError::RetryableBroker {
+                topic: error.topic,
+                partition: error.partition,
+                error: error.error,
+            };
+        } else {
+            self.record_metrics(ProducerMetrics::record_error);
+        }
+        DispatchError::Producer(ProducerError::Broker {
+            topic: error.topic,
+            partition: error.partition,
+            error: error.error,
+        })
+    }
+
+    /// Gives up the batches that an error concerns, and hands the others back: a broker
+    /// rejects the batch of one partition, and a batch expires on its own. An error of a
+    /// transaction concerns all of it.
+    async fn give_up(&self, batches: Vec<ReadyBatch>, error: ProducerError) -> DispatchOutcome {
+        let now = Instant::now();
+        let is_transactional = self.idempotence.transactional_id.is_some();
+        let (mut lost, kept): (Vec<_>, Vec<_>) =
+            batches.into_iter().partition(|batch| match &error {
+                _ if is_transactional => true,
+                ProducerError::Broker {
+                    topic, partition, ..
+                } => batch.topic == *topic && batch.partition == *partition,
+                ProducerError::DeliveryTimeout { topic, partition } => {
+                    (batch.topic == *topic && batch.partition == *partition)
+                        || now.duration_since(batch.first_append_at) >= self.delivery_timeout
+                },
+                _ => true,
+            });
+        self.give_up_sequences(&lost).await;
+        fail_deliveries(&mut lost, &error);
+        if kept.is_empty() {
+            DispatchOutcome::Delivered(Err(error))
+        } else {
+            DispatchOutcome::Requeue(kept)
+        }
+    }
+
+    /// Marks the sequences of batches that are given up as unresolved, so that none of
+    /// them is used again and the partition's sequences restart if the broker does not
+    /// accept the next one. A transaction that lost a batch is aborted instead.
+    pub(crate) async fn give_up_sequences(&self, batches: &[ReadyBatch]) {
+        if !self.idempotence.enabled || self.idempotence.transactional_id.is_some() {
             return;
         }
-        let mut rewind_to: AHashMap<TopicPartitionKey, i32> = AHashMap::new();
+        let mut state = self.producer_state.lock().await;
         for batch in batches {
             let Some(producer_state) = batch.producer_state else {
                 continue;
             };
-            let key = TopicPartitionKey {
-                topic: batch.topic.clone(),
-                partition: batch.partition,
+            let Ok(record_count) = i32::try_from(batch.records.len()) else {
+                continue;
             };
-            let _previous = rewind_to
-                .entry(key)
-                .and_modify(|base_sequence| {
-                    *base_sequence = (*base_sequence).min(producer_state.base_sequence);
-                })
-                .or_insert(producer_state.base_sequence);
+            state.mark_sequence_unresolved(
+                &batch.topic,
+                batch.partition,
+                producer_state.base_sequence,
+                record_count,
+            );
         }
-        if rewind_to.is_empty() {
-            return;
+        drop(state);
+        self.release_idempotent_inflight_after_terminal(&idempotent_inflight_of(batches))
+            .await;
+    }
+
+    /// Completes the batches of partitions whose records are all acknowledged, though
+    /// others of the dispatch have failed, as Kafka's `Sender.handleProduceResponse`
+    /// completes each batch on its own. Returns their receipts. `batches` keeps the
+    /// others: sending an acknowledged batch again is safe only while the broker
+    /// remembers it.
+    async fn complete_acknowledged(
+        &self,
+        batches: &mut Vec<ReadyBatch>,
+        receipts: Vec<RecordMetadata>,
+    ) -> Vec<RecordMetadata> {
+        let mut missing: AHashMap<(String, i32), usize> = AHashMap::new();
+        for batch in batches.iter() {
+            let key = (batch.topic.clone(), batch.partition);
+            let missing = missing.entry(key).or_insert(0);
+            *missing = missing.saturating_add(batch.records.len());
         }
-        let mut state = self.producer_state.lock().await;
-        for (key, base_sequence) in rewind_to {
-            state.rewind_sequence_to(&key.topic, key.partition, base_sequence);
+        for receipt in &receipts {
+            let key = (receipt.topic.to_string(), receipt.partition);
+            if let Some(missing) = missing.get_mut(&key) {
+                *missing = missing.saturating_sub(1);
+            }
         }
+        let (mut acknowledged, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(batches).into_iter().partition(|batch| {
+                let key = (batch.topic.clone(), batch.partition);
+                missing.get(&key).is_some_and(|missing| *missing == 0)
+            });
+        *batches = kept;
+        self.release_successful_idempotent_sequences(&acknowledged, &receipts)
+            .await;
+        self.release_idempotent_inflight_after_terminal(&idempotent_inflight_of(&acknowledged))
+            .await;
+        complete_deliveries(&mut acknowledged, &receipts);
+        receipts
+            .into_iter()
+            .filter(|receipt| {
+                let key = (receipt.topic.to_string(), receipt.partition);
+                missing.get(&key).is_some_and(|missing| *missing == 0)
+            })
+            .collect()
     }
 
     fn broker_dispatch_in_flight_limit(&self) -> usize {
@@ -2563,7 +2634,6 @@ impl ProducerDispatcher {
         &self,
         batches: &[ReadyBatch],
         retry_backoff: &mut BackoffState,
-        loss_is_ambiguous: bool,
     ) -> Option<ProducerError> {
         let now = Instant::now();
         // Label any timeout with the batch that actually expired first (earliest
@@ -2574,7 +2644,7 @@ impl ProducerDispatcher {
         let earliest = earliest_batch.map_or(now, |batch| batch.first_append_at);
         let elapsed = now.duration_since(earliest);
         if elapsed >= self.delivery_timeout {
-            self.mark_expired_idempotent_batches_unresolved(batches, now, loss_is_ambiguous)
+            self.mark_expired_idempotent_batches_unresolved(batches, now)
                 .await;
             return earliest_batch.map(|batch| ProducerError::DeliveryTimeout {
                 topic: batch.topic.clone(),
@@ -2589,7 +2659,7 @@ impl ProducerDispatcher {
         tokio::time::sleep(delay.min(remaining)).await;
         let now = Instant::now();
         if let Some(batch) = self.expired_batch(batches, now) {
-            self.mark_expired_idempotent_batches_unresolved(batches, now, loss_is_ambiguous)
+            self.mark_expired_idempotent_batches_unresolved(batches, now)
                 .await;
             return Some(ProducerError::DeliveryTimeout {
                 topic: batch.topic.clone(),
@@ -2606,13 +2676,12 @@ impl ProducerDispatcher {
     async fn check_delivery_timeout_before_retry(
         &self,
         batches: &[ReadyBatch],
-        loss_is_ambiguous: bool,
     ) -> Option<ProducerError> {
         let now = Instant::now();
         let earliest_batch = batches.iter().min_by_key(|batch| batch.first_append_at);
         let earliest = earliest_batch.map_or(now, |batch| batch.first_append_at);
         if now.duration_since(earliest) >= self.delivery_timeout {
-            self.mark_expired_idempotent_batches_unresolved(batches, now, loss_is_ambiguous)
+            self.mark_expired_idempotent_batches_unresolved(batches, now)
                 .await;
             return earliest_batch.map(|batch| ProducerError::DeliveryTimeout {
                 topic: batch.topic.clone(),
@@ -2639,7 +2708,6 @@ impl ProducerDispatcher {
         &self,
         batches: &[ReadyBatch],
         now: Instant,
-        loss_is_ambiguous: bool,
     ) {
         if !self.idempotence.enabled {
             return;
@@ -2663,14 +2731,6 @@ impl ProducerDispatcher {
                 producer_state.base_sequence,
                 record_count,
             );
-            // Remember the loss ambiguity with the marker so the resolve that runs
-            // once the partition drains bumps the epoch only for ambiguous losses,
-            // even when it is deferred past this call.
-            state.record_unresolved_loss_ambiguity(
-                &batch.topic,
-                batch.partition,
-                loss_is_ambiguous,
-            );
             if !expired_partitions
                 .iter()
                 .any(|(topic, partition)| topic == &batch.topic && *partition == batch.partition)
@@ -2685,13 +2745,7 @@ impl ProducerDispatcher {
         // request terminally completes, so the epoch is bumped only after the
         // partition has fully drained.
         for (topic, partition) in expired_partitions {
-            let ambiguous = state.unresolved_loss_ambiguous(&topic, partition);
-            state.resolve_unresolved_sequence_after_drain(
-                &topic,
-                partition,
-                transactional,
-                ambiguous,
-            );
+            state.resolve_unresolved_sequence_after_drain(&topic, partition, transactional);
         }
     }
 
@@ -2708,27 +2762,6 @@ impl ProducerDispatcher {
                 topic: route.topic.clone(),
                 partition: route.partition,
             })?;
-        // Idempotent (non-transactional) lost-sequence recovery: an ambiguous loss
-        // (a no-response/connection delivery timeout) sets `epoch_bump_required` while
-        // clearing the unresolved marker, so bump the producer epoch via InitProducerId
-        // and reset the per-partition sequences before the next produce — Kafka
-        // bumpIdempotentEpochAndResetIdIfNeeded. Definitive rejections never set the
-        // flag (see resolve_unresolved_sequence_after_drain), so leadership / unknown-
-        // producer-id recovery is left to their own retry paths.
-        if self.idempotence.transactional_id.is_none()
-            && self.producer_state.lock().await.epoch_bump_required
-        {
-            let identity = self.bump_producer_identity(route.leader_id).await?;
-            let mut state = self.producer_state.lock().await;
-            state.reset_sequences_after_epoch_bump();
-            let base_sequence = state.next_sequence(&route.topic, route.partition, record_count)?;
-            drop(state);
-            return Ok(ProducerBatchPrep::Ready(Some(ProducerBatchState {
-                identity,
-                base_sequence,
-                transactional: self.idempotence.transactional_id.is_some(),
-            })));
-        }
         let identity = self.producer_identity(route.leader_id).await?;
         let mut state = self.producer_state.lock().await;
         let base_sequence = match state.next_sequence(&route.topic, route.partition, record_count) {
@@ -2739,33 +2772,16 @@ impl ProducerDispatcher {
                 // Kafka `shouldStopDrainBatchesForPartition`: while the partition has
                 // an unresolved sequence AND still has in-flight batches, do NOT drain
                 // this fresh batch — defer it until the in-flight requests drain and
-                // `maybeResolveSequences` resolves the marker (which may clear it with
-                // no epoch bump if the gap was filled). Only bump+reset when the
-                // partition has fully drained yet is still unresolved (a genuine gap),
-                // matching `bumpIdempotentEpochAndResetIdIfNeeded`.
-                if state.has_inflight_batches(&route.topic, route.partition) {
-                    drop(state);
-                    return Ok(ProducerBatchPrep::DeferUnresolved);
+                // `maybeResolveSequences` resolves the marker. A partition that has
+                // drained and is still unresolved has a genuine gap, and restarts.
+                if !state.has_inflight_batches(&route.topic, route.partition) {
+                    state.require_partition_restart(&route.topic, route.partition);
                 }
-                drop(state);
-                let identity = self.bump_producer_identity(route.leader_id).await?;
-                let mut state = self.producer_state.lock().await;
-                // A producer-epoch bump invalidates EVERY partition's old sequences, so
-                // restart them all at 0 under the new epoch (Kafka startSequencesAtBeginning
-                // applies per-partition as each drains; kacrab's global reset is equivalent
-                // because stale in-flight batches are re-stamped, not renumbered in place).
-                state.reset_sequences_after_epoch_bump();
-                let base_sequence =
-                    state.next_sequence(&route.topic, route.partition, record_count)?;
-                drop(state);
-                return Ok(ProducerBatchPrep::Ready(Some(ProducerBatchState {
-                    identity,
-                    base_sequence,
-                    transactional: false,
-                })));
+                return Ok(ProducerBatchPrep::DeferUnresolved);
             },
             Err(error) => return Err(error),
         };
+        let identity = state.partition_identity(&route.topic, route.partition, identity);
         drop(state);
         Ok(ProducerBatchPrep::Ready(Some(ProducerBatchState {
             identity,
@@ -2774,75 +2790,40 @@ impl ProducerDispatcher {
         })))
     }
 
-    async fn recover_idempotent_partition(
+    /// Restarts the sequences of a partition under another producer id or epoch, if that
+    /// is required (Kafka `bumpIdempotentEpochAndResetIdIfNeeded`). Returns `false` while
+    /// requests of the partition are outstanding: what they carry must be answered first,
+    /// since it may have been written.
+    async fn restart_partition_if_required(
         &self,
-        batches: &mut [ReadyBatch],
-        topic: &str,
-        partition: i32,
-        leader_id: i32,
-    ) -> Result<()> {
-        // Kafka `sequenceHasBeenReset`/`reopened` short-circuit: if the producer epoch was
-        // already bumped (e.g. by a sibling in-flight request's recovery), these batches
-        // are already stale — re-stamping them under the current epoch is enough; do NOT
-        // bump the epoch a second time (which would churn through InitProducerId and reset
-        // every partition again).
-        let already_bumped = {
-            let state = self.producer_state.lock().await;
-            batches
-                .iter()
-                .filter(|batch| batch.topic == topic && batch.partition == partition)
-                .filter_map(|batch| batch.producer_state)
-                .any(|producer_state| state.is_stale_identity(producer_state.identity))
-        };
-        if !already_bumped {
-            let _identity = self.bump_producer_identity(leader_id).await?;
-            // A producer-epoch bump invalidates every partition's sequences, so restart
-            // them all at 0 under the new epoch (not just this one). Stale in-flight
-            // batches on other partitions are re-stamped on their next drain.
-            self.producer_state
-                .lock()
-                .await
-                .reset_sequences_after_epoch_bump();
-        }
-        for batch in batches {
-            if batch.topic == topic && batch.partition == partition {
-                batch.producer_state = None;
-            }
-        }
-        Ok(())
-    }
-
-    async fn recover_idempotent_partition_after_retry_timeout(
-        &self,
-        batches: &mut [ReadyBatch],
-        retry: &IdempotentRetry,
-    ) -> Result<()> {
-        if retry.reset_sequence {
-            return Ok(());
-        }
-        self.recover_idempotent_partition(batches, &retry.topic, retry.partition, retry.leader_id)
-            .await
-    }
-
-    async fn release_idempotent_partition_after_definite_error(
-        &self,
-        batches: &[ReadyBatch],
-        topic: &str,
-        partition: i32,
-    ) {
+        route: &ProduceRoute,
+        is_idle: bool,
+    ) -> Result<bool> {
         if !self.idempotence.enabled || self.idempotence.transactional_id.is_some() {
-            return;
+            return Ok(true);
         }
-        let release_to = batches
-            .iter()
-            .filter(|batch| batch.topic == topic && batch.partition == partition)
-            .filter_map(|batch| batch.producer_state.map(|state| state.base_sequence))
-            .min();
-        let Some(base_sequence) = release_to else {
-            return;
+        let (assigned, current) = {
+            let state = self.producer_state.lock().await;
+            if !state.partition_restart_required(&route.topic, route.partition) {
+                return Ok(true);
+            }
+            let assigned = state.assigned_partition_identity(&route.topic, route.partition);
+            (assigned, state.identity)
         };
-        let mut state = self.producer_state.lock().await;
-        state.rewind_sequence_to(topic, partition, base_sequence);
+        if !is_idle {
+            return Ok(false);
+        }
+        let identity = match current {
+            // The restart of another partition has brought an identity that this one has
+            // not used yet.
+            Some(current) if assigned.is_some_and(|assigned| assigned != current) => current,
+            _ => self.bump_producer_identity(route.leader_id).await?,
+        };
+        self.producer_state
+            .lock()
+            .await
+            .restart_partition_sequences(&route.topic, route.partition, identity);
+        Ok(true)
     }
 
     async fn should_reset_sequence_for_idempotent_retry(
@@ -3774,6 +3755,28 @@ enum ProducerBatchPrep {
     DeferUnresolved,
 }
 
+/// What one attempt to send a dispatch has come to. Partitions succeed and fail on their
+/// own, so there may be receipts and a failure.
+#[derive(Debug, Default)]
+struct DispatchAttempt {
+    receipts: Vec<RecordMetadata>,
+    /// The first failure. The next attempt meets the others again.
+    failure: Option<DispatchError>,
+}
+
+impl DispatchAttempt {
+    fn failed(error: DispatchError) -> Self {
+        Self {
+            receipts: Vec::new(),
+            failure: Some(error),
+        }
+    }
+
+    fn fail(&mut self, error: DispatchError) {
+        let _first = self.failure.get_or_insert(error);
+    }
+}
+
 #[derive(Debug)]
 enum DispatchError {
     Producer(ProducerError),
@@ -3791,7 +3794,6 @@ enum DispatchError {
     RetryableIdempotent {
         topic: String,
         partition: i32,
-        leader_id: i32,
         error: ErrorCode,
         reset_sequence: bool,
     },
@@ -3808,7 +3810,6 @@ enum DispatchError {
 struct IdempotentRetry {
     topic: String,
     partition: i32,
-    leader_id: i32,
     error: ErrorCode,
     reset_sequence: bool,
 }
@@ -4760,16 +4761,6 @@ fn idempotent_inflight_of(batches: &[ReadyBatch]) -> Vec<(String, i32, i32)> {
                 .map(|state| (batch.topic.clone(), batch.partition, state.base_sequence))
         })
         .collect()
-}
-
-fn terminal_error_delivered_to_futures(
-    batches: &mut [ReadyBatch],
-    outcome: DispatchOutcome,
-) -> DispatchOutcome {
-    if let DispatchOutcome::Delivered(Err(error)) = &outcome {
-        fail_deliveries(batches, error);
-    }
-    outcome
 }
 
 const fn is_leadership_error(error: ErrorCode) -> bool {

@@ -879,6 +879,7 @@ fn clone_wire_error_for_delivery(error: &WireError) -> Option<WireError> {
         },
         WireError::InvalidTlsConfig(message) => Some(WireError::InvalidTlsConfig(message.clone())),
         WireError::TlsHandshake(message) => Some(WireError::TlsHandshake(message.clone())),
+        WireError::TlsRequired => Some(WireError::TlsRequired),
         WireError::UnsupportedTlsOption(option) => {
             Some(WireError::UnsupportedTlsOption(option.clone()))
         },

@@ -65,15 +65,7 @@ pub(crate) fn produce_receipts(
     response: &ProduceResponseData,
     routes: &[ProduceRoute],
 ) -> super::error::Result<Vec<RecordMetadata>> {
-    produce_receipts_with_error_details(response, routes).map_err(Into::into)
-}
-
-pub(crate) fn produce_receipts_with_error_details(
-    response: &ProduceResponseData,
-    routes: &[ProduceRoute],
-) -> Result<Vec<RecordMetadata>, ProduceReceiptError> {
-    let mut receipts =
-        Vec::with_capacity(routes.iter().map(|route| route.record_count.max(1)).sum());
+    let mut receipts = Vec::new();
     for route in routes {
         receipts.extend(produce_receipts_for_route(response, route)?);
     }
@@ -113,7 +105,7 @@ impl From<ProduceReceiptError> for ProducerError {
     }
 }
 
-fn produce_receipts_for_route(
+pub(crate) fn produce_receipts_for_route(
     response: &ProduceResponseData,
     route: &ProduceRoute,
 ) -> Result<Vec<RecordMetadata>, ProduceReceiptError> {

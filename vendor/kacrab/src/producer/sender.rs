@@ -2773,12 +2773,25 @@ impl ProducerSenderState {
                 // release when no reservation was registered (defensive).
                 match self.release_in_flight_reservation(task_id) {
                     Some(reservation) => {
-                        if matches!(&outcome.outcome, DispatchOutcome::Delivered(_)) {
-                            // In-flight base-sequence tracking lives in producer_state and is
-                            // released by `dispatch_drained` on a terminal outcome; here we
-                            // only mark the batch identities complete.
-                            self.mark_completed_batch_identities(reservation.identities);
-                        }
+                        // In-flight base-sequence tracking lives in producer_state and is
+                        // released by `dispatch_drained` on a terminal outcome; here we
+                        // only mark the batch identities complete. Of a dispatch that is
+                        // handed back in part, the other batches are complete.
+                        let returned: AHashSet<_> = match &outcome.outcome {
+                            DispatchOutcome::Delivered(_) => AHashSet::new(),
+                            DispatchOutcome::Requeue(batches)
+                            | DispatchOutcome::RequeueSplit(batches) => batches
+                                .iter()
+                                .flat_map(|batch| [Some(batch.identity), batch.split_parent])
+                                .flatten()
+                                .collect(),
+                        };
+                        self.mark_completed_batch_identities(
+                            reservation
+                                .identities
+                                .into_iter()
+                                .filter(|identity| !returned.contains(identity)),
+                        );
                     },
                     None => self.release_dispatch_partitions(outcome.partitions.clone()),
                 }
@@ -3574,8 +3587,14 @@ impl ProducerSenderState {
         batches: Vec<ReadyBatch>,
     ) -> Result<DispatchSelection, DispatchPrepareError> {
         let mut selection = self.select_dispatchable_batches(batches);
+        let outstanding: Vec<bool> = selection
+            .partitions
+            .iter()
+            .map(|partition| self.in_flight_partitions.contains_key(partition))
+            .collect();
+        let is_idle = |index: usize| !outstanding.get(index).copied().unwrap_or(false);
         match dispatcher
-            .prepare_drained_batches(&mut selection.dispatchable)
+            .prepare_drained_batches(&mut selection.dispatchable, is_idle)
             .await
         {
             // Batches whose partition is mid unresolved-sequence recovery are deferred
@@ -3760,6 +3779,7 @@ impl ProducerSenderState {
         let (mut expired, alive): (Vec<_>, Vec<_>) = batches
             .into_iter()
             .partition(|batch| now.duration_since(batch.first_append_at) >= delivery_timeout);
+        dispatcher.give_up_sequences(&expired).await;
         for batch in &mut expired {
             let timeout_error = ProducerError::DeliveryTimeout {
                 topic: batch.topic.clone(),

@@ -219,7 +219,12 @@ impl ScramExchange {
         })?;
         let client_nonce = generate_nonce()?;
         let escaped_username = escape_scram_name(&username);
-        let client_first_bare = format!("n={escaped_username},r={client_nonce}");
+        // Java's `ScramLoginModule`: with `tokenauth`, user and password are the id and the
+        // HMAC of a delegation token, which an extension of the message tells the broker.
+        let is_token = jaas_option(jaas_config, "tokenauth")
+            .is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        let extensions = if is_token { ",tokenauth=true" } else { "" };
+        let client_first_bare = format!("n={escaped_username},r={client_nonce}{extensions}");
         let client_first = {
             let mut value = String::from("n,,");
             value.push_str(&client_first_bare);

@@ -464,6 +464,9 @@ impl BrokerTask {
         let mut pending = VecDeque::new();
         let mut rx_open = true;
         let mut backoff = reconnect_backoff_state(&self.config);
+        // How often the peer has closed new connections without an answer, or `None`
+        // once it has given one.
+        let mut closed_unanswered = Some(0_u32);
         loop {
             if pending.is_empty() && rx_open {
                 match self.rx.recv().await {
@@ -495,6 +498,7 @@ impl BrokerTask {
             match negotiated {
                 Ok((stream, capabilities)) => {
                     backoff.reset();
+                    closed_unanswered = None;
                     let _previous = self.setup_failures.send_replace(0);
                     *self
                         .capabilities
@@ -519,6 +523,21 @@ impl BrokerTask {
                     }
                     self.setup_failures
                         .send_modify(|failures| *failures = failures.saturating_add(1));
+                    // A listener for another `security.protocol` closes every connection
+                    // without an answer. A broker that has answered before is restarting.
+                    if let Some(closed) = &mut closed_unanswered
+                        && is_closed_by_peer(&error)
+                    {
+                        *closed = closed.saturating_add(1);
+                        if *closed >= UNANSWERED_CONNECTIONS_MAX {
+                            *closed = 0;
+                            fail_pending_setup_error(&mut pending, || WireError::ConnectionClosed);
+                            if !rx_open {
+                                return;
+                            }
+                            continue;
+                        }
+                    }
                     expire_pending_commands(&mut pending, self.config.request_timeout);
                     if pending.is_empty() && !rx_open {
                         return;
@@ -764,7 +783,10 @@ impl BrokerTask {
         } else {
             Box::new(tcp)
         };
-        let capabilities = self.api_versions(&mut stream).await?;
+        let capabilities = match self.api_versions(&mut stream).await {
+            Err(WireError::Io(error)) => return Err(tls::handshake_error(error)),
+            capabilities => capabilities?,
+        };
         if self.config.security.protocol.uses_sasl() {
             self.sasl_authenticate(&mut stream).await?;
         }
@@ -1121,6 +1143,22 @@ enum ServeOutcome {
     Closed,
 }
 
+/// How many new connections a peer may close without an answer before requests fail.
+const UNANSWERED_CONNECTIONS_MAX: u32 = 3;
+
+fn is_closed_by_peer(error: &WireError) -> bool {
+    let WireError::Io(error) = error else {
+        return matches!(error, WireError::ConnectionClosed);
+    };
+    matches!(
+        error.kind(),
+        std::io::ErrorKind::UnexpectedEof
+            | std::io::ErrorKind::ConnectionReset
+            | std::io::ErrorKind::ConnectionAborted
+            | std::io::ErrorKind::BrokenPipe
+    )
+}
+
 fn expire_pending_commands(pending: &mut VecDeque<RequestCommand>, request_timeout: Duration) {
     let now = Instant::now();
     let mut retained = VecDeque::with_capacity(pending.len());
@@ -1155,6 +1193,7 @@ fn clone_setup_error(error: &WireError) -> WireError {
         },
         WireError::InvalidTlsConfig(message) => WireError::InvalidTlsConfig(message.clone()),
         WireError::TlsHandshake(message) => WireError::TlsHandshake(message.clone()),
+        WireError::TlsRequired => WireError::TlsRequired,
         WireError::GssapiBackendUnavailable => WireError::GssapiBackendUnavailable,
         WireError::InvalidSaslConfig(message) => WireError::InvalidSaslConfig(message.clone()),
         WireError::UnsupportedSaslMechanism(message) => {
@@ -1208,6 +1247,10 @@ async fn read_response_frames<R>(
     }
 }
 
+/// How a TLS record with an alert begins. As the length of a frame it would be larger than
+/// any that is accepted.
+const TLS_ALERT: [u8; 2] = [0x15, 0x03];
+
 async fn read_frame<R>(
     reader: &mut R,
     read_buffer_capacity: Option<usize>,
@@ -1217,6 +1260,9 @@ where
     R: AsyncRead + Unpin,
 {
     let length = reader.read_i32().await?;
+    if length.to_be_bytes().starts_with(&TLS_ALERT) {
+        return Err(WireError::TlsRequired);
+    }
     if !(0..=frame::MAX_FRAME_LENGTH).contains(&length) {
         return Err(WireError::ConnectionClosed);
     }

@@ -45,6 +45,8 @@ struct WireClientInner {
     config: ConnectionConfig,
     client_id: String,
     endpoints: RwLock<HashMap<i32, BrokerEndpoint>>,
+    /// The hosts and ports of brokers whose host could not be resolved.
+    unresolved: RwLock<HashMap<i32, (String, i32)>>,
     handles: RwLock<HashMap<i32, BrokerHandle>>,
     metadata: RwLock<MetadataManager>,
     metadata_refresh: Mutex<()>,
@@ -73,6 +75,7 @@ impl WireClient {
                 config,
                 client_id: client_id.into(),
                 endpoints: RwLock::new(endpoint_registry),
+                unresolved: RwLock::new(HashMap::new()),
                 handles: RwLock::new(HashMap::new()),
                 metadata_refresh: Mutex::new(()),
                 oauth_token_cache: Arc::new(Mutex::new(OAuthTokenCache::default())),
@@ -372,10 +375,11 @@ impl WireClient {
                 .endpoints
                 .read()
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
-            endpoints
-                .get(&broker_id)
-                .cloned()
-                .ok_or(WireError::UnknownBroker(broker_id))?
+            endpoints.get(&broker_id).cloned()
+        };
+        let endpoint = match endpoint {
+            Some(endpoint) => endpoint,
+            None => return Err(self.missing_endpoint(broker_id)),
         };
 
         let result = {
@@ -397,6 +401,24 @@ impl WireClient {
             })
         };
         Ok(result)
+    }
+
+    /// Why there is no endpoint of a broker.
+    fn missing_endpoint(&self, broker_id: i32) -> WireError {
+        let unresolved = self
+            .inner
+            .unresolved
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        unresolved
+            .get(&broker_id)
+            .map_or(WireError::UnknownBroker(broker_id), |(host, port)| {
+                WireError::InvalidBrokerEndpoint {
+                    node_id: broker_id,
+                    host: host.clone(),
+                    port: *port,
+                }
+            })
     }
 
     pub(crate) fn cached_metadata_for(&self, topics: &[String]) -> Option<Arc<ClusterMetadata>> {
@@ -499,7 +521,22 @@ impl WireClient {
     }
 
     async fn update_broker_registry_from_brokers(&self, brokers: &[BrokerMetadata]) -> Result<()> {
-        let endpoints = resolve_broker_endpoints(brokers).await?;
+        let (endpoints, unresolved) = resolve_broker_endpoints(brokers).await?;
+        {
+            let mut known = self
+                .inner
+                .unresolved
+                .write()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            for endpoint in &endpoints {
+                let _resolved = known.remove(&endpoint.node_id);
+            }
+            known.extend(
+                unresolved
+                    .into_iter()
+                    .map(|broker| (broker.node_id, (broker.host, broker.port))),
+            );
+        }
         self.register_endpoints(endpoints);
         Ok(())
     }
@@ -667,21 +704,23 @@ impl WireClient {
     }
 }
 
-async fn resolve_broker_endpoints(brokers: &[BrokerMetadata]) -> Result<Vec<BrokerEndpoint>> {
+/// Resolves the hosts of brokers. Returns those whose host cannot be resolved apart: as
+/// in Java, they do not keep a client from the others.
+async fn resolve_broker_endpoints(
+    brokers: &[BrokerMetadata],
+) -> Result<(Vec<BrokerEndpoint>, Vec<BrokerMetadata>)> {
     let mut endpoints = Vec::with_capacity(brokers.len());
+    let mut unresolved = Vec::new();
     for broker in brokers {
         let port = u16::try_from(broker.port).map_err(|_| WireError::InvalidBrokerEndpoint {
             node_id: broker.node_id,
             host: broker.host.clone(),
             port: broker.port,
         })?;
-        let addresses = tokio::net::lookup_host((broker.host.as_str(), port)).await?;
-        let Some(addr) = choose_broker_addr(addresses) else {
-            return Err(WireError::InvalidBrokerEndpoint {
-                node_id: broker.node_id,
-                host: broker.host.clone(),
-                port: broker.port,
-            });
+        let addresses = tokio::net::lookup_host((broker.host.as_str(), port)).await;
+        let Some(addr) = addresses.ok().and_then(choose_broker_addr) else {
+            unresolved.push(broker.clone());
+            continue;
         };
         endpoints.push(BrokerEndpoint::from_resolved(
             broker.node_id,
@@ -690,7 +729,7 @@ async fn resolve_broker_endpoints(brokers: &[BrokerMetadata]) -> Result<Vec<Brok
             addr,
         ));
     }
-    Ok(endpoints)
+    Ok((endpoints, unresolved))
 }
 
 fn choose_broker_addr(addresses: impl IntoIterator<Item = SocketAddr>) -> Option<SocketAddr> {

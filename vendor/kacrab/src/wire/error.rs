@@ -45,6 +45,9 @@ pub enum WireError {
     /// TLS handshake failed.
     #[error("TLS handshake failed: {0}")]
     TlsHandshake(String),
+    /// The broker answered a request without TLS with a TLS alert.
+    #[error("the broker's listener requires TLS")]
+    TlsRequired,
     /// A Java TLS option is not supported by the active Rust TLS backend.
     #[error("unsupported TLS option `{0}`")]
     UnsupportedTlsOption(String),
@@ -175,6 +178,7 @@ impl WireError {
             Self::UnsupportedTlsOption(_)
                 | Self::InvalidTlsConfig(_)
                 | Self::TlsHandshake(_)
+                | Self::TlsRequired
                 | Self::GssapiBackendUnavailable
                 | Self::InvalidSaslConfig(_)
                 | Self::UnsupportedSaslMechanism(_)

@@ -114,7 +114,24 @@ pub(crate) async fn connect_client(
     TlsConnector::from(Arc::new(client_config))
         .connect(server_name, stream)
         .await
-        .map_err(|error| WireError::TlsHandshake(error.to_string()))
+        .map_err(handshake_error)
+}
+
+/// What a failure on a TLS connection means. A connection that is merely lost is not a
+/// failed handshake: the broker may be restarting, and another attempt may succeed.
+///
+/// With TLS 1.3 a client has completed its handshake before the broker has seen the
+/// client's certificate, so an alert may arrive instead of the first response. Java reports
+/// that as `SslAuthenticationException` too (`SslTransportLayer.State.POST_HANDSHAKE`).
+pub(crate) fn handshake_error(error: std::io::Error) -> WireError {
+    if error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<rustls::Error>())
+    {
+        WireError::TlsHandshake(error.to_string())
+    } else {
+        WireError::Io(error)
+    }
 }
 
 fn validate_supported_options(config: &TlsConfig) -> Result<()> {

@@ -152,13 +152,16 @@ async fn peers_that_fail_the_handshake_are_closed_and_others_are_served() {
         };
         assert!(echoed.await.is_err(), "{at}");
     }
-    // A request without TLS, and other protocols.
+    // A request without TLS, and other protocols, are answered with a fatal alert.
     for first in [
         b"\0\0\0\x0a0123456789".as_slice(),
         b"GET / HTTP/1.1\r\n\r\n",
         HTTP2_PREFACE,
     ] {
-        assert_eq!(answer_to(&secured.listener, first).await, b"");
+        assert_eq!(
+            answer_to(&secured.listener, first).await,
+            [21, 3, 3, 0, 2, 2, 40]
+        );
     }
     assert!(
         secured.recorder.0.lock().unwrap().is_empty(),

@@ -163,11 +163,72 @@ impl ProducerIdempotenceState {
         self.epoch_bump_required = false;
     }
 
-    /// Kafka `requestIdempotentEpochBumpForPartition`: flag that the producer epoch
-    /// must be bumped before the next produce (applied in `producer_batch_state`),
-    /// healing a sequence gap left by a terminally failed batch.
-    pub(crate) const fn request_epoch_bump(&mut self) {
-        self.epoch_bump_required = true;
+    /// Kafka `requestIdempotentEpochBumpForPartition`: the partition's sequences must
+    /// restart under another producer id or epoch, because the broker cannot accept the
+    /// next one. Applied by the next drain, once no request of the partition is
+    /// outstanding (see [`Self::restart_partition_sequences`]).
+    pub(crate) fn require_partition_restart(&mut self, topic: &str, partition: i32) {
+        self.partition_entry(topic, partition).restart_required = true;
+    }
+
+    pub(crate) fn partition_restart_required(&self, topic: &str, partition: i32) -> bool {
+        let key = TopicPartitionKey {
+            topic: topic.to_owned(),
+            partition,
+        };
+        self.partitions
+            .get(&key)
+            .is_some_and(|entry| entry.restart_required)
+    }
+
+    /// Kafka `TxnPartitionMap::startSequencesAtBeginning` for one partition. Batches of
+    /// other partitions keep the identity that they were stamped with: they may have
+    /// been written, and under another identity the broker could not tell.
+    pub(crate) fn restart_partition_sequences(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        identity: ProducerIdentity,
+    ) {
+        *self.partition_entry(topic, partition) = IdempotentPartitionEntry {
+            identity: Some(identity),
+            ..IdempotentPartitionEntry::default()
+        };
+    }
+
+    /// The producer id and epoch of a partition's next batch: those that its sequences
+    /// began with (Kafka `TxnPartitionEntry::producerIdAndEpoch`), or else `current`.
+    pub(crate) fn partition_identity(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        current: ProducerIdentity,
+    ) -> ProducerIdentity {
+        *self
+            .partition_entry(topic, partition)
+            .identity
+            .get_or_insert(current)
+    }
+
+    /// The identity that a partition's sequences began with, if they have.
+    pub(crate) fn assigned_partition_identity(
+        &self,
+        topic: &str,
+        partition: i32,
+    ) -> Option<ProducerIdentity> {
+        let key = TopicPartitionKey {
+            topic: topic.to_owned(),
+            partition,
+        };
+        self.partitions.get(&key).and_then(|entry| entry.identity)
+    }
+
+    fn partition_entry(&mut self, topic: &str, partition: i32) -> &mut IdempotentPartitionEntry {
+        let key = TopicPartitionKey {
+            topic: topic.to_owned(),
+            partition,
+        };
+        self.partitions.entry(key).or_default()
     }
 
     pub(crate) fn next_sequence(
@@ -220,7 +281,6 @@ impl ProducerIdempotenceState {
         // Kafka startSequencesAtBeginning: sequence restarts at 0 with no acks.
         let entry = self.partitions.entry(key).or_default();
         entry.unresolved_next_sequence = None;
-        entry.unresolved_loss_ambiguous = false;
         entry.next_sequence = 0;
         entry.last_acked_sequence = NO_LAST_ACKED_SEQUENCE;
         entry.last_acked_offset = INVALID_LAST_ACKED_OFFSET;
@@ -291,14 +351,21 @@ impl ProducerIdempotenceState {
             .is_some_and(|entry| !entry.inflight_by_sequence.is_empty())
     }
 
-    /// Whether a batch's stamped producer id/epoch is stale relative to the current
-    /// producer identity (Kafka `hasStaleProducerIdAndEpoch`). True after an epoch
-    /// bump for any batch still carrying the old epoch — such a batch must be
-    /// re-stamped (fresh sequence under the new epoch) before it is sent, which is
-    /// kacrab's equivalent of Kafka `startSequencesAtBeginning` renumbering an
-    /// in-flight batch in place.
-    pub(crate) fn is_stale_identity(&self, identity: ProducerIdentity) -> bool {
-        self.identity.is_some_and(|current| current != identity)
+    /// Whether a batch's stamped producer id/epoch is stale relative to that of its
+    /// partition (Kafka `hasStaleProducerIdAndEpoch`). True once the partition's
+    /// sequences have restarted, for any of its batches still carrying the old identity
+    /// — such a batch must be re-stamped (fresh sequence under the new one) before it is
+    /// sent, which is kacrab's equivalent of Kafka `startSequencesAtBeginning`
+    /// renumbering an in-flight batch in place.
+    pub(crate) fn is_stale_identity(
+        &self,
+        topic: &str,
+        partition: i32,
+        identity: ProducerIdentity,
+    ) -> bool {
+        self.assigned_partition_identity(topic, partition)
+            .or(self.identity)
+            .is_some_and(|current| current != identity)
     }
 
     /// Kafka `firstInFlightSequence`: the lowest in-flight base sequence for a
@@ -315,51 +382,20 @@ impl ProducerIdempotenceState {
             .and_then(|entry| entry.inflight_by_sequence.iter().next().copied())
     }
 
-    /// Record whether the loss that left a partition unresolved was ambiguous, so a
-    /// deferred resolve (run later, once the partition has drained) bumps the epoch
-    /// only for ambiguous losses. Sticky across multiple contributing losses.
-    pub(crate) fn record_unresolved_loss_ambiguity(
-        &mut self,
-        topic: &str,
-        partition: i32,
-        ambiguous: bool,
-    ) {
-        let key = TopicPartitionKey {
-            topic: topic.to_owned(),
-            partition,
-        };
-        let entry = self.partitions.entry(key).or_default();
-        entry.unresolved_loss_ambiguous = entry.unresolved_loss_ambiguous || ambiguous;
-    }
-
-    pub(crate) fn unresolved_loss_ambiguous(&self, topic: &str, partition: i32) -> bool {
-        let key = TopicPartitionKey {
-            topic: topic.to_owned(),
-            partition,
-        };
-        self.partitions
-            .get(&key)
-            .is_some_and(|entry| entry.unresolved_loss_ambiguous)
-    }
-
     /// Kafka `maybeResolveSequences`: once a partition's in-flight batches have
     /// drained with its sequence still unresolved, either confirm it was fully
     /// acknowledged (drop the marker) or recover. When unacked messages remain,
     /// a transactional producer transitions to an abortable error (or fatal when
     /// the coordinator cannot bump the epoch) and an idempotent producer requests
-    /// an epoch bump.
+    /// that its sequences restart.
     ///
-    /// The two boolean flags are order-sensitive: `transactional` picks the
-    /// transactional recovery path (abortable, or fatal when the coordinator
-    /// cannot bump the epoch) over the idempotent epoch bump; `loss_is_ambiguous`
-    /// marks a final failure that could not rule out a partial write, which the
-    /// idempotent path requires before bumping.
+    /// `transactional` picks the transactional recovery path (abortable, or fatal when
+    /// the coordinator cannot bump the epoch) over the idempotent restart.
     pub(crate) fn resolve_unresolved_sequence_after_drain(
         &mut self,
         topic: &str,
         partition: i32,
         transactional: bool,
-        loss_is_ambiguous: bool,
     ) {
         // Kafka `maybeResolveSequences` only resolves a partition once it has NO
         // in-flight batches. With multiple in-flight requests per partition, an
@@ -398,19 +434,16 @@ impl ProducerIdempotenceState {
                         self.epoch_bump_required = true;
                     }
                 }
-            } else if loss_is_ambiguous {
-                // An idempotent (non-transactional) batch whose final failure was a
-                // no-response/connection loss MIGHT have been written by the broker,
-                // so the per-producer sequence state is now ambiguous and the epoch
-                // must be bumped before the next produce. A definitive rejection
-                // (e.g. NotLeaderOrFollower) means the records were never written, so
-                // the sequence can simply be released/rewound without an epoch bump.
-                self.epoch_bump_required = true;
+            } else {
+                // A batch was given up, and whether or not the broker has written it,
+                // its sequence must not be used again: a batch that reuses the sequence
+                // of a written one is taken for its duplicate and lost, and one that
+                // leaves out that of an unwritten one is out of order.
+                self.require_partition_restart(topic, partition);
             }
         }
         if let Some(entry) = self.partitions.get_mut(&key) {
             entry.unresolved_next_sequence = None;
-            entry.unresolved_loss_ambiguous = false;
         }
     }
 
@@ -490,28 +523,17 @@ impl ProducerIdempotenceState {
             topic: decision.topic.to_owned(),
             partition: decision.partition,
         };
-        self.partitions
-            .get(&key)
-            .and_then(|entry| entry.unresolved_next_sequence)
-            .is_none_or(|unresolved_next_sequence| base_sequence == unresolved_next_sequence)
-    }
-
-    pub(crate) fn rewind_sequence_to(&mut self, topic: &str, partition: i32, base_sequence: i32) {
-        let key = TopicPartitionKey {
-            topic: topic.to_owned(),
-            partition,
+        let Some(entry) = self.partitions.get(&key) else {
+            return true;
         };
-        let entry = self
-            .partitions
-            .entry(key)
-            .or_insert_with(|| IdempotentPartitionEntry {
-                next_sequence: base_sequence,
-                ..IdempotentPartitionEntry::default()
-            });
-        entry.unresolved_next_sequence = None;
-        if entry.next_sequence >= base_sequence {
-            entry.next_sequence = base_sequence;
-        }
+        // Kafka `Sender.canRetry`: a batch is out of order for good only when the broker
+        // should have accepted it next (`isNextSequence`). Otherwise an earlier batch has
+        // failed and is tried again before it, and a restart would write the batches
+        // between them twice.
+        entry.unresolved_next_sequence.map_or_else(
+            || base_sequence.wrapping_sub(entry.last_acked_sequence) == 1,
+            |unresolved_next_sequence| base_sequence == unresolved_next_sequence,
+        )
     }
 }
 
@@ -528,11 +550,10 @@ pub(crate) struct IdempotentPartitionEntry {
     /// When set, new sends to this partition block until the marked sequence is
     /// resolved (Kafka `partitionsWithUnresolvedSequences`).
     pub(crate) unresolved_next_sequence: Option<i32>,
-    /// Whether the loss that marked this partition unresolved was ambiguous (a
-    /// no-response timeout that MIGHT have been written), recorded so the deferred
-    /// resolve (run once the partition has no in-flight batches) bumps the epoch
-    /// only for ambiguous losses. Kafka carries this via the batch's last error.
-    pub(crate) unresolved_loss_ambiguous: bool,
+    /// The producer id and epoch that this partition's sequences count under.
+    pub(crate) identity: Option<ProducerIdentity>,
+    /// Whether the sequences must restart under another identity.
+    pub(crate) restart_required: bool,
     /// Base sequences of this partition's batches that have been dispatched at
     /// least once and not yet terminally completed (Kafka
     /// `TxnPartitionEntry::inflightBatchesBySequence`). A sequence is added when
@@ -552,7 +573,8 @@ impl Default for IdempotentPartitionEntry {
             last_acked_sequence: NO_LAST_ACKED_SEQUENCE,
             last_acked_offset: INVALID_LAST_ACKED_OFFSET,
             unresolved_next_sequence: None,
-            unresolved_loss_ambiguous: false,
+            identity: None,
+            restart_required: false,
             inflight_by_sequence: BTreeSet::new(),
         }
     }

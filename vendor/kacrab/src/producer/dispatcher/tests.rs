@@ -1753,12 +1753,12 @@ async fn broker_dispatch_releases_record_bytes_when_metrics_sizing_fails() {
     let before_error = wire.buffer_pool_stats();
 
     let result = dispatcher
-        .dispatch_broker_requests(7, vec![request], i16::MAX, 0)
+        .dispatch_broker_requests([(7, vec![request])], i16::MAX, 0)
         .await;
 
     assert!(matches!(
-        result,
-        Err(DispatchError::Producer(ProducerError::Wire(_)))
+        result.failure,
+        Some(DispatchError::Producer(ProducerError::Wire(_)))
     ));
     let after_error = wire.buffer_pool_stats();
     assert_eq!(after_error.write_released, before_error.write_released + 1);
@@ -1816,14 +1816,14 @@ async fn broker_dispatch_backpressure_retry_is_bounded_and_releases_record_bytes
 
     let result = tokio::time::timeout(
         Duration::from_millis(100),
-        dispatcher.dispatch_broker_requests(7, vec![request], version, 0),
+        dispatcher.dispatch_broker_requests([(7, vec![request])], version, 0),
     )
     .await
     .expect("backpressure retry should be bounded by delivery timeout");
 
     assert!(matches!(
-        result,
-        Err(DispatchError::Producer(ProducerError::Wire(
+        result.failure,
+        Some(DispatchError::Producer(ProducerError::Wire(
             crate::wire::WireError::Backpressure
         )))
     ));
@@ -2968,16 +2968,17 @@ fn idempotence_state_blocks_new_sequences_for_unresolved_partition_like_java() {
 }
 
 #[test]
-fn resolve_unresolved_after_drain_bumps_epoch_for_idempotent_like_java() {
-    // Idempotent producer: unacked messages after drain request an epoch bump.
+fn resolve_unresolved_after_drain_restarts_the_partition_of_an_idempotent_producer() {
+    // Idempotent producer: unacked messages after drain require a restart.
     let mut state = ProducerIdempotenceState::default();
     let _ = state.next_sequence("orders", 0, 3).expect("sequence");
     state.mark_sequence_unresolved("orders", 0, 0, 3);
 
-    state.resolve_unresolved_sequence_after_drain("orders", 0, false, true);
+    state.resolve_unresolved_sequence_after_drain("orders", 0, false);
 
-    assert!(state.epoch_bump_required);
-    // Marker cleared, so the partition no longer blocks (epoch bump resets it).
+    assert!(state.partition_restart_required("orders", 0));
+    assert!(!state.partition_restart_required("orders", 1));
+    // Marker cleared, so the partition no longer blocks (the restart resets it).
     assert_eq!(state.next_sequence("orders", 0, 1).expect("unblocked"), 3);
 }
 
@@ -2998,75 +2999,85 @@ fn resolve_defers_until_partition_has_no_inflight_batches_like_java() {
     // and bumping would re-send seq0 under a new epoch while seq3 could still
     // be written, risking a duplicate.
     state.mark_sequence_unresolved("orders", 0, seq0, 3);
-    state.record_unresolved_loss_ambiguity("orders", 0, true);
     state.remove_inflight_sequence("orders", 0, seq0);
-    let ambiguous = state.unresolved_loss_ambiguous("orders", 0);
-    state.resolve_unresolved_sequence_after_drain("orders", 0, false, ambiguous);
+    state.resolve_unresolved_sequence_after_drain("orders", 0, false);
     assert!(
-        !state.epoch_bump_required,
-        "must not bump the epoch while seq3 is still in flight"
+        !state.partition_restart_required("orders", 0),
+        "must not restart while seq3 is still in flight"
     );
     assert!(state.has_inflight_batches("orders", 0));
 
     // seq3 drains → the partition has no in-flight batches, so the deferred
-    // resolve now bumps the epoch (the loss was ambiguous).
+    // resolve now requires the restart.
     state.remove_inflight_sequence("orders", 0, seq3);
     assert!(!state.has_inflight_batches("orders", 0));
-    let ambiguous = state.unresolved_loss_ambiguous("orders", 0);
-    state.resolve_unresolved_sequence_after_drain("orders", 0, false, ambiguous);
+    state.resolve_unresolved_sequence_after_drain("orders", 0, false);
     assert!(
-        state.epoch_bump_required,
-        "bump the epoch once the partition has fully drained"
+        state.partition_restart_required("orders", 0),
+        "restart once the partition has fully drained"
     );
 }
 
 #[test]
-fn detects_stale_producer_identity_after_epoch_bump_like_java() {
+fn a_restart_makes_batches_of_its_partition_stale_and_no_others() {
     use super::super::transaction::ProducerIdentity;
-    // Kafka hasStaleProducerIdAndEpoch: a batch stamped under an older epoch is stale
-    // once the producer identity advances, so it is re-stamped before being sent.
+    // Kafka hasStaleProducerIdAndEpoch and startSequencesAtBeginning concern one partition:
+    // batches of the others may have been written under the old identity.
+    let identity = |producer_epoch| ProducerIdentity {
+        producer_id: 42,
+        producer_epoch,
+    };
     let mut state = ProducerIdempotenceState::default();
     // No identity yet -> nothing is stale (cannot compare).
-    assert!(!state.is_stale_identity(ProducerIdentity {
-        producer_id: 42,
-        producer_epoch: 3,
-    }));
+    assert!(!state.is_stale_identity("orders", 0, identity(3)));
 
-    state.identity = Some(ProducerIdentity {
-        producer_id: 42,
-        producer_epoch: 4,
-    });
-    // Same id, older epoch -> stale (epoch was bumped since).
-    assert!(state.is_stale_identity(ProducerIdentity {
-        producer_id: 42,
-        producer_epoch: 3,
-    }));
-    // Current identity -> not stale.
-    assert!(!state.is_stale_identity(ProducerIdentity {
-        producer_id: 42,
-        producer_epoch: 4,
-    }));
-    // Different producer id -> stale.
-    assert!(state.is_stale_identity(ProducerIdentity {
-        producer_id: 7,
-        producer_epoch: 4,
-    }));
+    state.identity = Some(identity(3));
+    for partition in [0, 1] {
+        assert_eq!(
+            state.partition_identity("orders", partition, identity(3)),
+            identity(3)
+        );
+        let _ = state
+            .next_sequence("orders", partition, 3)
+            .expect("sequence");
+        state.register_inflight_sequence("orders", partition, 0);
+    }
+    state.identity = Some(identity(4));
+    assert!(!state.is_stale_identity("orders", 0, identity(3)));
 
-    // request_epoch_bump flags the deferred bump applied in producer_batch_state.
-    assert!(!state.epoch_bump_required);
-    state.request_epoch_bump();
-    assert!(state.epoch_bump_required);
-    // reset_sequences_after_epoch_bump clears every partition's sequence state so a
-    // global epoch bump restarts all partitions at 0 under the new epoch.
-    let _ = state.next_sequence("orders", 0, 3).expect("sequence");
-    state.register_inflight_sequence("orders", 0, 0);
-    state.reset_sequences_after_epoch_bump();
-    assert!(!state.epoch_bump_required);
+    state.require_partition_restart("orders", 0);
+    state.restart_partition_sequences("orders", 0, identity(4));
+    assert!(!state.partition_restart_required("orders", 0));
+    assert!(state.is_stale_identity("orders", 0, identity(3)));
+    assert!(!state.is_stale_identity("orders", 0, identity(4)));
     assert!(!state.has_inflight_batches("orders", 0));
+    assert_eq!(state.next_sequence("orders", 0, 1).expect("sequence"), 0);
+
+    assert!(!state.is_stale_identity("orders", 1, identity(3)));
+    assert!(state.has_inflight_batches("orders", 1));
+    assert_eq!(state.next_sequence("orders", 1, 1).expect("sequence"), 3);
     assert_eq!(
-        state.next_sequence("orders", 0, 1).expect("reset sequence"),
-        0
+        state.partition_identity("orders", 1, identity(4)),
+        identity(3)
     );
+}
+
+#[test]
+fn a_batch_behind_a_failed_one_is_out_of_order_until_that_one_is_written() {
+    let mut state = ProducerIdempotenceState::default();
+    let _ = state.next_sequence("orders", 0, 3).expect("sequence");
+    let _ = state.next_sequence("orders", 0, 3).expect("sequence");
+    let resets = |base_sequence| {
+        state.should_reset_sequence_for_idempotent_retry(IdempotentRetryDecision {
+            topic: "orders",
+            partition: 0,
+            error: ErrorCode::OutOfOrderSequenceNumber,
+            log_start_offset: -1,
+            base_sequence: Some(base_sequence),
+        })
+    };
+    assert!(!resets(3), "the first batch is still to be written");
+    assert!(resets(0), "the broker should have accepted the first batch");
 }
 
 #[test]
@@ -3078,7 +3089,7 @@ fn resolve_unresolved_after_drain_aborts_transaction_like_java() {
     let _ = state.next_sequence("orders", 0, 3).expect("sequence");
     state.mark_sequence_unresolved("orders", 0, 0, 3);
 
-    state.resolve_unresolved_sequence_after_drain("orders", 0, true, true);
+    state.resolve_unresolved_sequence_after_drain("orders", 0, true);
 
     assert_eq!(state.transaction_state, TransactionState::AbortableError);
     assert!(state.epoch_bump_required);
@@ -3090,7 +3101,7 @@ fn resolve_unresolved_after_drain_aborts_transaction_like_java() {
     let _ = fatal.next_sequence("orders", 0, 3).expect("sequence");
     fatal.mark_sequence_unresolved("orders", 0, 0, 3);
 
-    fatal.resolve_unresolved_sequence_after_drain("orders", 0, true, true);
+    fatal.resolve_unresolved_sequence_after_drain("orders", 0, true);
 
     assert_eq!(fatal.transaction_state, TransactionState::FatalError);
 }
@@ -3104,7 +3115,7 @@ fn resolve_unresolved_after_drain_clears_marker_when_fully_acked_like_java() {
     state.mark_sequence_unresolved("orders", 0, 0, 3);
     state.maybe_update_last_acked_sequence("orders", 0, 2); // next=3, lastAcked=2 => resolved
 
-    state.resolve_unresolved_sequence_after_drain("orders", 0, false, false);
+    state.resolve_unresolved_sequence_after_drain("orders", 0, false);
 
     assert!(!state.epoch_bump_required);
     assert_eq!(state.next_sequence("orders", 0, 1).expect("unblocked"), 3);
