@@ -15,6 +15,7 @@ mod franz_go;
 mod full_disk;
 mod groups;
 mod hanging_transactions;
+mod import_kafka;
 mod java_tools;
 mod kafkajs;
 mod kcat;
