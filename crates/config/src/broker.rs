@@ -44,6 +44,12 @@ pub struct BrokerConfig {
     pub replication_quota_window_num: u32,
     /// `replication.quota.window.size.seconds`.
     pub replication_quota_window_size: Duration,
+    /// `alter.log.dirs.replication.quota.window.num`, at least 1.
+    pub alter_log_dirs_quota_window_num: u32,
+    /// `alter.log.dirs.replication.quota.window.size.seconds`.
+    pub alter_log_dirs_quota_window_size: Duration,
+    /// `num.replica.alter.log.dirs.threads`; `None` for one for each log directory.
+    pub num_replica_alter_log_dirs_threads: Option<usize>,
     /// `log.retention.check.interval.ms`.
     pub log_retention_check_interval: Duration,
     /// `log.flush.offset.checkpoint.interval.ms`.
@@ -107,6 +113,19 @@ impl BrokerConfig {
                 values,
                 &keys::REPLICATION_QUOTA_WINDOW_SIZE_SECONDS,
             ),
+            alter_log_dirs_quota_window_num: fixed(
+                values,
+                &keys::ALTER_LOG_DIRS_REPLICATION_QUOTA_WINDOW_NUM,
+            ),
+            alter_log_dirs_quota_window_size: fixed(
+                values,
+                &keys::ALTER_LOG_DIRS_REPLICATION_QUOTA_WINDOW_SIZE_SECONDS,
+            ),
+            num_replica_alter_log_dirs_threads: fixed(
+                values,
+                &keys::NUM_REPLICA_ALTER_LOG_DIRS_THREADS,
+            )
+            .map(|threads: i32| usize::try_from(threads).unwrap_or(0)),
             log_retention_check_interval: fixed(values, &keys::LOG_RETENTION_CHECK_INTERVAL_MS),
             log_flush_offset_checkpoint_interval: fixed(
                 values,
@@ -180,6 +199,8 @@ pub struct DynamicBrokerConfig {
     pub leader_replication_throttled_rate: Option<u64>,
     /// `follower.replication.throttled.rate`, bytes per second; `None` for no limit.
     pub follower_replication_throttled_rate: Option<u64>,
+    /// `replica.alter.log.dirs.io.max.bytes.per.second`; `None` for no limit.
+    pub alter_log_dirs_rate: Option<u64>,
 }
 
 impl DynamicBrokerConfig {
@@ -197,6 +218,7 @@ impl DynamicBrokerConfig {
                 .read(&keys::LEADER_REPLICATION_THROTTLED_RATE),
             follower_replication_throttled_rate: values
                 .read(&keys::FOLLOWER_REPLICATION_THROTTLED_RATE),
+            alter_log_dirs_rate: values.read(&keys::REPLICA_ALTER_LOG_DIRS_IO_MAX_BYTES_PER_SECOND),
         }
     }
 }

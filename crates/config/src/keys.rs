@@ -47,6 +47,10 @@ pub mod broker {
         ADD_PARTITIONS_TO_TXN_RETRY_BACKOFF_MS: Duration = "add.partitions.to.txn.retry.backoff.ms";
         ADVERTISED_LISTENERS: Vec<String> = "advertised.listeners";
         ALLOW_EVERYONE_IF_NO_ACL_FOUND: bool = "allow.everyone.if.no.acl.found";
+        ALTER_LOG_DIRS_REPLICATION_QUOTA_WINDOW_NUM: u32 =
+            "alter.log.dirs.replication.quota.window.num";
+        ALTER_LOG_DIRS_REPLICATION_QUOTA_WINDOW_SIZE_SECONDS: Duration =
+            "alter.log.dirs.replication.quota.window.size.seconds";
         AUTHORIZER_CLASS_NAME: Option<String> = "authorizer.class.name";
         AUTO_CREATE_TOPICS_ENABLE: bool = "auto.create.topics.enable";
         AUTO_LEADER_REBALANCE_ENABLE: bool = "auto.leader.rebalance.enable";
@@ -139,6 +143,7 @@ pub mod broker {
         NODE_PRINCIPALS: String = "node.principals";
         NUM_NETWORK_THREADS: usize = "num.network.threads";
         NUM_PARTITIONS: i32 = "num.partitions";
+        NUM_REPLICA_ALTER_LOG_DIRS_THREADS: Option<i32> = "num.replica.alter.log.dirs.threads";
         OFFSET_METADATA_MAX_BYTES: usize = "offset.metadata.max.bytes";
         OFFSETS_COMMIT_TIMEOUT_MS: Duration = "offsets.commit.timeout.ms";
         OFFSETS_LOAD_BUFFER_SIZE: usize = "offsets.load.buffer.size";
@@ -155,6 +160,8 @@ pub mod broker {
         QUEUED_MAX_REQUEST_BYTES: Option<usize> = "queued.max.request.bytes";
         QUOTA_WINDOW_NUM: u32 = "quota.window.num";
         QUOTA_WINDOW_SIZE_SECONDS: Duration = "quota.window.size.seconds";
+        REPLICA_ALTER_LOG_DIRS_IO_MAX_BYTES_PER_SECOND: Option<u64> =
+            "replica.alter.log.dirs.io.max.bytes.per.second";
         REPLICA_HIGH_WATERMARK_CHECKPOINT_INTERVAL_MS: Duration =
             "replica.high.watermark.checkpoint.interval.ms";
         REPLICA_LAG_TIME_MAX_MS: Duration = "replica.lag.time.max.ms";

@@ -43,7 +43,8 @@ impl ReplicationThrottle {
         self.is_limited.load(Ordering::Relaxed)
     }
 
-    fn record(&self, bytes: usize) {
+    /// Counts bytes that were transferred.
+    pub(crate) fn record(&self, bytes: usize) {
         if self.is_limited() {
             self.rate.lock().record(bytes, Instant::now());
         }
@@ -51,7 +52,7 @@ impl ReplicationThrottle {
 
     /// Returns the time to wait before the next transfer, or before the next question; `None` while
     /// the rate is within the limit.
-    fn delay(&self) -> Option<Duration> {
+    pub(crate) fn delay(&self) -> Option<Duration> {
         if !self.is_limited() {
             return None;
         }

@@ -88,6 +88,7 @@ impl Partitions {
         }
         if change.is_first {
             self.put_strays_away(&change.after);
+            self.resume_moves(&change.after);
         }
         self.on_applied(change);
     }
@@ -149,6 +150,7 @@ impl Partitions {
             let values = BrokerValues::new(properties, &change.after, node);
             let dynamic = DynamicBrokerConfig::resolve(&values);
             self.shared.set_throttles(&dynamic);
+            self.moves.set_limit(dynamic.alter_log_dirs_rate);
             *self.settings.write() = CurrentConfig { values, dynamic };
         }
         let topics: BTreeSet<&TopicName> = changed
@@ -254,15 +256,29 @@ impl Partitions {
             let places = self.places(&name, local.id.topic_id, registered, &counts);
             let unreadable = self.offline_dirs.first().map(|dir| dir.path.as_path());
             let choice = copies::choose(registered, &places, unreadable, change.is_first);
+            let choice = self.as_wished(choice, &name);
             if let Choice::Create(at) = choice {
                 counts[at] += 1;
             }
             choice
         };
+        // Whether the metadata name the directory to which the replica was being moved.
+        let is_interrupted = self
+            .dirs
+            .iter()
+            .any(|dir| registered == Some(dir.id) && dir.has_future(&name, local.id.topic_id));
         let (at, found) = match choice {
-            Choice::Use(at) => (at, self.dirs[at].claim(&name)),
+            Choice::Use(at) => {
+                let found = self.dirs[at].claim(&name);
+                self.delete_replaced(&name, local.id, found.as_ref());
+                (at, found)
+            }
             Choice::Create(at) => (at, None),
+            Choice::Promote(at) => (at, self.promote(&self.dirs[at], &name, local.id)),
             Choice::Offline(at, reason) => {
+                if is_interrupted {
+                    self.shared.assign_dir(local.id, self.dirs[at].id);
+                }
                 tracing::error!(partition = %name, reason, "replica is offline");
                 // Existing files stay as they are.
                 for dir in &self.dirs {
@@ -281,7 +297,7 @@ impl Partitions {
             }
         };
         let dir = &self.dirs[at];
-        if registered != Some(dir.id) {
+        if registered != Some(dir.id) && !is_interrupted {
             if let (Some(other), true) = (registered, found.is_some()) {
                 tracing::warn!(
                     partition = %name, dir = %dir.directory.path().display(),
@@ -380,6 +396,19 @@ impl Partitions {
         config: &PartitionConfig,
     ) -> Result<Log, StorageError> {
         let path = dir.directory.partition_path(name);
+        self.open_log_at(dir, &path, name, id, known, config)
+    }
+
+    /// Opens or creates a log at a path in a log directory.
+    pub(super) fn open_log_at(
+        &self,
+        dir: &Dir,
+        path: &Path,
+        name: &TopicPartition,
+        id: TopicIdPartition,
+        known: &ClosedLog,
+        config: &PartitionConfig,
+    ) -> Result<Log, StorageError> {
         let options = OpenOptions {
             log_start_offset: known.log_start_offset,
             recovery_point: known.recovery_point,
@@ -388,7 +417,7 @@ impl Partitions {
         };
         let open_files = Arc::clone(&self.shared.open_files);
         let config = Arc::clone(&config.log);
-        let (mut log, _) = Log::open_with(&path, name.clone(), config, options, open_files)?;
+        let (mut log, _) = Log::open_with(path, name.clone(), config, options, open_files)?;
         log.set_cleaner_checkpoint(known.cleaner_offset);
         match log.ensure_partition_metadata(id.topic_id) {
             // A registered replica is identified without this file, which is written once there
@@ -423,6 +452,7 @@ impl Partitions {
     /// stray.
     fn delete(&self, id: TopicIdPartition, topic: &TopicName, continues: bool) {
         self.replicator.stop(id);
+        self.end_move_of_removed(&id);
         let name = TopicPartition {
             topic: topic.clone(),
             partition: id.partition,

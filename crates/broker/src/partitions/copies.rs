@@ -15,6 +15,8 @@ pub(super) enum Copy {
     None,
     /// A log of this topic id.
     Usable,
+    /// No log, but a copy that was being made to move the replica here.
+    Future,
     /// A log whose topic id cannot be read, with the reason.
     Unidentified(String),
 }
@@ -38,6 +40,8 @@ pub(super) enum Choice {
     Use(usize),
     /// Create a log in this directory.
     Create(usize),
+    /// Use the copy that was being made in this directory, because there is no other log.
+    Promote(usize),
     /// The replica is offline, and counts as one of this directory.
     Offline(usize, String),
 }
@@ -59,6 +63,7 @@ pub(super) fn choose(
             (None, Copy::Usable) => return Choice::Use(at),
             (None, Copy::Unidentified(reason)) => return Choice::Offline(at, reason.clone()),
             (None, Copy::None) => {}
+            (None, Copy::Future) => return interrupted(at, places, unreadable),
         }
     } else if let (Some(id), Some(dir)) = (registered, unreadable) {
         let reason = format!(
@@ -79,6 +84,28 @@ pub(super) fn choose(
         }
     }
     choice
+}
+
+/// Chooses when the metadata already name the directory to which the replica was being moved, and
+/// the copy there has not taken the place of the log. The log is used, and the move goes on. The
+/// copy may lack records that only the log has.
+fn interrupted(to: usize, places: &[Place], unreadable: Option<&Path>) -> Choice {
+    let choice = elsewhere(None, places);
+    if !matches!(choice, Choice::Create(_)) {
+        return choice;
+    }
+    let away = places.iter().position(|place| place.offline.is_some());
+    let away = away.map(|at| (at, places[at].path.clone()));
+    match away.or(unreadable.map(|dir| (to, dir.display().to_string()))) {
+        Some((at, path)) => Choice::Offline(
+            at,
+            format!(
+                "the replica was being moved to {}, and its log may be in {path}, which is offline",
+                places[to].path
+            ),
+        ),
+        None => Choice::Promote(to),
+    }
 }
 
 /// Chooses when the directory in the metadata, if any, has no copy.
@@ -200,6 +227,24 @@ mod tests {
             choose(None, &all, None, false),
             Choice::Offline(..)
         ));
+    }
+
+    #[test]
+    fn the_log_of_a_replica_that_was_being_moved_is_used_until_the_swap() {
+        let places = [place(D1, Copy::Usable, 0), place(D2, Copy::Future, 0)];
+        for registered in [Some(D1), Some(D2)] {
+            assert_eq!(choose(registered, &places, None, true), Choice::Use(0));
+        }
+        let places = [offline(D1), place(D2, Copy::Future, 0)];
+        let choice = choose(Some(D2), &places, None, true);
+        assert!(matches!(choice, Choice::Offline(0, _)), "{choice:?}");
+        let alone = [place(D2, Copy::Future, 0)];
+        let unreadable = Some(Path::new("/d1"));
+        let choice = choose(Some(D2), &alone, unreadable, true);
+        assert!(matches!(choice, Choice::Offline(0, _)), "{choice:?}");
+        // Without any other log, the copy that the metadata name is all there is.
+        assert_eq!(choose(Some(D2), &alone, None, true), Choice::Promote(0));
+        assert_eq!(choose(None, &alone, None, false), Choice::Create(0));
     }
 
     #[test]

@@ -41,6 +41,30 @@ pub(super) struct Found {
     pub(super) log_start_lost: bool,
     /// The offset of the first record that compaction has not processed.
     pub(super) cleaner_offset: Option<Offset>,
+    /// The directory whose log this one has replaced, if the old log may still be there.
+    pub(super) replaces: Option<DirectoryId>,
+}
+
+/// The file in a copy that takes the place of a log: the id of the log's directory. Apache Kafka,
+/// like [`dohle_log::Log`], deletes files with this suffix when it opens a log.
+const REPLACES_FILE: &str = "replaced-directory.deleted";
+
+/// Notes in a copy which directory has the log that it is about to replace. Without the file a
+/// crash during the swap leaves the old log as a stray.
+pub(super) fn note_replaced(copy: &Path, from: DirectoryId) {
+    if let Err(error) = std::fs::write(copy.join(REPLACES_FILE), from.to_string()) {
+        tracing::debug!(%error, path = %copy.display(), "cannot note the replaced directory");
+    }
+}
+
+/// Removes the note, after the old log was put away.
+pub(super) fn forget_replaced(path: &Path) {
+    let _ = std::fs::remove_file(path.join(REPLACES_FILE));
+}
+
+fn replaced(path: &Path) -> Option<DirectoryId> {
+    let text = std::fs::read_to_string(path.join(REPLACES_FILE)).ok()?;
+    text.parse().ok()
 }
 
 impl Found {
@@ -54,6 +78,7 @@ impl Found {
             log_start_offset: Offset::ZERO,
             log_start_lost: false,
             cleaner_offset: None,
+            replaces: None,
         })
     }
 }
@@ -122,6 +147,8 @@ pub(super) struct Dir {
     /// Whether the last shutdown was clean.
     pub(super) clean: bool,
     found: Mutex<BTreeMap<TopicPartition, Found>>,
+    /// Copies of replicas that were being moved to this directory when the last process stopped.
+    futures: Mutex<Vec<(TopicPartition, Found)>>,
     /// The checkpoint of compaction. The file is written later.
     pub(super) cleaner_offsets: Mutex<CleanerOffsets>,
     /// The metadata position in the file when the process started.
@@ -145,14 +172,14 @@ impl Dir {
         let LogDir { id, directory } = dir;
         let offsets = read_cleaner_offsets(&directory);
         let scanned = read_applied(&directory).and_then(|recorded| {
-            let found = scan(&directory, &offsets, recorded.as_ref())?;
-            Ok((recorded, found))
+            let scanned = scan(&directory, &offsets, recorded.as_ref())?;
+            Ok((recorded, scanned))
         });
-        let (recorded, found, offline) = match scanned {
-            Ok((recorded, found)) => (recorded, found, None),
+        let (recorded, (found, futures), offline) = match scanned {
+            Ok((recorded, scanned)) => (recorded, scanned, None),
             Err(error) => {
                 tracing::error!(%error, "log directory cannot be read");
-                (None, BTreeMap::new(), Some(error.to_string()))
+                (None, Scanned::default(), Some(error.to_string()))
             }
         };
         let lost = found.iter().filter(|(_, found)| found.log_start_lost);
@@ -169,6 +196,7 @@ impl Dir {
             clean: directory.clean_shutdown().is_some(),
             directory,
             found: Mutex::new(found),
+            futures: Mutex::new(futures),
             recorded,
             applied: Mutex::default(),
             cleaner_offsets: Mutex::new(CleanerOffsets {
@@ -214,6 +242,7 @@ impl Dir {
         is_registered: bool,
     ) -> Copy {
         match self.found.lock().get(name) {
+            None if self.has_future(name, topic_id) => Copy::Future,
             None => Copy::None,
             Some(found) => match &found.identity {
                 Identity::Known(id) if *id == topic_id => Copy::Usable,
@@ -223,6 +252,34 @@ impl Dir {
                 Identity::Damaged(reason) => Copy::Unidentified(reason.clone()),
             },
         }
+    }
+
+    /// Whether a copy of the replica, which was being moved to this directory, was found in it.
+    pub(super) fn has_future(&self, name: &TopicPartition, topic_id: TopicId) -> bool {
+        let futures = self.futures.lock();
+        futures.iter().any(|future| is_copy(future, name, topic_id))
+    }
+
+    /// Takes the copies of replicas that were being moved to this directory.
+    pub(super) fn take_futures(&self) -> Vec<(TopicPartition, Found)> {
+        std::mem::take(&mut *self.futures.lock())
+    }
+
+    /// Makes the copy of a replica that was being moved to this directory the replica's log.
+    /// Returns `None` when there is no such copy. Blocks on the disk.
+    pub(super) fn promote(
+        &self,
+        name: &TopicPartition,
+        topic_id: TopicId,
+    ) -> Result<Option<Found>, StorageError> {
+        let mut futures = self.futures.lock();
+        let at = futures
+            .iter()
+            .position(|future| is_copy(future, name, topic_id));
+        let Some(at) = at else { return Ok(None) };
+        let path = self.directory.promote_future(&futures[at].1.path, name)?;
+        let (_, found) = futures.swap_remove(at);
+        Ok(Some(Found { path, ..found }))
     }
 
     /// Removes the directory of this name from those found.
@@ -272,6 +329,12 @@ impl Dir {
         self.note_known_start(name);
         let mut applied = self.applied.lock();
         applied.partitions_changed |= applied.partitions.remove(name).is_some();
+    }
+
+    /// Notes that the log start of a replica that moves to this directory is not known.
+    pub(super) fn note_unknown_start(&self, name: &TopicPartition) {
+        let mut unknown = self.unknown_starts.lock();
+        unknown.changed |= unknown.partitions.insert(name.clone());
     }
 
     /// Notes that the log start of a partition is known again, or that the partition is gone.
@@ -394,11 +457,22 @@ fn read_applied(directory: &LogDirectory) -> Result<Option<AppliedMetadata>, Sto
     }
 }
 
+/// The partitions that were found in a log directory, and the copies of replicas that were being
+/// moved to it.
+type Scanned = (
+    BTreeMap<TopicPartition, Found>,
+    Vec<(TopicPartition, Found)>,
+);
+
+fn is_copy(future: &(TopicPartition, Found), name: &TopicPartition, topic_id: TopicId) -> bool {
+    future.0 == *name && future.1.identity == Identity::Known(topic_id)
+}
+
 fn scan(
     directory: &LogDirectory,
     cleaner_offsets: &BTreeMap<TopicPartition, Offset>,
     recorded: Option<&AppliedMetadata>,
-) -> Result<BTreeMap<TopicPartition, Found>, StorageError> {
+) -> Result<Scanned, StorageError> {
     let high_watermarks = read_derived(
         directory,
         Checkpoint::HighWatermark,
@@ -426,26 +500,28 @@ fn scan(
         }
         read => Some(read?),
     };
-    let mut found = BTreeMap::new();
+    let (mut found, mut futures) = (BTreeMap::new(), Vec::new());
     for dir in directory.partition_dirs()? {
         match dir.kind {
-            PartitionDirKind::Current => {}
+            PartitionDirKind::Current | PartitionDirKind::Future => {}
             // The directory was renamed after a committed record had removed the replica.
             PartitionDirKind::Delete => {
                 directory.delete(&dir.path)?;
                 continue;
             }
-            PartitionDirKind::Stray | PartitionDirKind::Future => continue,
+            PartitionDirKind::Stray => continue,
         }
         let name = dir.topic_partition;
         let of = |offsets: &Option<BTreeMap<TopicPartition, Offset>>| {
             let offset = offsets.as_ref().and_then(|offsets| offsets.get(&name));
             offset.copied().unwrap_or_default()
         };
+        let is_future = dir.kind == PartitionDirKind::Future;
         let known = recorded.and_then(|recorded| recorded.partitions.get(&name));
+        let known = known.filter(|_| !is_future);
         let entry = Found {
             identity: identity(&dir.path, known.copied())?,
-            path: dir.path,
+            path: dir.path.clone(),
             high_watermark: of(&high_watermarks),
             recovery_point: of(&recovery_points),
             log_start_offset: of(&log_starts),
@@ -454,8 +530,13 @@ fn scan(
                     .as_ref()
                     .is_none_or(|unknown| unknown.contains(&name)),
             cleaner_offset: cleaner_offsets.get(&name).copied(),
+            replaces: replaced(&dir.path).filter(|_| !is_future),
         };
-        found.insert(name, entry);
+        if is_future {
+            futures.push((name, entry));
+        } else {
+            found.insert(name, entry);
+        }
     }
     let lost = found.iter().filter(|(_, found)| found.log_start_lost);
     let lost: BTreeSet<_> = lost.map(|(name, _)| name.clone()).collect();
@@ -469,7 +550,7 @@ fn scan(
             written => written?,
         }
     }
-    Ok(found)
+    Ok((found, futures))
 }
 
 /// Returns the topic of a partition's directory. `known` is the log directory's record of it, from

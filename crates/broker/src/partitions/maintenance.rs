@@ -11,14 +11,16 @@ use std::time::Duration;
 
 use dohle_config::BrokerConfig;
 use dohle_log::directory::Checkpoint;
-use dohle_log::{StorageError, StorageErrorKind};
+use dohle_log::{Log, StorageError, StorageErrorKind};
 use dohle_model::{BrokerEpoch, DirectoryId, Offset, TopicIdPartition, TopicPartition};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::dirs::Dir;
 use super::in_blocking::run_blocking;
-use super::{ControllerLink, Partitions, cleaner, isr, reopen, repair, scrub, space, wall_clock};
+use super::{
+    ControllerLink, Partitions, cleaner, isr, moves, reopen, repair, scrub, space, wall_clock,
+};
 use crate::partition::shared::PartitionContext;
 use crate::partition::{Deleted, Partition};
 
@@ -27,6 +29,9 @@ const TICK_MIN: Duration = Duration::from_millis(50);
 const TICK_MAX: Duration = Duration::from_millis(500);
 /// The interval at which logs with `flush.ms` are examined.
 const TIMED_FLUSH_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The most workers that move replicas between log directories.
+const MOVE_WORKERS_MAX: usize = 64;
 
 /// How long the write of the metadata position waits for further changes of partitions.
 const APPLIED_INTERVAL: Duration = Duration::from_secs(1);
@@ -59,6 +64,17 @@ pub(super) fn spawn(partitions: &Arc<Partitions>, controller: &Arc<dyn Controlle
     tasks.spawn(scrub::run(weak.clone()));
     tasks.spawn(space::run(weak.clone()));
     tasks.spawn(space::reclaim(weak.clone()));
+    let workers = partitions.config.num_replica_alter_log_dirs_threads;
+    let workers = workers.unwrap_or(partitions.dirs.len());
+    // The tests of this crate make the steps themselves.
+    let workers = if cfg!(test) {
+        0
+    } else {
+        workers.clamp(1, MOVE_WORKERS_MAX)
+    };
+    for _ in 0..workers {
+        tasks.spawn(moves::run(weak.clone()));
+    }
     tasks.spawn(cleaner::run(weak));
 }
 
@@ -237,6 +253,7 @@ impl Partitions {
                 continue;
             }
             tracing::error!(dir = %dir.directory.path().display(), "log directory is offline");
+            self.end_moves_of(dir.id, &reason);
             for partition in self.all() {
                 if partition.directory() == dir.id {
                     partition.take_offline(&reason);
@@ -320,6 +337,9 @@ impl Partitions {
                     .push(entry);
             }
         }
+        for (dir, name, copy) in self.copies_to_checkpoint() {
+            offsets.entry(dir).or_default().push((name, copy));
+        }
         for dir in self.dirs.iter().filter(|dir| dir.offline().is_none()) {
             let offsets = offsets.remove(&dir.id).unwrap_or_default();
             if let Err(error) = write_offsets(dir, &offsets, which) {
@@ -378,11 +398,16 @@ impl Partitions {
                 });
             }
         });
+        let mut closed = closed.into_inner();
+        for (dir, copy, offsets) in self.take_copies() {
+            let name = copy.topic_partition().clone();
+            closed.close_log(dir, &name, copy, offsets);
+        }
         let Closed {
             mut offsets,
             mut failed,
             mut result,
-        } = closed.into_inner();
+        } = closed;
         failed.extend(self.shared.failed_dirs().borrow().iter());
         for dir in &self.dirs {
             let offsets = offsets.remove(&dir.id).unwrap_or_default();
@@ -489,13 +514,24 @@ impl Closed {
         else {
             return;
         };
+        self.close_log(dir, partition.name(), log, [high_watermark, start]);
+    }
+
+    /// Closes a log, which has this high watermark and log start.
+    fn close_log(
+        &mut self,
+        dir: DirectoryId,
+        name: &TopicPartition,
+        log: Log,
+        [high_watermark, start]: [Offset; 2],
+    ) {
         let end = log.log_end_offset();
         match log.close_unsynced(wall_clock()) {
             Ok(_) => self
                 .offsets
                 .entry(dir)
                 .or_default()
-                .push((partition.name().clone(), [high_watermark, end, start])),
+                .push((name.clone(), [high_watermark, end, start])),
             Err(error) => {
                 let is_first = self.failed.insert(dir);
                 if error.kind() != StorageErrorKind::Full {

@@ -25,6 +25,7 @@ mod in_blocking;
 mod isr;
 mod maintenance;
 mod markers;
+mod moves;
 mod previous_epoch;
 mod reopen;
 mod repair;
@@ -38,6 +39,7 @@ pub use apply::LocalPartitions;
 pub use controller_link::{AlterAnswer, AlterOutcome, BrokerLink, ControllerLink};
 pub use dirs::{LogDir, OfflineDir};
 pub use markers::{MarkerCommit, MarkerReplay};
+pub use moves::MoveError;
 pub use previous_epoch::previous_broker_epoch;
 pub use replicator::{RecordStream, Replicator};
 
@@ -82,6 +84,9 @@ pub struct ReplicaInfo {
     /// The number of records by which the replica is behind the high watermark; 0 when it is up to
     /// date.
     pub offset_lag: i64,
+    /// Whether it is a copy that will replace the replica in another log directory. Its lag is
+    /// relative to the end of the replica's log.
+    pub is_future: bool,
 }
 
 /// A log directory (`DescribeLogDirs`).
@@ -130,6 +135,8 @@ pub struct Partitions {
     /// Coordinators that write the markers of their topics themselves.
     marker_replays: RwLock<markers::MarkerReplays>,
     replicator: Arc<dyn Replicator>,
+    /// The replicas that move between the log directories.
+    moves: Arc<moves::Moves>,
     tasks: Mutex<JoinSet<()>>,
     /// Held while a change of the metadata is applied, or closed logs are opened again.
     following: Mutex<()>,
@@ -159,6 +166,11 @@ impl Partitions {
         let values = BrokerValues::new(properties, &shared.image(), config.node);
         let dynamic = DynamicBrokerConfig::resolve(&values);
         shared.set_throttles(&dynamic);
+        let moves = moves::Moves::new(QuotaWindows {
+            samples: fixed.alter_log_dirs_quota_window_num,
+            length: fixed.alter_log_dirs_quota_window_size,
+        });
+        moves.set_limit(dynamic.alter_log_dirs_rate);
         let dirs: Vec<Dir> = config.log_dirs.into_iter().map(Dir::open).collect();
         for dir in dirs.iter().filter(|dir| dir.offline().is_some()) {
             shared.dir_failed(dir.id);
@@ -179,6 +191,7 @@ impl Partitions {
             settings: RwLock::new(CurrentConfig { values, dynamic }),
             marker_replays: RwLock::default(),
             replicator: config.replicator,
+            moves: Arc::new(moves),
             tasks: Mutex::default(),
             following: Mutex::default(),
             applied_changed: Arc::default(),
@@ -253,7 +266,11 @@ impl Partitions {
                 partition,
                 size,
                 offset_lag,
+                is_future: false,
             });
+        }
+        for info in &mut infos {
+            info.replicas.extend(self.copies_in(info.id));
         }
         infos.extend(self.offline_dirs.iter().map(OfflineDir::info));
         for info in &mut infos {

@@ -15,6 +15,7 @@ use dohle_model::{
     TopicIdPartition, TopicName, TopicPartition, Uuid,
 };
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -27,7 +28,11 @@ use crate::testing::capture;
 
 const NODE: NodeId = NodeId(1);
 
-struct Link;
+/// A controller that notes the directories that are reported to it, and does nothing else.
+#[derive(Clone, Default)]
+pub(super) struct Link {
+    pub(super) assigned: Arc<Mutex<Vec<DirectoryId>>>,
+}
 
 impl ControllerLink for Link {
     fn alter_partition<'a>(
@@ -39,8 +44,10 @@ impl ControllerLink for Link {
 
     fn assign_dirs<'a>(
         &'a self,
-        _: &'a [(TopicIdPartition, DirectoryId)],
+        assignments: &'a [(TopicIdPartition, DirectoryId)],
     ) -> BoxFuture<'a, Result<(), String>> {
+        let dirs = assignments.iter().map(|(_, dir)| *dir);
+        self.assigned.lock().extend(dirs);
         Box::pin(async { Ok(()) })
     }
 }
@@ -126,7 +133,7 @@ pub(super) fn created(name: &str, id: u8, dir: DirectoryId) -> Vec<MetadataRecor
     ]
 }
 
-fn topic_id(id: u8) -> TopicId {
+pub(super) fn topic_id(id: u8) -> TopicId {
     TopicId::from_bytes([id; 16])
 }
 
@@ -158,7 +165,7 @@ impl Disks {
             let entry = entry.unwrap();
             if entry.path().is_dir() {
                 let name = entry.file_name().into_string().unwrap();
-                let kind = ["-delete", "-stray"]
+                let kind = ["-delete", "-stray", "-future"]
                     .iter()
                     .find(|kind| name.ends_with(**kind))
                     .unwrap_or(&"");
@@ -170,6 +177,14 @@ impl Disks {
         names
     }
 
+    /// Returns the directory that is to be deleted.
+    pub(super) fn marked(&self, dir: u8) -> PathBuf {
+        let entries = std::fs::read_dir(self.path(dir)).unwrap();
+        let mut paths = entries.map(|entry| entry.unwrap().path());
+        let is_marked = |path: &PathBuf| path.to_string_lossy().ends_with("-delete");
+        paths.find(is_marked).unwrap()
+    }
+
     /// Starts a broker with these directories. It has followed the metadata when this returns,
     /// unless it waits for a decision.
     pub(super) fn start(&self, dirs: &[u8], quorum: &Quorum) -> Broker {
@@ -178,6 +193,7 @@ impl Disks {
             .enable_all()
             .build()
             .unwrap();
+        let link = Link::default();
         let log_dirs = dirs.iter().map(|dir| LogDir {
             id: directory_id(*dir),
             directory: LogDirectory::open(&self.path(*dir)).unwrap(),
@@ -188,7 +204,7 @@ impl Disks {
             log_dirs: log_dirs.collect(),
             offline_dirs: Vec::new(),
             properties: Arc::default(),
-            controller: Arc::new(Link),
+            controller: Arc::new(link.clone()),
             replicator: StreamReplicator::new(ReplicatorConfig {
                 node: NODE,
                 cluster_id: "cluster".to_owned(),
@@ -203,6 +219,7 @@ impl Disks {
             Partitions::open(config)
         };
         let mut broker = Broker {
+            link,
             runtime,
             partitions,
             image: Arc::default(),
@@ -216,7 +233,8 @@ impl Disks {
 
 /// A running broker.
 pub(super) struct Broker {
-    runtime: Runtime,
+    pub(super) link: Link,
+    pub(super) runtime: Runtime,
     pub(super) partitions: Arc<Partitions>,
     image: Arc<MetadataImage>,
     /// Whether it waits for a decision on its strays.

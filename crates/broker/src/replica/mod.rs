@@ -13,6 +13,7 @@
 //!   Leader: Isr::Committed ⇄ PendingExpand | PendingShrink   (AlterPartition)
 //! ```
 
+mod dir_move;
 mod follower;
 mod isr;
 mod leader;
@@ -21,6 +22,7 @@ mod progress;
 #[cfg(test)]
 mod tests;
 
+pub use dir_move::{DirMove, Extent, MoveStep, MoveView, common_end, may_swap};
 pub use follower::{FetchPosition, Follower, LeaderAnswer, OnLeader, diverges, truncation_offset};
 pub use isr::{Isr, IsrMember, IsrProposal, Lag};
 pub use leader::{

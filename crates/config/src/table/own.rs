@@ -56,7 +56,7 @@ pub(crate) const TABLE: &[ConfigDef] = &[
              whoever may carry out ClusterAction may act under any id."),
     ConfigDef::new("replica.alter.log.dirs.io.max.bytes.per.second", Long,
         Value("9223372036854775807"), Medium)
-        .check(AtLeast(0)).dynamic(ClusterWide).internal()
+        .check(AtLeast(0)).dynamic(ClusterWide).honoured().internal()
         .doc("The most bytes per second that replicas use which move between the log directories \
              of a broker."),
     ConfigDef::new("super.users", String, Value(""), Low)

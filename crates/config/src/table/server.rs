@@ -19,10 +19,10 @@ pub(super) const TABLE: &[ConfigDef] = &[
              <code>org.apache.kafka.server.policy.AlterConfigPolicy</code> interface. <p>Note: \
              This policy runs on the controller instead of the broker.</p>"),
     ConfigDef::new("alter.log.dirs.replication.quota.window.num", Int, Value("11"), Low)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("The number of samples to retain in memory for alter log dirs replication quotas"),
     ConfigDef::new("alter.log.dirs.replication.quota.window.size.seconds", Int, Value("1"), Low)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("The time span of each sample for alter log dirs replication quotas"),
     ConfigDef::new("auto.create.topics.enable", Boolean, Value("true"), High)
         .honoured()
@@ -271,6 +271,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .doc("The number of threads per data directory to be used for log recovery at startup \
              and flushing at shutdown"),
     ConfigDef::new("num.replica.alter.log.dirs.threads", Int, Null, High)
+        .honoured()
         .doc("The number of threads that can move replicas between log directories, which may \
              include disk I/O. The default value is equal to the number of directories \
              specified in the <code>log.dir</code> or <code>log.dirs</code> configuration \

@@ -309,6 +309,30 @@ impl LogDirectory {
         self.path.join(topic_partition.to_string())
     }
 
+    /// Returns the path of a copy of a partition's log that is to replace the log in another log
+    /// directory; `id` must be new. `None` when the topic's name leaves no room for it, since the
+    /// name of a copy is never truncated.
+    #[must_use]
+    pub fn future_path(&self, topic_partition: &TopicPartition, id: Uuid) -> Option<PathBuf> {
+        let (path, is_cut) = self.marked_path(&topic_partition.to_string(), id, "future");
+        (!is_cut).then_some(path)
+    }
+
+    /// Gives a copy of a partition's log the ordinary name of the partition. Returns its path.
+    ///
+    /// # Errors
+    /// When it cannot be renamed.
+    pub fn promote_future(
+        &self,
+        dir: &Path,
+        topic_partition: &TopicPartition,
+    ) -> Result<PathBuf, StorageError> {
+        let path = self.partition_path(topic_partition);
+        self.fs().rename(dir, &path).context("rename", dir)?;
+        sync_dir(self.fs(), &self.path)?;
+        Ok(path)
+    }
+
     /// Returns the partitions' directories, sorted by path. Skips other entries, and the metadata
     /// quorum's log, which a broker neither opens nor deletes.
     ///

@@ -21,6 +21,7 @@ mod positions;
 mod query;
 mod recover;
 mod recovery_point;
+mod relocate;
 mod retention;
 mod roll;
 mod swap;

@@ -140,7 +140,7 @@ impl Log {
         }
     }
 
-    fn take_segments(
+    pub(super) fn take_segments(
         &mut self,
         reasons: Vec<&'static str>,
         now: Timestamp,

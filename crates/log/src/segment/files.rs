@@ -159,6 +159,19 @@ impl SegmentFiles {
         }
     }
 
+    /// Notes that the directory was renamed.
+    pub(crate) fn relocate(&mut self, dir: &Arc<Path>) {
+        self.dir = Arc::clone(dir);
+    }
+
+    /// Returns the same files, closed, in a directory that was renamed.
+    pub(crate) fn closed_in(&self, dir: &Arc<Path>) -> Self {
+        Self {
+            dir: Arc::clone(dir),
+            ..self.moved_to(self.log.open_files())
+        }
+    }
+
     pub(crate) fn base_offset(&self) -> Offset {
         self.base_offset
     }

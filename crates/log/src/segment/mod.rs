@@ -228,6 +228,15 @@ impl Segment {
         self.files = Arc::new(self.files.moved_to(open_files));
     }
 
+    /// Notes that the segment's directory was renamed to `dir`. The files stay open, unless a
+    /// reader shares them.
+    pub(crate) fn relocate(&mut self, dir: &Arc<Path>) {
+        match Arc::get_mut(&mut self.files) {
+            Some(files) => files.relocate(dir),
+            None => self.files = Arc::new(self.files.closed_in(dir)),
+        }
+    }
+
     /// Closes open files, which are opened again when needed. Running reads keep them open.
     pub(crate) fn close_files(&self) {
         self.files.close();
