@@ -48,7 +48,13 @@ pub fn partitions(data: &Path, topic: &str) -> Result<Vec<PathBuf>> {
 pub fn assert_identical(cluster: &Cluster, topic: &str) -> Result<u64> {
     let mut replicas: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     for node in cluster.nodes() {
-        for partition in partitions(&node.data, topic)? {
+        let mut found = partitions(&node.data, topic)?;
+        // Some stories give their nodes a second log directory.
+        let second = node.data.with_file_name("data2");
+        if second.exists() {
+            found.extend(partitions(&second, topic)?);
+        }
+        for partition in found {
             let name = partition
                 .file_name()
                 .unwrap_or_default()

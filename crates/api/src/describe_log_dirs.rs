@@ -1,6 +1,8 @@
 //! DescribeLogDirs, versions 1–5: log directories, the replicas in them and their sizes (KIP-113);
 //! sizes of the file systems from version 4 (KIP-827). A failed directory answers
-//! KAFKA_STORAGE_ERROR. A refusal has an error code from version 3, and no directories before.
+//! KAFKA_STORAGE_ERROR. A replica that moves appears a second time, in the directory that it moves
+//! to, with the lag of its copy. A refusal has an error code from version 3, and no directories
+//! before.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -53,7 +55,7 @@ fn to_wire(dir: &LogDirInfo, request: &DescribeLogDirsRequestData) -> DescribeLo
             partition_index: replica.partition.partition.0,
             partition_size: i64::try_from(replica.size).unwrap_or(i64::MAX),
             offset_lag: replica.offset_lag,
-            is_future_key: false,
+            is_future_key: replica.is_future,
             ..DescribeLogDirsPartition::default()
         };
         topics

@@ -6,17 +6,18 @@ use dohle_protocol::ApiKey;
 use crate::pipeline::{Api, ThrottleClass, serve};
 use crate::{
     add_offsets_to_txn, add_partitions_to_txn, alter_client_quotas, alter_configs,
-    alter_partition_reassignments, alter_user_scram_credentials, api_versions,
-    consumer_group_describe, consumer_group_heartbeat, create_acls, create_partitions,
-    create_topics, delegation_tokens, delete_acls, delete_groups, delete_records, delete_topics,
-    describe_acls, describe_client_quotas, describe_cluster, describe_configs, describe_groups,
-    describe_log_dirs, describe_producers, describe_quorum, describe_topic_partitions,
-    describe_transactions, describe_user_scram_credentials, elect_leaders, end_txn, fetch,
-    find_coordinator, heartbeat, init_producer_id, join_group, leave_group, list_config_resources,
-    list_groups, list_offsets, list_partition_reassignments, list_transactions, metadata,
-    offset_commit, offset_delete, offset_fetch, offset_for_leader_epoch, produce, raft_voters,
-    sasl_authenticate, sasl_handshake, share_groups, share_state, streams_groups, sync_group,
-    txn_offset_commit, unregister_broker, update_features, write_txn_markers,
+    alter_partition_reassignments, alter_replica_log_dirs, alter_user_scram_credentials,
+    api_versions, consumer_group_describe, consumer_group_heartbeat, create_acls,
+    create_partitions, create_topics, delegation_tokens, delete_acls, delete_groups,
+    delete_records, delete_topics, describe_acls, describe_client_quotas, describe_cluster,
+    describe_configs, describe_groups, describe_log_dirs, describe_producers, describe_quorum,
+    describe_topic_partitions, describe_transactions, describe_user_scram_credentials,
+    elect_leaders, end_txn, fetch, find_coordinator, heartbeat, init_producer_id, join_group,
+    leave_group, list_config_resources, list_groups, list_offsets, list_partition_reassignments,
+    list_transactions, metadata, offset_commit, offset_delete, offset_fetch,
+    offset_for_leader_epoch, produce, raft_voters, sasl_authenticate, sasl_handshake, share_groups,
+    share_state, streams_groups, sync_group, txn_offset_commit, unregister_broker, update_features,
+    write_txn_markers,
 };
 
 macro_rules! table {
@@ -101,6 +102,7 @@ pub(crate) static TABLE: &[Api] = table! {
     DescribeDelegationToken 1..=3 delegation_tokens::describe,
         Request [DelegationToken Describe, User DescribeTokens];
     DeleteGroups 0..=2 delete_groups::handle, Request [Group Delete];
+    AlterReplicaLogDirs 1..=2 alter_replica_log_dirs::handle, Request [Cluster Alter];
     DescribeLogDirs 1..=5 describe_log_dirs::handle, Request [Cluster Describe];
     CreatePartitions 0..=3 create_partitions::handle, ControllerMutation [Topic Alter];
     ElectLeaders 0..=2 elect_leaders::handle, Request [Cluster Alter];

@@ -299,6 +299,11 @@ fn cluster() -> Vec<Row> {
                 "Partitions": [{"PartitionIndex": 0}]}]}),
         ),
         row("DescribeLogDirs", CLUSTER, json!({"Topics": null})),
+        row(
+            "AlterReplicaLogDirs",
+            CLUSTER,
+            json!({"Dirs": [{"Path": "/nowhere", "Topics": [{"Name": "x", "Partitions": [0]}]}]}),
+        ),
         row("ListConfigResources", CLUSTER, json!({})),
         row(
             "UpdateFeatures",

@@ -19,8 +19,19 @@ const REQUEST_TIMED_OUT: i16 = 7;
 /// Ten of them fill a segment.
 const BATCH: usize = 100 << 10;
 
-fn second_directory(cluster: &mut Cluster, id: i32) -> PathBuf {
+pub(super) fn second_directory(cluster: &mut Cluster, id: i32) -> PathBuf {
     cluster.broker(id).data.with_file_name("data2")
+}
+
+/// Gives each node of a cluster that has not started yet a second log directory.
+pub(super) fn give_second_directories(cluster: &Cluster) -> Result<()> {
+    for node in cluster.nodes() {
+        let second = node.data.with_file_name("data2");
+        let mut file = OpenOptions::new().append(true).open(&node.properties)?;
+        let first = node.data.display();
+        writeln!(file, "log.dirs={first},{}", second.display())?;
+    }
+    Ok(())
 }
 
 /// Finds a partition that a broker has in its second directory, as its leader or as a follower.
@@ -91,16 +102,7 @@ fn fail(cluster: &mut Cluster, id: i32, partition: usize) -> Result<Duration> {
 #[test]
 fn acks_all_goes_on_when_one_of_two_log_directories_fails() -> Result<()> {
     let mut cluster = Cluster::of(3).prepare()?;
-    for node in cluster.nodes() {
-        let second = node.data.with_file_name("data2");
-        let mut file = OpenOptions::new().append(true).open(&node.properties)?;
-        writeln!(
-            file,
-            "log.dirs={},{}",
-            node.data.display(),
-            second.display()
-        )?;
-    }
+    give_second_directories(&cluster)?;
     cluster.start()?;
     allow_lost_connections(&mut cluster);
     for text in [

@@ -209,23 +209,28 @@ impl Story {
     }
 }
 
-/// Returns the number of a record of the producer.
-fn number(value: &Bytes) -> Result<u64> {
-    ensure!(value.len() == VALUE, "{} bytes", value.len());
+/// Returns the number of a record of the producer, whose values have `size` bytes.
+fn number(value: &Bytes, size: usize) -> Result<u64> {
+    ensure!(value.len() == size, "{} bytes", value.len());
     Ok(std::str::from_utf8(&value[..10])?.parse()?)
 }
 
-/// Checks that each record that was sent is in its partition once, in the order of the numbers, and
-/// at the offset that was acknowledged.
-fn check_records(cluster: &Cluster, acknowledged: &BTreeMap<(i32, i64), u64>) -> Result<()> {
+/// Checks that each record that a producer has sent to this many partitions of `t`, with values of
+/// `size` bytes, is in its partition once, in the order of the numbers, and at the offset that was
+/// acknowledged.
+pub(super) fn check_records(
+    cluster: &Cluster,
+    (partitions, size): (i32, usize),
+    acknowledged: &BTreeMap<(i32, i64), u64>,
+) -> Result<()> {
     let mut found = 0;
     for (partition, mut leader) in leaders(cluster, "t")? {
         let mut offset = 0;
         loop {
             let (values, high_watermark) = fetch(&mut leader, "t", partition, offset)?;
             for value in &values {
-                let number = number(value)?;
-                let expected = offset * i64::from(PARTITIONS) + i64::from(partition);
+                let number = number(value, size)?;
+                let expected = offset * i64::from(partitions) + i64::from(partition);
                 ensure!(
                     i64::try_from(number)? == expected,
                     "{number} at offset {offset} of partition {partition}"
@@ -305,7 +310,7 @@ fn story(root: &Path) -> Result<()> {
     })?;
     reader.leave()?.ok()?;
     cluster.wait_in_sync("t")?;
-    check_records(&cluster, &acknowledged)?;
+    check_records(&cluster, (PARTITIONS, VALUE), &acknowledged)?;
     cluster.stop()?;
     replicas::assert_identical(&cluster, "t")?;
     eprintln!("{} records were acknowledged", acknowledged.len());

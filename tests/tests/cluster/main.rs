@@ -19,6 +19,7 @@ mod import_kafka;
 mod java_tools;
 mod kafkajs;
 mod kcat;
+mod log_directories;
 mod migration;
 mod mirror;
 mod numbered_from_zero;

@@ -14,7 +14,7 @@ use super::harness::{Broker, DIRS, TestClient, ask, batch};
 
 const FAILED: i16 = ErrorCode::KafkaStorageError as i16;
 
-async fn append(client: &mut TestClient, name: &str, value: &str) -> i16 {
+pub(super) async fn append(client: &mut TestClient, name: &str, value: &str) -> i16 {
     let request = produce(name, 0, -1, batch(&[value]));
     let response = ask!(client, Produce, 9, request, ProduceResponseData);
     response.responses[0].partition_responses[0].error_code

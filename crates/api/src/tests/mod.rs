@@ -8,6 +8,7 @@ mod failed_dir;
 mod fetch;
 pub(crate) mod harness;
 mod hostile;
+mod log_dirs;
 mod new_topics;
 mod offsets;
 mod permissions;

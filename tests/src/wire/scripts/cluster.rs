@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::script::{Script, Step, around, case, each};
+use super::super::script::{Script, Step, around, call, case, each};
 use super::{with, write_plain};
 
 pub(super) fn api_versions() -> Script {
@@ -138,6 +138,78 @@ pub(super) fn describe_log_dirs() -> Script {
     Script {
         api: "DescribeLogDirs",
         unordered: &["Topics", "Partitions"],
+        sequences,
+    }
+}
+
+pub(super) fn alter_replica_log_dirs() -> Script {
+    let topics = [("t", 2)];
+    let dir = |path: &str, topics: Value| json!({"Path": path, "Topics": topics});
+    let topic = |name: &str, partitions: &[i32]| json!({"Name": name, "Partitions": partitions});
+    let of = |dirs: Value| json!({ "Dirs": dirs });
+    let unknown = move |topics: Value| of(json!([dir("/nowhere", topics)]));
+    let own = move |topics: Value| of(json!([dir("$dir", topics)]));
+    let long = "x".repeat(240);
+    let steps = |_| {
+        vec![
+            call("DescribeLogDirs", 4, json!({"Topics": []}))
+                .capture(&[("dir", "Results.0.LogDir")]),
+            case("no directory", of(json!([]))),
+            case("no topic", own(json!([]))),
+            case("no partition", own(json!([topic("t%", &[])]))),
+            case("to where it is", own(json!([topic("t%", &[0])]))),
+            case("all to where they are", own(json!([topic("t%", &[0, 1])]))),
+            case("a partition twice", own(json!([topic("t%", &[0, 0])]))),
+            case("an unknown directory", unknown(json!([topic("t%", &[0])]))),
+            case(
+                "a relative directory",
+                of(json!([dir("data", json!([topic("t%", &[0])]))])),
+            ),
+            case(
+                "an empty directory",
+                of(json!([dir("", json!([topic("t%", &[0])]))])),
+            ),
+            case(
+                "an unknown directory, then where it is",
+                of(json!([
+                    dir("/nowhere", json!([topic("t%", &[0])])),
+                    dir("$dir", json!([topic("t%", &[0])]))
+                ])),
+            ),
+            case(
+                "where it is, then an unknown directory",
+                of(json!([
+                    dir("$dir", json!([topic("t%", &[0])])),
+                    dir("/nowhere", json!([topic("t%", &[0])]))
+                ])),
+            ),
+            case(
+                "a partition that does not exist",
+                own(json!([topic("t%", &[7])])),
+            ),
+            case("a negative partition", own(json!([topic("t%", &[-1])]))),
+            case(
+                "a topic that does not exist",
+                own(json!([topic("none%", &[0])])),
+            ),
+            case("an empty name", own(json!([topic("", &[0])]))),
+            case("an invalid name", own(json!([topic("a/b", &[0])]))),
+            case(
+                "an invalid name in an unknown directory",
+                unknown(json!([topic("a/b", &[0])])),
+            ),
+            case("a long name", own(json!([topic(&long, &[0])]))),
+            case(
+                "a long name in an unknown directory",
+                unknown(json!([topic(&long, &[0])])),
+            ),
+        ]
+    };
+    let mut sequences = each("moves", 1..=2, &topics, steps);
+    sequences.extend(around(1..=2, &of(json!([]))));
+    Script {
+        api: "AlterReplicaLogDirs",
+        unordered: &["Results", "Partitions"],
         sequences,
     }
 }

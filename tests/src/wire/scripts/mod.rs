@@ -73,6 +73,7 @@ pub fn all() -> Vec<Script> {
         cluster::describe_cluster(),
         cluster::describe_quorum(),
         cluster::describe_log_dirs(),
+        cluster::alter_replica_log_dirs(),
         cluster::unregister_broker(),
         cluster::elect_leaders(),
         cluster::alter_partition_reassignments(),

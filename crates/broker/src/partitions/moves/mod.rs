@@ -38,6 +38,8 @@ use crate::partition::{ClosedLog, Partition};
 use crate::replica::DirMove;
 use outcome::MoveEnd;
 
+/// The most bytes of a topic's name that leave room for the suffix of a copy.
+const TOPIC_LENGTH_MAX: usize = 255 - "-0.-future".len() - 32;
 /// The most wishes for replicas that do not exist yet.
 const WISHES_MAX: usize = 100_000;
 
@@ -228,12 +230,29 @@ impl Partitions {
         Ok(())
     }
 
+    /// Returns why a partition is not moved whose name is not valid, or whose index is negative.
+    #[must_use]
+    pub fn refuse_move(&self, topic: &str, dir: &Path) -> MoveError {
+        if topic.len() > TOPIC_LENGTH_MAX {
+            return MoveError::NameTooLong;
+        }
+        let known = self.known_dir(dir);
+        known
+            .err()
+            .unwrap_or(MoveError::NoReplica { exists: false })
+    }
+
     /// Returns the directory that a replica is to be moved to.
     fn target(&self, name: &TopicPartition, dir: &Path) -> Result<&Dir, MoveError> {
         let first = &self.dirs[0].directory;
         if first.future_path(name, fresh_id()).is_none() {
             return Err(MoveError::NameTooLong);
         }
+        self.known_dir(dir)
+    }
+
+    /// Returns the log directory with this path, if it is online.
+    fn known_dir(&self, dir: &Path) -> Result<&Dir, MoveError> {
         let is_meant = |path: &Path| std::path::absolute(path).is_ok_and(|path| path == dir);
         if self
             .offline_dirs

@@ -62,11 +62,35 @@ fn described() -> Vec<Case> {
         case!(DescribeLogDirs 4, m::DescribeLogDirsRequestData::default(),
             |r: m::DescribeLogDirsResponseData| [r.error_code, shown(&r.results)],
             [CLUSTER_DENIED, 0]),
+        case!(AlterReplicaLogDirs 2, moved_to_another_dir(),
+            |r: m::AlterReplicaLogDirsResponseData| {
+                let partitions = r.results.iter().flat_map(|topic| &topic.partitions);
+                partitions.map(|partition| partition.error_code).collect::<Vec<_>>()
+            },
+            [CLUSTER_DENIED]),
     ]
 }
 
 fn shown<T>(list: &[T]) -> i16 {
     if list.is_empty() { 0 } else { SHOWN }
+}
+
+fn moved_to_another_dir() -> m::AlterReplicaLogDirsRequestData {
+    use m::alter_replica_log_dirs_request::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
+    let topic = AlterReplicaLogDirTopic {
+        name: name("t"),
+        partitions: vec![0],
+        ..Default::default()
+    };
+    let dir = AlterReplicaLogDir {
+        path: name("/nowhere"),
+        topics: vec![topic],
+        ..Default::default()
+    };
+    m::AlterReplicaLogDirsRequestData {
+        dirs: vec![dir],
+        ..Default::default()
+    }
 }
 
 fn altered() -> Vec<Case> {
