@@ -71,7 +71,7 @@ pub struct DirMove {
 
 impl DirMove {
     /// Whether the controller was asked to name the directory of the copy. If the move ends without
-    /// a swap, the controller must be told the directory of the current log.
+    /// a swap, the broker must report the directory of the current log to the controller.
     #[must_use]
     pub fn has_asked(&self) -> bool {
         self.has_asked

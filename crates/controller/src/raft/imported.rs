@@ -65,7 +65,7 @@ pub(crate) struct ImportedLog {
     pub snapshot: Option<ImportedSnapshot>,
     /// Contiguous; they follow the snapshot, or begin with index 0.
     pub entries: Vec<ImportedEntry>,
-    /// The newest term that the voter knows, and whom it voted for in it.
+    /// The newest term that the voter has recorded, and its vote in that term.
     pub vote: (u64, NodeId),
     /// The voter's own directory.
     pub directory: DirectoryId,

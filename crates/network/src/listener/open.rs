@@ -15,7 +15,7 @@ use super::{NetworkContext, prefixed};
 use crate::connection::Client;
 
 /// The TLS record that answers a request without TLS: a fatal alert, `handshake_failure`. Clients
-/// tell by it that the listener has TLS; Kafka's listeners send one, too.
+/// recognize by it that the listener has TLS; Kafka's listeners send one, too.
 const TLS_ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 40];
 /// How long, and for how many bytes, a peer that was sent [`TLS_ALERT`] may go on.
 const ALERTED_MAX: (Duration, u64) = (Duration::from_secs(1), 64 << 10);

@@ -13,8 +13,8 @@
 //! Before version 2 a repeated request has the present epoch, and succeeds when the transaction
 //! ended in the same way.
 //!
-//! While the markers of a transaction are being written, requests are told to come again
-//! (CONCURRENT_TRANSACTIONS): the producer already has its next epoch, and may end the next
+//! While the markers of a transaction are being written, requests are refused with the retriable
+//! CONCURRENT_TRANSACTIONS: the producer already has its next epoch, and may end the next
 //! transaction before this one is complete.
 
 use dohle_model::{ErrorCode, ProducerEpoch, ProducerId};
@@ -152,8 +152,8 @@ fn ended_v1(metadata: &TransactionMetadata, request: &EndTxn<'_>) -> Result<Ende
 }
 
 fn ended_v2(metadata: &TransactionMetadata, request: &EndTxn<'_>) -> Result<Ended, ErrorCode> {
-    // Before the checks of id and epoch: the producer may have a new id already, and cannot know
-    // that its last transaction is not complete.
+    // Before the checks of id and epoch: the producer may have a new id already, while its
+    // last transaction is not complete.
     if metadata.state.is_prepared() {
         return Err(ErrorCode::ConcurrentTransactions);
     }

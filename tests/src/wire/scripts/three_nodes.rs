@@ -38,8 +38,8 @@ pub fn topics() -> Vec<(&'static str, Vec<i32>)> {
     ]
 }
 
-/// Writes two batches to the replicated topic, and waits until the second node knows that they are
-/// committed.
+/// Writes two batches to the replicated topic, and waits until they are committed on the second
+/// node.
 pub fn before() -> Vec<Step> {
     let idempotent = json!([{"producer": MADE_UP, "epoch": 3, "sequence": 0, "records": ["i"]}]);
     let plain = json!([{"records": ["a", "b", "c"]}]);

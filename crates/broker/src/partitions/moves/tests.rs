@@ -127,7 +127,7 @@ impl Mover {
         all.find(|replica| replica.is_future)
     }
 
-    /// Waits until the controller was told this directory last.
+    /// Waits until this is the last directory that the broker has reported to the controller.
     fn await_assigned(&self, dir: u8) {
         let assigned = &self.broker().link.assigned;
         let deadline = std::time::Instant::now() + Duration::from_secs(20);

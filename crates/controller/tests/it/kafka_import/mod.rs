@@ -116,6 +116,23 @@ fn controllers_elect_one_of_them_and_have_kafkas_metadata() {
     });
 }
 
+/// Gives the node a snapshot of the metadata up to offset 10, where its log begins from now on.
+fn begin_with_snapshot(node: &mut KafkaNode) {
+    let names = [
+        "feature",
+        "topic",
+        "partition",
+        "acl",
+        "scram",
+        "quota",
+        "producer_ids",
+    ];
+    let mut records: Vec<Record> = names.map(encoded).into();
+    records.extend([encoded("delegation_token"), retention_ms("1")]);
+    node.snapshot = Some((10, 1, Vec::new(), records));
+    node.log_begin = 10;
+}
+
 #[test]
 fn nodes_with_other_snapshots_and_tails_agree_on_the_most_complete_log() {
     let full = |id| {
@@ -132,19 +149,7 @@ fn nodes_with_other_snapshots_and_tails_agree_on_the_most_complete_log() {
     // The second has a snapshot, and the records of the newest epoch.
     let mut second = full(2);
     second.log.drain(..4);
-    second.log_begin = 10;
-    let names = [
-        "feature",
-        "topic",
-        "partition",
-        "acl",
-        "scram",
-        "quota",
-        "producer_ids",
-    ];
-    let mut records: Vec<Record> = names.map(encoded).into();
-    records.extend([encoded("delegation_token"), retention_ms("1")]);
-    second.snapshot = Some((10, 1, Vec::new(), records));
+    begin_with_snapshot(&mut second);
     second
         .append(3, [leader_change()])
         .append(3, [retention_ms("3")]);
@@ -172,19 +177,7 @@ fn a_node_that_lags_behind_everything_in_the_log_gets_the_snapshot() {
     behind.log.truncate(2);
     let ahead = [2, 3].map(|id| {
         let mut node = KafkaNode::new(id);
-        let names = [
-            "feature",
-            "topic",
-            "partition",
-            "acl",
-            "scram",
-            "quota",
-            "producer_ids",
-        ];
-        let mut records: Vec<Record> = names.map(encoded).into();
-        records.extend([encoded("delegation_token"), retention_ms("1")]);
-        node.snapshot = Some((10, 1, Vec::new(), records));
-        node.log_begin = 10;
+        begin_with_snapshot(&mut node);
         node.log = vec![(2, vec![leader_change()])];
         node
     });
