@@ -267,7 +267,7 @@ fn is_voter(converted: &Converted, node: NodeId, directory: DirectoryId) -> bool
     own.is_some_and(|own| own.directory.is_zero() || own.directory == directory)
 }
 
-/// Returns the newest epoch that the node has recorded, and its vote in that epoch. A node that voted for
+/// Returns the newest epoch that the node has recorded, and its vote in it. A node that voted for
 /// nobody gets its own vote: no candidate of Dohle's stands in an epoch of Kafka's.
 fn vote(source: &Source, epoch: u64, node: NodeId) -> (u64, NodeId) {
     match &source.quorum_state {
