@@ -249,6 +249,36 @@ fn records_are_deleted_from_a_full_disk() {
     });
 }
 
+#[test]
+fn a_truncation_that_leaves_nothing_readable_changes_nothing_on_a_full_disk() {
+    let name = "a_truncation_that_leaves_nothing_readable_changes_nothing_on_a_full_disk";
+    in_small_fs(name, SIZE, |root| {
+        let mut log = open(&root.join("t-0"), config());
+        try_append(&mut log, 100).unwrap();
+        log.flush(NOW).unwrap();
+        log.roll(NOW).unwrap();
+        try_append(&mut log, 100).unwrap();
+        try_append(&mut log, 100).unwrap();
+        // The log starts within its last batch.
+        let start = Offset(7);
+        assert!(log.maybe_advance_log_start_offset(start));
+        for segment in log.delete_old_segments(Offset(9), NOW).unwrap() {
+            segment.unlink().unwrap();
+        }
+        assert_eq!(log.recovery_point(), Offset(3));
+        let expected = read_all(&log, start);
+        let ballast = Ballast::fill(root);
+        let error = log.truncate_to(Offset(8), NOW).unwrap_err();
+        assert_eq!(error.kind(), StorageErrorKind::Full, "{error}");
+        check_consistent(&log);
+        assert_eq!(read_all(&log, start), expected);
+        drop(ballast);
+        assert!(log.truncate_to(Offset(8), NOW).unwrap());
+        assert_eq!(log.log_start_offset(), Offset(8));
+        assert_eq!(log.log_end_offset(), Offset(8));
+    });
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Append(usize),

@@ -29,7 +29,15 @@ impl Log {
         let before = self.positions();
         // The batch that contains the offset is removed as a whole; it is in this segment.
         let first = self.segments[self.floor_segment(offset)].base_offset;
-        self.guard_all_or_nothing(|log| log.lower_recovery_point(first))?;
+        // If the log may start in the batch that is removed, the log may begin anew, which needs a
+        // recovery point of 0. It is written before anything is removed, since a full disk may
+        // refuse it.
+        let lowest = if first < self.log_start_offset {
+            Offset::ZERO
+        } else {
+            first
+        };
+        self.guard_all_or_nothing(|log| log.lower_recovery_point(lowest))?;
         let end = self.guard(|log| {
             let keep = log.floor_segment(offset) + 1;
             log.forget_segments_from(first)?;
@@ -61,7 +69,7 @@ impl Log {
             Ok(end)
         })?;
         if end < self.log_start_offset {
-            self.truncate_fully_and_start_at(offset, now)?;
+            self.begin_anew_at(offset, now)?;
         }
         self.assert_positions("a truncation", before);
         self.assert_segments_rise("a truncation");
@@ -77,10 +85,15 @@ impl Log {
         offset: Offset,
         now: Timestamp,
     ) -> Result<(), StorageError> {
-        let before = self.positions();
         // After a crash a start may find no segment, which is an error unless the recovery point is
         // 0.
         self.guard_all_or_nothing(|log| log.lower_recovery_point(Offset::ZERO))?;
+        self.begin_anew_at(offset, now)
+    }
+
+    /// Removes everything; the log is empty and begins at `offset`. The recovery point is 0.
+    fn begin_anew_at(&mut self, offset: Offset, now: Timestamp) -> Result<(), StorageError> {
+        let before = self.positions();
         self.guard(|log| {
             log.forget_segments_from(Offset::ZERO)?;
             log.remove_segments_from(0)?;
