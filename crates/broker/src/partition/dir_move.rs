@@ -78,20 +78,13 @@ impl Partition {
     ) -> Result<(ReadPlan, Offset), ReadError> {
         let state = self.state.lock();
         let log = state.log()?;
-        let plan = log.plan_read(from, limits(max_bytes));
         let end = log.log_end_offset();
-        match plan {
+        match log.plan_read(from, limits(max_bytes)) {
             Ok(plan) => Ok((plan, end)),
-            Err(dohle_log::ReadError::OffsetOutOfRange { offset, .. }) => {
+            Err(error) => {
                 let positions = state.positions();
-                Err(ReadError::OffsetOutOfRange { offset, positions })
-            }
-            Err(error @ dohle_log::ReadError::Damaged(_)) => {
-                Err(ReadError::Corrupt(error.to_string()))
-            }
-            Err(dohle_log::ReadError::Storage(error)) => {
                 drop(state);
-                Err(self.read_failed(&error))
+                Err(self.plan_failed(error, positions))
             }
         }
     }

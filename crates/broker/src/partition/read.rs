@@ -145,16 +145,25 @@ impl Partition {
                 plan: Some(plan),
                 ..nothing(None)
             }),
-            Err(dohle_log::ReadError::OffsetOutOfRange { .. }) => {
-                Err(ReadError::OffsetOutOfRange { offset, positions })
-            }
-            Err(error @ dohle_log::ReadError::Damaged(_)) => {
-                Err(ReadError::Corrupt(error.to_string()))
-            }
-            Err(dohle_log::ReadError::Storage(error)) => {
+            Err(error) => {
                 drop(state);
-                Err(self.read_failed(&error))
+                Err(self.plan_failed(error, positions))
             }
+        }
+    }
+
+    /// Reports a read that the log cannot plan. The caller does not hold the partition's lock.
+    pub(super) fn plan_failed(
+        &self,
+        error: dohle_log::ReadError,
+        positions: Positions,
+    ) -> ReadError {
+        match error {
+            dohle_log::ReadError::OffsetOutOfRange { offset, .. } => {
+                ReadError::OffsetOutOfRange { offset, positions }
+            }
+            error @ dohle_log::ReadError::Damaged(_) => ReadError::Corrupt(error.to_string()),
+            dohle_log::ReadError::Storage(error) => self.read_failed(&error),
         }
     }
 }
