@@ -20,6 +20,8 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s $$'\t'
 
 test-wire test-cluster test-streams test-peers bench: export DOHLE_BIN := $(DOHLE_BIN)
+# A test that fails prints its error alone; a backtrace would hide it. Panics keep theirs.
+test-wire test-cluster test-streams test-images: export RUST_LIB_BACKTRACE ?= 0
 
 # Builds a release, unless DOHLE_BIN names another binary.
 binary:
