@@ -10,6 +10,10 @@ use anyhow::bail;
 use crate::host::VoterState;
 use crate::tool_run::ToolRun;
 
+/// The directory with the metadata of a controller, in one of its log directories. It also contains
+/// the directory of metadata that were imported from Apache Kafka.
+const METADATA_DIR: &str = "__cluster_metadata-0";
+
 pub(super) fn recover(run: &ToolRun<'_>, answers: &mut impl BufRead) -> anyhow::Result<()> {
     let config = super::config(&run.parsed)?;
     let state = (run.host.inspect_voter)(config)?;
@@ -57,10 +61,8 @@ fn describe(state: &VoterState) -> anyhow::Result<String> {
          that there were such entries. Entries that were not committed become committed.\n\n\
          Go on only if a majority of the controllers has lost its metadata for good, and on no \
          more than one node: the one with the largest term and offset. Before any other \
-         controller that still holds metadata is started again, move its {} away.\n",
-        state.node_id,
-        state.voted_term,
-        state.dir.file_name().unwrap_or_default().display(),
+         controller that still holds metadata is started again, move its {METADATA_DIR} away.\n",
+        state.node_id, state.voted_term,
     ))
 }
 

@@ -35,6 +35,20 @@ fn what_may_be_lost_is_printed() {
 }
 
 #[test]
+fn a_voter_with_imported_metadata_names_the_whole_directory_of_the_others() {
+    let imported = VoterState {
+        dir: PathBuf::from("/data/__cluster_metadata-0/dohle"),
+        ..state()
+    };
+    let text = describe(&imported).unwrap();
+    assert!(text.contains("Metadata of node 3 in /data/__cluster_metadata-0/dohle:"));
+    assert!(
+        text.contains("move its __cluster_metadata-0 away"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_voter_without_metadata_and_one_that_is_alone_are_refused() {
     let empty = VoterState {
         last: None,
