@@ -156,7 +156,7 @@ fn the_clean_shutdown_marker_is_taken_once() {
     }
 }
 
-/// Apache Kafka creates this checkpoint empty, and its marker had no content before version 3.7.
+/// Apache Kafka creates its checkpoints empty, and its marker had no content before version 3.7.
 #[test]
 fn files_that_kafka_left_empty_are_no_damage() {
     let dir = tempfile::tempdir().unwrap();
@@ -165,9 +165,22 @@ fn files_that_kafka_left_empty_are_no_damage() {
     let marker = CleanShutdown { broker_epoch: None };
     assert_eq!(directory.clean_shutdown(), Some(marker));
     assert_eq!(directory.take_clean_shutdown().unwrap(), Some(marker));
-    let checkpoint = Checkpoint::CleanerOffset;
-    std::fs::write(dir.path().join(checkpoint.file_name()), "").unwrap();
-    assert!(directory.read_checkpoint(checkpoint).unwrap().is_empty());
+    let checkpoints = [
+        Checkpoint::CleanerOffset,
+        Checkpoint::RecoveryPoint,
+        Checkpoint::LogStartOffset,
+        Checkpoint::HighWatermark,
+    ];
+    for checkpoint in checkpoints {
+        std::fs::write(dir.path().join(checkpoint.file_name()), "").unwrap();
+        assert!(directory.read_checkpoint(checkpoint).unwrap().is_empty());
+    }
+    // Dohle has used the directory, and writes no empty checkpoint.
+    std::fs::write(dir.path().join("metadata-applied-checkpoint"), "").unwrap();
+    for checkpoint in checkpoints {
+        let is_damage = directory.read_checkpoint(checkpoint).is_err();
+        assert_eq!(is_damage, checkpoint != Checkpoint::CleanerOffset);
+    }
 }
 
 #[test]

@@ -277,12 +277,23 @@ impl LogDirectory {
         let Some(bytes) = read_if_exists(self.fs(), &path)? else {
             return Ok(BTreeMap::new());
         };
-        // Kafka creates this file empty, and writes it when it has compacted a log.
-        if bytes.is_empty() && checkpoint == Checkpoint::CleanerOffset {
+        if bytes.is_empty() && self.is_created_empty(checkpoint)? {
             return Ok(BTreeMap::new());
         }
         decode_offsets(&String::from_utf8_lossy(&bytes))
             .map_err(|text| StorageError::invalid("read", &path, text))
+    }
+
+    /// Whether an empty checkpoint is no damage. Kafka creates its checkpoints empty: that of
+    /// compaction stays so until a log was compacted, and the others until Kafka has run for a
+    /// minute. Dohle creates none empty: in a directory that it has used, the others are damaged.
+    fn is_created_empty(&self, checkpoint: Checkpoint) -> Result<bool, StorageError> {
+        if checkpoint == Checkpoint::CleanerOffset {
+            return Ok(true);
+        }
+        let applied = self.path.join(APPLIED_METADATA_FILE);
+        let is_used = self.fs().exists(&applied).context("look at", &applied)?;
+        Ok(!is_used)
     }
 
     /// Writes a checkpoint, durably.
