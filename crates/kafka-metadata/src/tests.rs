@@ -1,6 +1,6 @@
 //! Tests of decoding what Apache Kafka encoded, of invalid bytes, and of the conversion.
 
-use expect_test::expect;
+use expect_test::{expect, expect_file};
 
 use super::*;
 use dohle_model::features;
@@ -50,6 +50,15 @@ fn records(name: &str) -> Vec<KafkaRecord> {
 
 fn one(name: &str) -> KafkaRecord {
     records(name).remove(0)
+}
+
+#[test]
+fn each_field_of_each_record_is_read() {
+    let decoded = golden().map(|(name, version, bytes)| {
+        let record = decode(name, &bytes).unwrap();
+        format!("{name} {version}: {record}\n")
+    });
+    expect_file!["testdata/kafka-4.4.0-decoded.txt"].assert_eq(&decoded.collect::<String>());
 }
 
 #[test]

@@ -101,7 +101,12 @@ fn first_voters(source: &Source) -> Option<Vec<ImportedVoter>> {
         LogRecord::Control(ControlRecord::Voters(voters)) => Some(imported_voters(voters)),
         _ => None,
     });
-    let configured = source.quorum_state.as_ref()?.voters.as_ref().map(|ids| {
+    // An observer of a cluster with `kraft.version` 1 may have a file of version 0 without voters.
+    let configured = source
+        .quorum_state
+        .as_ref()
+        .and_then(|it| it.voters.as_ref());
+    let configured = configured.filter(|ids| !ids.is_empty()).map(|ids| {
         let voter = |id: &NodeId| ImportedVoter {
             id: *id,
             address: String::new(),

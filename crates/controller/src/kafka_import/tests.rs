@@ -1,19 +1,21 @@
 //! Tests of the conversion of logs, and of what is refused.
 
+mod histories;
 #[path = "../../tests/common/kafka_node.rs"]
 mod kafka_node;
+mod recorded;
 
 use std::path::PathBuf;
 
 use dohle_model::image::MetadataImage;
 use dohle_model::record::ConfigResource;
-use dohle_model::{MetadataOffset, Uuid};
+use dohle_model::{MetadataOffset, PartitionIndex, Uuid};
 use tempfile::TempDir;
 
 use super::*;
 use crate::raft::imported::{ImportedEntry, ImportedPayload};
 use kafka_node::{
-    CLUSTER, KafkaNode, Record, config, directory, encoded, kraft_version, leader_change,
+    CLUSTER, KafkaNode, Record, config, directory, encoded, feature, kraft_version, leader_change,
     quorum_state_1, voters,
 };
 
@@ -130,6 +132,42 @@ fn a_batch_takes_effect_with_its_last_record() {
 }
 
 #[test]
+fn eligible_leaders_tokens_and_blocks_of_producer_ids_are_carried_over() {
+    let mut node = KafkaNode::new(1);
+    node.append(1, [leader_change()])
+        .append(1, [feature("eligible.leader.replicas.version", 1)])
+        .append(1, ["feature", "topic", "partition"].map(encoded))
+        .append(1, ["delegation_token", "producer_ids"].map(encoded));
+    let images = replayed(&planned(&node).log.unwrap().entries);
+    let (_, image) = images.last().unwrap();
+    assert_eq!(image.feature_level("eligible.leader.replicas.version"), 1);
+    let topic = image.topic("orders").unwrap();
+    let partition = &topic.partitions[&PartitionIndex(3)];
+    let ids = |nodes: &[NodeId]| nodes.iter().map(|node| node.0).collect::<Vec<i32>>();
+    assert_eq!(
+        (
+            ids(&partition.isr),
+            ids(&partition.elr),
+            ids(&partition.last_known_elr)
+        ),
+        (vec![2, 1], vec![3], vec![1])
+    );
+    let token = image.delegation_tokens.values().next().unwrap();
+    assert_eq!(
+        (
+            &*token.id,
+            &*token.owner,
+            &*token.requester,
+            &*token.renewers[0]
+        ),
+        ("token", "User:alice", "User:bob", "User:carol")
+    );
+    let times = (token.issued.0, token.expires.0, token.expires_last.0);
+    assert_eq!(times, (1, 2, 3));
+    assert_eq!(image.next_producer_id.0, 3000);
+}
+
+#[test]
 fn a_transaction_that_has_not_ended_has_no_effect() {
     let mut node = node();
     node.append(4, [encoded("begin"), config("log.retention.ms", "2000")]);
@@ -204,6 +242,21 @@ fn voters_are_those_that_the_log_records_with_kraft_version_1() {
 }
 
 #[test]
+fn the_first_recorded_voters_count_where_quorum_state_has_none() {
+    // A controller that joined a cluster with `kraft.version` 1, and stopped before it wrote a new
+    // version of the file.
+    let mut node = KafkaNode::new(2);
+    node.quorum_state = kafka_node::quorum_state(1, -1, &[]);
+    node.append(1, [leader_change(), kraft_version(), voters(&[1, 2])]);
+    let log = planned(&node).log.unwrap();
+    let ImportedPayload::Voters(first) = &log.entries[0].payload else {
+        panic!("{:?}", log.entries[0]);
+    };
+    let ids: Vec<i32> = first.iter().map(|voter| voter.id.0).collect();
+    assert_eq!((log.entries[0].index, ids), (0, vec![1, 2]));
+}
+
+#[test]
 fn a_node_that_never_ran_has_no_log() {
     let mut node = KafkaNode::new(1);
     node.quorum_state = quorum_state_1(0, -1);
@@ -217,8 +270,7 @@ fn a_node_that_never_ran_has_no_log() {
 #[test]
 fn what_has_no_meaning_is_reported() {
     let mut node = node();
-    let tomorrow = Record::Metadata([&[1, 12, 0, 9][..], b"of.today", &[0, 3, 0]].concat());
-    node.append(4, [tomorrow]);
+    node.append(4, [feature("of.today", 3)]);
     let report = planned(&node).report().to_string();
     assert!(
         report.contains("feature of.today at level 3: Dohle does not have it yet"),

@@ -54,6 +54,14 @@ pub fn config(key: &str, value: &str) -> Record {
     Record::Metadata(bytes)
 }
 
+/// Returns the record that finalizes a feature at a level.
+pub fn feature(name: &str, level: u8) -> Record {
+    let mut bytes = vec![1, 12, 0];
+    text(&mut bytes, name);
+    bytes.extend([0, level, 0]);
+    Record::Metadata(bytes)
+}
+
 /// Returns the record that a leader begins its epoch with.
 pub fn leader_change() -> Record {
     Record::Control(2, vec![0, 0])

@@ -82,7 +82,7 @@ impl Cluster {
     }
 
     pub fn start_with(count: i32, change: fn(&mut ControllerConfig)) -> Self {
-        Self::start_in(count, change, |_, _| None)
+        Self::start_in(1..=count, None, change, |_, _| None)
     }
 
     /// Starts voters on directories that `prepare` writes: it is given the id of each voter and a
@@ -91,15 +91,27 @@ impl Cluster {
         count: i32,
         prepare: impl Fn(i32, &Path) -> (PathBuf, DirectoryId),
     ) -> Self {
-        Self::start_in(count, |_| {}, |id, dir| Some(prepare(id, dir)))
+        Self::start_in(1..=count, None, |_| {}, |id, dir| Some(prepare(id, dir)))
+    }
+
+    /// Prepares the directories of all voters, and starts all but one of them.
+    pub fn start_prepared_without(
+        missing: i32,
+        count: i32,
+        prepare: impl Fn(i32, &Path) -> (PathBuf, DirectoryId),
+    ) -> Self {
+        let prepare = |id, dir: &Path| Some(prepare(id, dir));
+        Self::start_in(1..=count, Some(missing), |_| {}, prepare)
     }
 
     fn start_in(
-        count: i32,
+        ids: std::ops::RangeInclusive<i32>,
+        missing: Option<i32>,
         change: fn(&mut ControllerConfig),
         prepare: impl Fn(i32, &Path) -> Option<(PathBuf, DirectoryId)>,
     ) -> Self {
-        let listeners: Vec<_> = (1..=count)
+        let listeners: Vec<_> = ids
+            .clone()
             .map(|id| (id, std::net::TcpListener::bind("127.0.0.1:0").unwrap()))
             .collect();
         let addresses = listeners
@@ -112,11 +124,13 @@ impl Cluster {
             nodes: BTreeMap::new(),
             addresses,
             change,
-            logs: (1..=count).filter_map(log).collect(),
+            logs: ids.filter_map(log).collect(),
             dir,
         };
         for (id, listener) in listeners {
-            cluster.start_node(id, listener);
+            if Some(id) != missing {
+                cluster.start_node(id, listener);
+            }
         }
         cluster
     }

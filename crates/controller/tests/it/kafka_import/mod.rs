@@ -11,11 +11,12 @@ use dohle_log::Environment;
 use dohle_log::directory::metadata_log_path;
 use dohle_model::image::MetadataImage;
 use dohle_model::record::ConfigResource;
-use dohle_model::{NodeId, TopicId, Uuid};
+use dohle_model::{NodeId, PartitionIndex, TopicId, Uuid};
 
 use super::cluster::{Broker, Cluster, create, describe};
 use kafka_node::{
-    KafkaNode, Record, config, encoded, kraft_version, leader_change, quorum_state_1, voters,
+    KafkaNode, Record, config, encoded, feature, kraft_version, leader_change, quorum_state_1,
+    voters,
 };
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -94,6 +95,11 @@ fn controllers_elect_one_of_them_and_have_kafkas_metadata() {
         assert_eq!(image.scram_credentials.len(), 1);
         assert_eq!(image.delegation_tokens.len(), 1);
         assert_eq!(image.next_producer_id.0, 3000);
+        let partition = &topic.partitions[&PartitionIndex(3)];
+        assert_eq!(
+            (&*partition.elr, &*partition.last_known_elr),
+            (&[NodeId(3)][..], &[NodeId(1)][..])
+        );
         // The features are Kafka's: no new cluster was begun.
         assert_eq!(
             image.features.keys().collect::<Vec<_>>(),
@@ -178,6 +184,59 @@ fn nodes_with_other_snapshots_and_tails_agree_on_the_most_complete_log() {
             }
         }
     });
+}
+
+/// The directories of three nodes that stopped in turn: the first before the last record that was
+/// committed, and the last after a record that only it has.
+fn with_three_ends() -> [KafkaNode; 3] {
+    let [mut first, mut second, mut last] = [1, 2, 3].map(|id| {
+        let mut node = log(id);
+        let elr = feature("eligible.leader.replicas.version", 1);
+        node.append(1, [elr, retention_ms("1")]);
+        node
+    });
+    first.append(1, [retention_ms("not committed")]);
+    for node in [&mut second, &mut last] {
+        node.append(3, [leader_change()])
+            .append(3, [config("log.cleaner.threads", "3"), retention_ms("3")]);
+    }
+    last.append(3, [retention_ms("4")]);
+    [first, second, last]
+}
+
+#[test]
+fn no_majority_of_nodes_with_different_ends_loses_a_committed_record() {
+    // Each of the three ends is once that of the node that starts later.
+    for missing in 1..=3 {
+        let nodes = with_three_ends();
+        let mut cluster = Cluster::start_prepared_without(missing, 3, |id, dir| {
+            let node = nodes.iter().find(|node| node.id == id).unwrap();
+            (imported(node, dir), kafka_node::directory(id))
+        });
+        let case = format!("node {missing} starts later");
+        runtime().block_on(async {
+            let committed = |image: &MetadataImage| {
+                let value = image.config(&ConfigResource::BrokerDefault, "log.cleaner.threads");
+                let retention = retention(image);
+                value == Some("3") && (retention == Some("3") || retention == Some("4"))
+            };
+            let active = cluster.active().await;
+            assert!(committed(&cluster.controller(active).image()), "{case}");
+            let mut client = cluster.client_of(active).await;
+            let _broker = Broker::join(&mut client, 11, 1).await;
+            create(&mut client, "payments", 7, &[&[11]]).await;
+            let decided = cluster.controller(active).image();
+            cluster.restart(missing);
+            for id in 1..=3 {
+                let what = format!("node {id} has what the others decided, {case}");
+                let image = cluster.image_where(id, &what, |it| it.offset >= decided.offset);
+                let image = image.await;
+                assert!(committed(&image), "node {id}, {case}");
+                assert_eq!(retention(&image), retention(&decided), "node {id}, {case}");
+                assert!(image.topic("payments").is_some(), "node {id}, {case}");
+            }
+        });
+    }
 }
 
 #[test]
