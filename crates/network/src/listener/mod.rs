@@ -575,6 +575,10 @@ async fn admit(
         }
         (Some(foreign), _) => {
             shared.log_failure(client, &HandshakeFailure::new(foreign.advice()));
+            // Clients with TLS conclude from an orderly end that the listener has no TLS.
+            if counted.is_ok() {
+                open::end(stream, &[]).await;
+            }
             None
         }
         (None, Some(kafka)) => {

@@ -17,8 +17,8 @@ use crate::connection::Client;
 /// The TLS record that answers a request without TLS: a fatal alert, `handshake_failure`. Clients
 /// recognize by it that the listener has TLS; Kafka's listeners send one, too.
 const TLS_ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 40];
-/// How long, and for how many bytes, a peer that was sent [`TLS_ALERT`] may go on.
-const ALERTED_MAX: (Duration, u64) = (Duration::from_secs(1), 64 << 10);
+/// How long, and for how many bytes, a peer may go on whose connection this node has ended.
+const ENDED_MAX: (Duration, u64) = (Duration::from_secs(1), 64 << 10);
 
 /// A socket after its first bytes.
 pub(super) struct Opened {
@@ -55,7 +55,7 @@ pub(super) async fn open(
         Some(match foreign {
             Some(Foreign::Tls) => tls.accept(stream).await,
             other => {
-                alert(stream).await;
+                end(stream, &TLS_ALERT).await;
                 Err(HandshakeFailure::new(without_tls_advice(other)))
             }
         })
@@ -88,17 +88,18 @@ pub(super) async fn open(
     })
 }
 
-/// Answers a request without TLS, and waits until the peer has closed the connection: one that is
-/// closed with bytes left to read is reset, and the peer may never read the alert.
-async fn alert<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
-    let (time_max, bytes_max) = ALERTED_MAX;
-    let answer = async {
-        stream.write_all(&TLS_ALERT).await?;
+/// Sends an answer, ends the connection, and waits until the peer has closed it, too: a connection
+/// that is closed with bytes left to read is reset, and the peer may never read the answer, or take
+/// the reset for a broken network.
+pub(super) async fn end<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, answer: &[u8]) {
+    let (time_max, bytes_max) = ENDED_MAX;
+    let ended = async {
+        stream.write_all(answer).await?;
         stream.shutdown().await?;
         tokio::io::copy(&mut stream.take(bytes_max), &mut tokio::io::sink()).await
     };
     // A peer that has gone away needs no answer.
-    drop(tokio::time::timeout(time_max, answer).await);
+    drop(tokio::time::timeout(time_max, ended).await);
 }
 
 /// Why a peer is refused that speaks HTTP/2 and has not chosen it.

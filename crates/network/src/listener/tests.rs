@@ -138,6 +138,19 @@ async fn the_first_bytes_decide_who_serves() {
     listener.shutdown().await;
 }
 
+/// Clients take a reset for a broken network, and name TLS as the cause of an orderly end.
+#[tokio::test]
+async fn a_tls_hello_without_a_listener_with_tls_is_answered_with_an_end_and_no_reset() {
+    let listener = listen(Limits::default()).await;
+    let mut stream = connect(&listener).await;
+    let mut hello = vec![22, 3, 1, 2, 0, 1, 0, 1, 252];
+    hello.resize(517, 0);
+    stream.write_all(&hello).await.unwrap();
+    assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
+    drop(stream);
+    listener.shutdown().await;
+}
+
 /// The service here serves everyone that the listener passes on.
 #[tokio::test]
 async fn no_byte_of_http2_is_served_before_sasl() {
