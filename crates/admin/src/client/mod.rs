@@ -34,11 +34,20 @@ pub async fn connect(properties: &Properties) -> anyhow::Result<Cluster> {
     Ok(Cluster::connect(&connection).await?)
 }
 
-/// Creates a producer with these properties.
+/// Prints which brokers advertise a name that cannot be resolved from here. Producers and consumers
+/// try such brokers again and again, and report nothing until their timeouts.
+async fn report_unresolvable(cluster: &Cluster) {
+    for error in cluster.unresolvable().await {
+        eprintln!("{error}");
+    }
+}
+
+/// Creates a producer with these properties. Prints which brokers of the cluster it cannot find.
 ///
 /// # Errors
 /// When a property is invalid.
-pub async fn producer(properties: &Properties) -> anyhow::Result<Producer> {
+pub async fn producer(cluster: &Cluster, properties: &Properties) -> anyhow::Result<Producer> {
+    report_unresolvable(cluster).await;
     let mut properties = properties.clone();
     properties.settle_idempotence();
     let plain = properties.without_classes();
@@ -60,11 +69,12 @@ pub async fn producer(properties: &Properties) -> anyhow::Result<Producer> {
 /// How many requests may wait on one connection of a producer.
 const REQUESTS_MAX: usize = 4096;
 
-/// Creates a consumer with these properties.
+/// Creates a consumer with these properties. Prints which brokers of the cluster it cannot find.
 ///
 /// # Errors
 /// When a property is invalid.
-pub async fn consumer(properties: &Properties) -> anyhow::Result<Consumer> {
+pub async fn consumer(cluster: &Cluster, properties: &Properties) -> anyhow::Result<Consumer> {
+    report_unresolvable(cluster).await;
     let mut properties = properties.clone();
     let bootstrap = properties.get("bootstrap.servers").unwrap_or_default();
     let resolved = cluster::bootstrap_endpoints(&BrokerAddress::list(bootstrap)?).await;

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use kacrab::config::Properties as ClientProperties;
 
+use crate::cluster::is_built_in;
+
 /// Properties whose values are Java classes.
 const CLASSES: [&str; 6] = [
     "key.serializer",
@@ -123,7 +125,7 @@ impl Properties {
         let plain = self
             .0
             .iter()
-            .filter(|(name, _)| !CLASSES.contains(&name.as_str()));
+            .filter(|(name, value)| !CLASSES.contains(&name.as_str()) && !is_built_in(name, value));
         plain
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect()
@@ -156,6 +158,23 @@ mod tests {
         assert_eq!(settled(&[many]).as_deref(), Some("false"));
         let asked = settled(&["acks=1", "enable.idempotence=true"]);
         assert_eq!(asked.as_deref(), Some("true"));
+    }
+
+    #[test]
+    fn kafkas_handler_of_tokens_is_built_in_and_other_handlers_are_passed_on() {
+        const NAME: &str = "sasl.login.callback.handler.class";
+        let passed_on = |class: &str| {
+            let properties = key_values([format!("{NAME}={class}").as_str()]);
+            properties.without_classes().get(NAME).is_some()
+        };
+        let package = "org.apache.kafka.common.security.oauthbearer";
+        assert!(!passed_on(&format!(
+            "{package}.OAuthBearerLoginCallbackHandler"
+        )));
+        assert!(!passed_on(&format!(
+            "{package}.secured.OAuthBearerLoginCallbackHandler"
+        )));
+        assert!(passed_on("my.Handler"));
     }
 
     #[test]

@@ -8,6 +8,18 @@ use kacrab::config::{AdminConfig, ClientConfig, UnknownKeyPolicy};
 use super::ClusterError;
 use crate::external::ProcessValues;
 
+/// Kafka's callback handlers that obtain the tokens of OAUTHBEARER, by their present and former
+/// names. The library obtains tokens itself, from the same properties.
+const TOKEN_HANDLERS: [&str; 2] = [
+    "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginCallbackHandler",
+    "org.apache.kafka.common.security.oauthbearer.secured.OAuthBearerLoginCallbackHandler",
+];
+
+/// Returns whether a property names a Java class whose work the library does without it.
+pub(crate) fn is_built_in(name: &str, value: &str) -> bool {
+    name == "sasl.login.callback.handler.class" && TOKEN_HANDLERS.contains(&value.trim())
+}
+
 /// The addresses of a cluster, and the properties of a client that connects to it.
 #[derive(Debug, Clone, Default)]
 pub struct Connection {
@@ -35,7 +47,8 @@ impl Connection {
     pub fn admin_config(&self) -> Result<AdminConfig, ClusterError> {
         let mut config = ClientConfig::new();
         config.insert("client.id", "dohle-cli");
-        for (name, value) in &self.properties {
+        let properties = self.properties.iter();
+        for (name, value) in properties.filter(|(name, value)| !is_built_in(name, value)) {
             config.insert(name.as_str(), value.as_str());
         }
         config.insert("bootstrap.servers", self.bootstrap.as_str());

@@ -21,8 +21,10 @@ use kacrab_protocol::generated::{
     DescribeClusterBroker, DescribeClusterRequestData, DescribeClusterResponseData, ErrorCode,
     FindCoordinatorRequestData, client_api_info,
 };
+use tokio::task::JoinSet;
 
 pub use self::calls::{Call, DescribeTopicPartitions, TopicPartitions};
+pub(crate) use self::connection::is_built_in;
 pub use self::connection::{Connection, load_client_properties, load_properties};
 pub use self::error::{BrokerAddress, ClusterError, Refusal, check};
 
@@ -242,6 +244,35 @@ impl Cluster {
         self.wire.upsert_broker(endpoint);
         self.reached.borrow_mut().push(id);
         Ok(address)
+    }
+
+    /// Returns an error for each broker whose advertised name cannot be resolved from here, by id.
+    /// Returns none when the brokers are not known.
+    pub async fn unresolvable(&self) -> Vec<ClusterError> {
+        let mut lookups = JoinSet::new();
+        for node in self.nodes().await.unwrap_or_default() {
+            let advertised = BrokerAddress {
+                host: node.host,
+                port: u16::try_from(node.port).unwrap_or(0),
+            };
+            lookups.spawn(async move {
+                let failed = advertised.endpoint(node.id).await.err();
+                (node.id, advertised, failed)
+            });
+        }
+        let mut failures = Vec::new();
+        while let Some(Ok((id, advertised, failed))) = lookups.join_next().await {
+            failures.extend(failed.map(|why| (id, advertised, error::reason(&why))));
+        }
+        failures.sort_by_key(|(id, ..)| *id);
+        let bootstrap = self.bootstrap();
+        let error = |(id, advertised, why)| ClusterError::Advertised {
+            id,
+            advertised,
+            bootstrap: bootstrap.clone(),
+            why,
+        };
+        failures.into_iter().map(error).collect()
     }
 
     async fn node(&self, id: i32) -> Result<Node, ClusterError> {

@@ -234,24 +234,13 @@ fn protocol_version(value: &str) -> Result<&'static SupportedProtocolVersion> {
     }
 }
 
-fn root_store(config: &TlsConfig) -> Result<RootCertStore> {
-    let mut roots = RootCertStore::empty();
+fn add_native_roots(roots: &mut RootCertStore) -> Result<()> {
     let native = rustls_native_certs::load_native_certs();
     // `load_native_certs` reports partial failures via `errors` while still
     // returning whatever certificates it could parse. If the OS trust store
     // contributed nothing *and* reported errors, surface them instead of
-    // silently narrowing the trust anchors to an empty set; only do so when no
-    // explicit truststore is configured below to fall back on.
-    let native_store_failed = native.certs.is_empty() && !native.errors.is_empty();
-    for cert in native.certs {
-        roots.add(cert).map_err(|error| {
-            WireError::InvalidTlsConfig(format!("native root certificate rejected: {error}"))
-        })?;
-    }
-    if native_store_failed
-        && config.truststore_certificates.is_none()
-        && config.truststore_location.is_none()
-    {
+    // silently narrowing the trust anchors to an empty set.
+    if native.certs.is_empty() && !native.errors.is_empty() {
         let details = native
             .errors
             .iter()
@@ -261,6 +250,21 @@ fn root_store(config: &TlsConfig) -> Result<RootCertStore> {
         return Err(WireError::InvalidTlsConfig(format!(
             "no OS trust anchors could be loaded: {details}"
         )));
+    }
+    for cert in native.certs {
+        roots.add(cert).map_err(|error| {
+            WireError::InvalidTlsConfig(format!("native root certificate rejected: {error}"))
+        })?;
+    }
+    Ok(())
+}
+
+fn root_store(config: &TlsConfig) -> Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    // A trust store replaces the authorities of the operating system, as in Java: otherwise
+    // any of them could issue a certificate for a broker of a private authority.
+    if config.truststore_certificates.is_none() && config.truststore_location.is_none() {
+        add_native_roots(&mut roots)?;
     }
     if let Some(pem) = &config.truststore_certificates {
         add_pem_certs(&mut roots, pem.as_bytes(), "ssl.truststore.certificates")?;

@@ -85,7 +85,7 @@ enum ConsumeEnd {
 
 /// Reads and prints records, leaves the group, and prints how many messages there were.
 pub(super) async fn run(cluster: &Cluster, settings: &ConsumerSettings) -> anyhow::Result<()> {
-    let mut consumer = client::consumer(&settings.consumer).await?;
+    let mut consumer = client::consumer(cluster, &settings.consumer).await?;
     let mut interrupts = Interrupts::new()?;
     let mut reader = MessagePrinter {
         cluster,

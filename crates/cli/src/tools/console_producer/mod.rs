@@ -187,7 +187,7 @@ async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
     // A record that is too large may become small enough by compression.
     let codec = settings.producer.get("compression.type");
     let limit = limit.filter(|_| codec.is_none_or(|codec| codec == "none"));
-    let producer = client::producer(&settings.producer).await?;
+    let producer = client::producer(&cluster, &settings.producer).await?;
     let beginning = settings.beginning(&topic.led);
     let memory = settings.number("buffer.memory").unwrap_or(32 << 20);
     let records = lines::read_stdin(settings.parser)?;

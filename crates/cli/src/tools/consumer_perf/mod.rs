@@ -140,7 +140,7 @@ async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
     )?;
     let cluster = client::connect(&settings.consumer).await?;
     check_topic(&cluster, &settings).await?;
-    let mut consumer = client::consumer(&settings.consumer).await?;
+    let mut consumer = client::consumer(&cluster, &settings.consumer).await?;
     match (&settings.topic, &settings.include) {
         (Some(topic), _) => consumer.subscribe([topic.clone()])?,
         (None, include) => {

@@ -210,7 +210,7 @@ async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
     )?;
     let cluster = client::connect(&settings.producer).await?;
     wait_for(&cluster, &settings.topic).await?;
-    let producer = client::producer(&settings.producer).await?;
+    let producer = client::producer(&cluster, &settings.producer).await?;
     run::run(producer, &settings, payloads).await
 }
 
