@@ -378,4 +378,26 @@ mod tests {
         let lying = [0xff, 0xff, 0xff, 0xff, 0x0f, 0];
         assert!(decompress(CompressionType::Snappy, &lying, usize::MAX >> 1).is_err());
     }
+
+    /// CVE-2023-34455: snappy's Java library allocated as many bytes as a chunk announces, so a
+    /// record of a few bytes ended a broker.
+    #[test]
+    fn a_snappy_chunk_that_announces_gigabytes_is_refused_and_allocates_nothing() {
+        let chunk = |length: u32, content: &[u8]| {
+            [&XERIAL_HEADER[..], &length.to_be_bytes(), content].concat()
+        };
+        // Two compressed bytes, and six that unpack to 4 GiB by their own account.
+        let lying = [0xff, 0xff, 0xff, 0xff, 0x0f, 0];
+        for data in [
+            chunk(0x7fff_ffff, b"ab"),
+            chunk(u32::MAX, b"ab"),
+            chunk(6, &lying),
+            lying.to_vec(),
+        ] {
+            let mut reader = SnappyReader::new(&data);
+            assert!(reader.read(&mut [0; 10]).is_err());
+            assert_eq!(reader.block.capacity(), 0);
+            assert!(working_memory(CompressionType::Snappy, &data, u64::MAX).is_err());
+        }
+    }
 }

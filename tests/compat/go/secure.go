@@ -24,6 +24,7 @@ func secure(args []string) error {
 	flags := flag.NewFlagSet("secure", flag.ExitOnError)
 	bootstrap := flags.String("bootstrap", "", "bootstrap servers")
 	topic := flags.String("topic", "", "topic")
+	patience := flags.Int("patience", 30, "seconds")
 	security := newSecurityFlags(flags)
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -47,7 +48,7 @@ func secure(args []string) error {
 		return err
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(*patience)*time.Second)
 	defer cancel()
 	if err := client.Ping(ctx); err != nil {
 		return err

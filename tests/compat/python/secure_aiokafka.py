@@ -1,8 +1,9 @@
 """aiokafka on a listener that authenticates.
 
 `secure_aiokafka.py BOOTSTRAP TOPIC [name=value ...]` with `mechanism`, `user`, `password`, and for TLS `ca` and `store`, the paths
-of PEM files with trusted certificates and with the client's certificate and key. Produces ten records to partition 0,
-consumes ten from its start, and prints `ok 10`. An error is printed to standard error and ends the program with 1.
+of PEM files with trusted certificates and with the client's certificate and key; `patience` is a number of seconds. Produces
+ten records to partition 0, consumes ten from its start, and prints `ok 10`. An error is printed to standard error and ends
+the program with 1.
 """
 
 import asyncio
@@ -30,6 +31,8 @@ def connection():
     tls, sasl = "ca" in options, "mechanism" in options
     protocol = f"{'SASL_' if sasl else ''}{'SSL' if tls else 'PLAINTEXT'}"
     given = {"bootstrap_servers": bootstrap, "security_protocol": protocol}
+    if "patience" in options:
+        given["request_timeout_ms"] = 1000 * int(options["patience"])
     if tls:
         given["ssl_context"] = create_ssl_context(
             cafile=options["ca"], certfile=options.get("store")

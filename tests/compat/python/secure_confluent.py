@@ -30,7 +30,7 @@ def connection():
     if options.get("mechanism") == "OAUTHBEARER":
         # The token is the password.
         given["oauth_cb"] = lambda _: (options["password"], time.time() + 3600)
-    given.update({property: value for name, value in options.items() for property in names[name]})
+    given.update({property: value for name, value in options.items() for property in names.get(name, [])})
     return given
 
 

@@ -2,6 +2,7 @@
 //! 0 of a topic, consumes ten from its start, and prints `ok 10`.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -43,6 +44,9 @@ pub struct Credentials {
     pub ca: Option<PathBuf>,
     /// The PEM file with the client's certificate and key; `None` for a client without.
     pub store: Option<PathBuf>,
+    /// How long the clients try to reach a broker; `None` for limits of their own. Of tools, it
+    /// changes nothing.
+    pub patience: Option<Duration>,
 }
 
 impl Credentials {
@@ -72,6 +76,15 @@ impl Credentials {
     pub fn with_store(self, store: impl Into<PathBuf>) -> Self {
         Self {
             store: Some(store.into()),
+            ..self
+        }
+    }
+
+    /// Returns these credentials for clients that give up early.
+    #[must_use]
+    pub fn within(self, patience: Duration) -> Self {
+        Self {
+            patience: Some(patience),
             ..self
         }
     }
@@ -172,11 +185,16 @@ impl Family {
         match self {
             Self::Java => {
                 let mut program = java::class("Secure").args([bootstrap, topic]);
-                let limits = [
-                    ("max.block.ms", "20000".to_owned()),
-                    ("reconnect.backoff.max.ms", "1000".to_owned()),
-                ];
-                for (name, value) in with.java().into_iter().chain(limits) {
+                let mut properties = with.java();
+                let patience = with.patience.unwrap_or(Duration::from_secs(20));
+                let patience = patience.as_millis().to_string();
+                properties.push(("max.block.ms", patience.clone()));
+                properties.push(("reconnect.backoff.max.ms", "1000".to_owned()));
+                if with.patience.is_some() {
+                    properties.push(("request.timeout.ms", "1000".to_owned()));
+                    properties.push(("delivery.timeout.ms", patience));
+                }
+                for (name, value) in properties {
                     program = program.arg(format!("{name}={value}"));
                 }
                 program
@@ -224,6 +242,9 @@ fn pairs(with: &Credentials) -> Vec<(&'static str, String)> {
     }
     if with.is_token {
         pairs.push(("token", "true".to_owned()));
+    }
+    if let Some(patience) = with.patience {
+        pairs.push(("patience", patience.as_secs().to_string()));
     }
     let files = [("ca", &with.ca), ("store", &with.store)];
     pairs.extend(files.into_iter().filter_map(|(name, path)| {

@@ -121,6 +121,33 @@ fn a_denying_acl_prevails_and_its_removal_ends_it() {
     assert!(acls.asks("alice", Operation::Read, (Topic, "orders")));
 }
 
+/// CVE-2024-27309: when one of several ACLs of a resource had been removed, Kafka enforced a single
+/// one of the others until its migration from ZooKeeper had ended.
+#[test]
+fn the_removal_of_one_acl_leaves_the_others_of_its_resource_in_force() {
+    let mut acls = Followed::new("", false);
+    let read = AclOperation::One(Operation::Read);
+    let mut add = |user: &str, permission| acls.add(entry((Literal, "t"), user, read, permission));
+    let alice = add("User:alice", Allow);
+    let everyone = add("User:*", Allow);
+    add("User:bob", Allow);
+    add("User:mallory", Deny);
+    let allowed = |acls: &Followed| {
+        let users = ["alice", "bob", "carol", "mallory"];
+        users.map(|user| acls.asks(user, Operation::Read, (Topic, "t")))
+    };
+    assert_eq!(allowed(&acls), [true, true, true, false]);
+    acls.remove(alice);
+    assert_eq!(allowed(&acls), [true, true, true, false]);
+    acls.remove(everyone);
+    assert_eq!(allowed(&acls), [false, true, false, false]);
+    let by_snapshot = AclAuthorizer::new(AclSettings::parse("", false).unwrap());
+    let none = MetadataImage::default();
+    by_snapshot.apply(&none, &acls.image, &MetadataDelta::default());
+    acls.authorizer = by_snapshot;
+    assert_eq!(allowed(&acls), [false, true, false, false]);
+}
+
 #[test]
 fn what_is_allowed_implies_describing_and_what_is_denied_does_not() {
     let mut acls = Followed::new("", false);

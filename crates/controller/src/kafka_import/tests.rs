@@ -5,10 +5,14 @@ mod histories;
 mod kafka_node;
 mod recorded;
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
+use dohle_auth::{AclAuthorizer, AclSettings, Authorizer as _, Principal};
+use dohle_model::acl::{Operation, ResourceType};
 use dohle_model::image::MetadataImage;
-use dohle_model::record::ConfigResource;
+use dohle_model::image::delta::MetadataDelta;
+use dohle_model::record::{ConfigResource, MetadataRecord};
 use dohle_model::{MetadataOffset, PartitionIndex, Uuid};
 use tempfile::TempDir;
 
@@ -16,7 +20,7 @@ use super::*;
 use crate::raft::imported::{ImportedEntry, ImportedPayload};
 use kafka_node::{
     CLUSTER, KafkaNode, Record, config, directory, encoded, feature, kraft_version, leader_change,
-    quorum_state_1, voters,
+    quorum_state_1, text, voters,
 };
 
 fn plan(dirs: &[PathBuf]) -> Result<Import, ImportError> {
@@ -276,6 +280,61 @@ fn what_has_no_meaning_is_reported() {
         report.contains("feature of.today at level 3: Dohle does not have it yet"),
         "{report}"
     );
+}
+
+/// Returns an ACL that allows a user to read the topic `orders`, or denies it.
+fn acl(id: u8, user: &str, permission: u8) -> Record {
+    let mut bytes = vec![1, 18, 0];
+    bytes.extend_from_slice(&[id; 16]);
+    bytes.push(2);
+    text(&mut bytes, "orders");
+    bytes.push(3);
+    text(&mut bytes, user);
+    text(&mut bytes, "*");
+    bytes.extend_from_slice(&[3, permission, 0]);
+    Record::Metadata(bytes)
+}
+
+/// CVE-2024-27309: while Kafka migrated a cluster from ZooKeeper, a resource from which an ACL was
+/// removed kept one other ACL at most.
+#[test]
+fn an_acl_that_is_removed_before_or_after_the_import_leaves_the_others_in_force() {
+    const ALLOW: u8 = 3;
+    const DENY: u8 = 2;
+    let removed = |id| Record::Metadata([&[1, 19, 0][..], &[id; 16], &[0]].concat());
+    let acls = [
+        acl(1, "User:alice", ALLOW),
+        acl(2, "User:*", ALLOW),
+        acl(3, "User:bob", ALLOW),
+        acl(4, "User:mallory", DENY),
+    ];
+    let mut node = KafkaNode::new(1);
+    node.append(1, [leader_change()])
+        .append(1, begin())
+        .append(1, acls)
+        .append(1, [removed(1)]);
+    let log = planned(&node).log.unwrap();
+    let (_, image) = replayed(&log.entries).pop().unwrap();
+    let authorizer = AclAuthorizer::new(AclSettings::parse("", false).unwrap());
+    authorizer.follow(&MetadataImage::default(), &image);
+    let allowed = || {
+        ["alice", "bob", "carol", "mallory"].map(|user| {
+            let (user, host) = (Principal::user(user), Ipv4Addr::LOCALHOST.into());
+            authorizer.is_allowed(
+                &user,
+                host,
+                Operation::Read,
+                (ResourceType::Topic, "orders"),
+            )
+        })
+    };
+    assert_eq!(allowed(), [true, true, true, false]);
+    let (mut after, mut delta) = (image.clone(), MetadataDelta::default());
+    let id = Uuid([2; 16]);
+    let removal = MetadataRecord::RemoveAccessControlEntry { id };
+    after.replay(&removal, &mut delta).unwrap();
+    authorizer.apply(&image, &after, &delta);
+    assert_eq!(allowed(), [false, true, false, false]);
 }
 
 /// The segment of a node whose log has these bytes at its end.

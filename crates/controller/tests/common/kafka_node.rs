@@ -39,7 +39,8 @@ fn hex(text: &str) -> Vec<u8> {
         .collect()
 }
 
-fn text(to: &mut Vec<u8>, text: &str) {
+/// Appends a string as Kafka's flexible versions encode it.
+pub fn text(to: &mut Vec<u8>, text: &str) {
     to.push(u8::try_from(text.len() + 1).unwrap());
     to.extend_from_slice(text.as_bytes());
 }

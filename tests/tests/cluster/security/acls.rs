@@ -94,7 +94,13 @@ fn administer(bootstrap: &str) -> Result<()> {
 #[test]
 fn kafkas_tool_and_ours_administer_the_acls_of_dohle() -> Result<()> {
     let cluster = authorized(Cluster::of(3)).start()?;
-    administer(&cluster.bootstrap())
+    administer(&cluster.bootstrap())?;
+    let log = cluster.nodes()[0].log()?;
+    ensure!(
+        !log.contains("allowed an operation"),
+        "permissions are logged"
+    );
+    Ok(())
 }
 
 #[test]
@@ -140,6 +146,7 @@ fn acls_bind_clients_and_each_denial_is_logged_once() -> Result<()> {
     let cluster = Cluster::of(1)
         .property(AUTHORIZER.0, AUTHORIZER.1)
         .property("allow.everyone.if.no.acl.found", "true")
+        .environment("DOHLE_LOG", "info,openraft=off,dohle_auth=debug")
         .allow("is not authorized")
         // Until the controller has its first metadata, only super users may connect to it.
         .allow("User:ANONYMOUS may not carry out ClusterAction")
@@ -161,5 +168,11 @@ fn acls_bind_clients_and_each_denial_is_logged_once() -> Result<()> {
     for field in ["ANONYMOUS", "127.0.0.1", "Describe", "kafka-cluster"] {
         ensure!(denials[0].contains(field), "no {field} in {}", denials[0]);
     }
+    // What is allowed is logged at DEBUG, which this cluster does log.
+    let mut lines = log
+        .lines()
+        .filter(|line| line.contains("allowed an operation"));
+    let is_logged = lines.any(|line| line.contains("DEBUG") && line.contains("Alter"));
+    ensure!(is_logged, "no permission is logged");
     Ok(())
 }

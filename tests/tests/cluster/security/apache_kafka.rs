@@ -1,11 +1,17 @@
-//! Dohle's tools against a secured Apache Kafka: SASL_SSL with SCRAM, and TLS with certificates of
-//! clients.
+//! Dohle's tools against a secured Apache Kafka: SASL_SSL with SCRAM and with delegation tokens,
+//! TLS with certificates of clients, and SASL_PLAINTEXT with PLAIN. Refusals have clear causes.
+
+use std::path::Path;
 
 use anyhow::{Result, ensure};
 use dohle_tests::clients::secure::Credentials;
 use dohle_tests::program::{Output, Program};
-use dohle_tls::testing::TestAuthority;
+use dohle_tests::wait::{DEADLINE, until};
+use dohle_tls::testing::{TestAuthority, TestRequest};
 
+use super::delegation_tokens::{only_token, token};
+use super::mistakes::tools_without_tls_are_refused;
+use super::tls::our_tools_report;
 use super::write_private;
 use crate::console_tools::{Kafka, ours};
 
@@ -65,8 +71,67 @@ impl Tools<'_> {
     }
 }
 
+/// Creates a delegation token with Dohle's tool, lists the topics with it, and ends it.
+fn use_a_token(tools: &Tools<'_>, ca: &Path, config: &Path) -> Result<()> {
+    let created = tools.run(
+        "delegation-tokens",
+        "--create --max-life-time-period 3600000",
+    )?;
+    let created = only_token(&created.clean()?)?;
+    let with = token(&created).over_tls(ca);
+    std::fs::write(config, with.command_config())?;
+    let by_token = Tools {
+        address: tools.address,
+        config: &config.display().to_string(),
+    };
+    // A token is known to a broker a moment after the controller has created it.
+    until(DEADLINE, "the token logs in", || {
+        by_token.run("topics", "--list")?.clean().map(|_| true)
+    })?;
+    let (id, hmac) = &created;
+    let listed = tools.run("delegation-tokens", "--describe")?.clean()?;
+    ensure!(listed.contains(id) && listed.contains(hmac), "{listed}");
+    let renew = format!("--renew --renew-time-period 60000 --hmac {hmac}");
+    tools.run("delegation-tokens", &renew)?.clean()?;
+    let expire = format!("--expire --expiry-time-period -1 --hmac {hmac}");
+    tools.run("delegation-tokens", &expire)?.clean()?;
+    until(DEADLINE, "the token that was ended is refused", || {
+        let output = by_token.run("topics", "--list")?;
+        let printed = output.stdout + &output.stderr;
+        Ok(printed.contains("due to invalid credentials with SASL mechanism SCRAM-SHA-512"))
+    })
+}
+
+/// Checks that the tools name the cause when Apache Kafka refuses their certificate, or they its.
+fn refusals_are_named(
+    address: &str,
+    authority: &TestAuthority,
+    path: impl Fn(&str) -> std::path::PathBuf,
+) -> Result<()> {
+    let stranger = TestAuthority::new("Another CA");
+    std::fs::write(path("stranger.pem"), stranger.pem())?;
+    write_private(&path("strange.pem"), &stranger.local("mallory"))?;
+    let mut request = TestRequest::new("admin", &[]);
+    request.days = (-30, -1);
+    write_private(&path("late.pem"), &authority.issue(&request))?;
+    let without = Credentials::default().over_tls(path("ca.pem"));
+    let in_store = "ssl.keystore.location";
+    let strange = without.clone().with_store(path("strange.pem"));
+    let late = without.clone().with_store(path("late.pem"));
+    let untrusting = Credentials::default().over_tls(path("stranger.pem"));
+    for (with, expected) in [
+        (strange, ["does not accept the certificate", in_store]),
+        (late, ["certificate of this client", in_store]),
+        (without, ["requires a certificate", in_store]),
+        (untrusting, ["UnknownIssuer", "ssl.truststore.location"]),
+    ] {
+        our_tools_report(address, &path("tool.properties"), &with, expected)?;
+    }
+    Ok(())
+}
+
 #[test]
-fn our_tools_administer_an_apache_kafka_with_scram_and_with_certificates() -> Result<()> {
+fn our_tools_administer_an_apache_kafka_on_each_kind_of_listener_and_name_refusals() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let path = |name: &str| folder.path().join(name);
     let authority = TestAuthority::new("Test CA");
@@ -77,8 +142,13 @@ fn our_tools_administer_an_apache_kafka_with_scram_and_with_certificates() -> Re
     let (ca, node) = (ca.display().to_string(), node.display().to_string());
     let kafka = Kafka::start_on(
         folder.path(),
-        &[("SCRAM", "SASL_SSL"), ("CERTIFICATES", "SSL")],
         &[
+            ("SCRAM", "SASL_SSL"),
+            ("CERTIFICATES", "SSL"),
+            ("USERS", "SASL_PLAINTEXT"),
+        ],
+        &[
+            ("delegation.token.secret.key", "secret-of-all-nodes"),
             super::acls::AUTHORIZER,
             ("super.users", "User:ANONYMOUS;User:admin;User:CN=admin"),
             ("ssl.keystore.type", "PEM"),
@@ -94,6 +164,12 @@ fn our_tools_administer_an_apache_kafka_with_scram_and_with_certificates() -> Re
                 "listener.name.scram.scram-sha-512.sasl.jaas.config",
                 "org.apache.kafka.common.security.scram.ScramLoginModule required;",
             ),
+            ("listener.name.users.sasl.enabled.mechanisms", "PLAIN"),
+            (
+                "listener.name.users.plain.sasl.jaas.config",
+                "org.apache.kafka.common.security.plain.PlainLoginModule required \
+                 user_admin=\"admin-secret\";",
+            ),
         ],
     )?;
     let user = "--alter --entity-type users --entity-name admin --add-config \
@@ -107,9 +183,11 @@ fn our_tools_administer_an_apache_kafka_with_scram_and_with_certificates() -> Re
     let certificate = Credentials::default()
         .over_tls(path("ca.pem"))
         .with_store(path("admin.pem"));
+    let plain = Credentials::sasl("PLAIN", "admin", "admin-secret");
     let users = [
         ("scram", scram("admin-secret"), 0),
         ("certificates", certificate, 1),
+        ("plain", plain, 2),
         ("wrong", scram("wrong-secret"), 0),
     ];
     for (name, with, listener) in users {
@@ -119,6 +197,9 @@ fn our_tools_administer_an_apache_kafka_with_scram_and_with_certificates() -> Re
             address: &kafka.others[listener],
             config: &config.display().to_string(),
         };
+        if name == "scram" {
+            use_a_token(&tools, &path("ca.pem"), &path("token"))?;
+        }
         if name != "wrong" {
             tools.walk(name)?;
             continue;
@@ -128,5 +209,6 @@ fn our_tools_administer_an_apache_kafka_with_scram_and_with_certificates() -> Re
         let refused = "due to invalid credentials with SASL mechanism SCRAM-SHA-512";
         ensure!(output.code == 1 && printed.contains(refused), "{output}");
     }
-    Ok(())
+    tools_without_tls_are_refused(&kafka.others[1])?;
+    refusals_are_named(&kafka.others[1], &authority, path)
 }

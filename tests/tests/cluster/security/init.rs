@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use anyhow::{Context, Result, ensure};
 use dohle_tests::clients::java;
 use dohle_tests::clients::kcat::kcat;
+use dohle_tests::clients::secure::Credentials;
 use dohle_tests::node::binary;
 use dohle_tests::ports::free_ports;
 use dohle_tests::program::{Output, Program, Running};
@@ -39,11 +40,14 @@ fn tool(name: &str, bootstrap: &str, config: &str) -> Result<Program> {
     Ok(program.args(["--bootstrap-server", bootstrap, "--command-config", config]))
 }
 
+/// One of Apache Kafka's tools.
+fn kafkas(class: &str, bootstrap: &str, config: &str) -> Program {
+    java::tool(class).args(["--bootstrap-server", bootstrap, "--command-config", config])
+}
+
 /// One of Apache Kafka's console tools.
 fn java_console(class: &str, bootstrap: &str, config: &str) -> Program {
-    java::tool(class)
-        .args(["--bootstrap-server", bootstrap, "--topic", "t"])
-        .args(["--command-config", config])
+    kafkas(class, bootstrap, config).args(["--topic", "t"])
 }
 
 fn consume_with_java(bootstrap: &str, config: &str) -> Result<String> {
@@ -101,6 +105,48 @@ fn a_cluster_of_the_files_that_were_made_for_it_lets_in_only_its_client_and_its_
         consume_with_java(&users, &file("alice.properties"))?,
         "one\ntwo\n"
     );
+
+    // Kafka's tools create a user and allow it something, and Dohle's see the same.
+    kafkas("ConfigCommand", &clients, &config)
+        .args([
+            "--alter",
+            "--entity-type",
+            "users",
+            "--entity-name",
+            "carol",
+        ])
+        .args(["--add-config", "SCRAM-SHA-512=[password=carol-secret]"])
+        .run()?
+        .ok()?;
+    let carol = Credentials::sasl("SCRAM-SHA-512", "carol", "carol-secret");
+    let carol = carol.over_tls(file("ca.pem")).command_config();
+    std::fs::write(file("carol.properties"), carol)?;
+    let of_carol = || {
+        tool("topics", &users, &file("carol.properties"))?
+            .arg("--list")
+            .run()
+    };
+    let seen = of_carol()?.clean()?;
+    ensure!(seen.trim().is_empty(), "carol sees {seen}");
+    kafkas("AclCommand", &clients, &config)
+        .args([
+            "--add",
+            "--allow-principal",
+            "User:carol",
+            "--operation",
+            "Describe",
+        ])
+        .args(["--topic", "t"])
+        .run()?
+        .ok()?;
+    until(DEADLINE, "carol sees the topic", || {
+        Ok(of_carol()?.clean()? == "t\n")
+    })?;
+    let listed = tool("acls", &clients, &config)?
+        .arg("--list")
+        .run()?
+        .clean()?;
+    ensure!(listed.contains("principal=User:carol"), "{listed}");
 
     // Without a certificate, and on the listeners of nodes with that of a client.
     let ca = format!("ssl.ca.location={}", file("ca.pem"));
@@ -162,6 +208,7 @@ fn a_cluster_of_the_files_that_were_made_for_it_lets_in_only_its_client_and_its_
     let password = password.rsplit_once('=').context("no password")?.1;
     ensure!(!logs.contains(password.trim_end()));
     ensure!(!said.contains(password.trim_end()));
+    ensure!(!logs.contains("carol-secret"));
     Ok(())
 }
 

@@ -16,6 +16,7 @@ mod acls;
 mod apache_kafka;
 mod delegation_tokens;
 mod init;
+mod mistakes;
 mod nodes;
 mod oauthbearer;
 mod permissions;

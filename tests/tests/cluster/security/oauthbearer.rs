@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use dohle_tests::Cluster;
 use dohle_tests::clients::secure::{Credentials, Family};
+use dohle_tests::program::Program;
 use dohle_tests::wait::{DEADLINE, until};
 use dohle_tls::testing::{TestAuthority, TestIdentity};
 use ring::rand::SystemRandom;
@@ -20,6 +21,7 @@ use serde_json::{Value, json};
 
 use super::sasl::cluster;
 use super::{all_report, all_work};
+use crate::console_tools::ours;
 
 /// An identity provider: it signs tokens, and serves its public key.
 pub(super) struct Provider(EcdsaKeyPair);
@@ -162,6 +164,17 @@ fn five_families_authenticate_with_tokens_whose_keys_are_fetched() -> Result<()>
     })?;
     let good = provider.token("ES256", 3600)?;
     all_work(&address, "t", &with(&cluster, &good)?)?;
+    // Dohle's tools, with the file of Kafka's.
+    let config = cluster.scratch().join("tool.properties");
+    std::fs::write(&config, with(&cluster, &good)?.command_config())?;
+    let tool = |name: &str, args: &[&str]| -> Result<Program> {
+        let program = ours(name, &address, args)?;
+        Ok(program.arg("--command-config").arg(&config))
+    };
+    let listed = tool("topics", &["--list"])?.run()?.clean()?;
+    ensure!(listed.contains("closed"), "{listed}");
+    let produced = tool("console-producer", &["--topic", "t"])?.input("ours\n");
+    produced.run()?.clean()?;
     let wrong = [
         Provider::new()?.token("ES256", 3600)?,
         provider.token("ES256", -3600)?,
@@ -169,6 +182,12 @@ fn five_families_authenticate_with_tokens_whose_keys_are_fetched() -> Result<()>
     ];
     for token in &wrong {
         all_report(&address, &with(&cluster, token)?, refused)?;
+        let output = tool("topics", &["--list"])?.run()?;
+        let printed = output.stdout.clone() + &output.stderr;
+        ensure!(
+            output.code == 1 && printed.contains("invalid_token"),
+            "{output}"
+        );
     }
     let log = cluster.broker(1).log()?;
     for cause in [

@@ -9,7 +9,9 @@ use dohle_tests::clients::secure::{Credentials, Family};
 use dohle_tls::testing::TestRequest;
 
 use super::sasl::{add_user, wrong_password};
+use super::tls::our_tools_report;
 use super::{Secured, all_report, all_work, write_private};
+use crate::console_tools::ours;
 
 const MECHANISMS: [&str; 2] = ["PLAIN", "SCRAM-SHA-512"];
 
@@ -106,9 +108,49 @@ fn clients_of_every_family_authenticate_over_tls_and_report_what_is_wrong() -> R
     all_report(secured.address("ELSEWHERE"), &right, elsewhere)?;
     let stranger = dohle_tls::testing::TestAuthority::new("Another CA");
     let ca = secured.file("stranger.pem", &stranger.pem())?;
-    all_report(clients, &right.over_tls(ca), untrusted)?;
+    all_report(clients, &right.clone().over_tls(&ca), untrusted)?;
+
+    // Dohle's tools on the same listeners.
+    let config = secured.files.join("tool.properties");
+    std::fs::write(&config, right.command_config())?;
+    let listed = ours("topics", clients, &["--list"])?.arg("--command-config");
+    let listed = listed.arg(&config).run()?.clean()?;
+    ensure!(listed.contains("closed"), "{listed}");
+    let untrusting = right.clone().over_tls(ca);
+    for (listener, with, expected) in [
+        (
+            "CLIENTS",
+            &wrong,
+            ["invalid credentials with SASL mechanism", "SCRAM-SHA-512"],
+        ),
+        (
+            "EXPIRED",
+            &right,
+            ["the broker's certificate cannot be trusted", "expired"],
+        ),
+        (
+            "ELSEWHERE",
+            &right,
+            [
+                "the broker's certificate is not for the host",
+                "elsewhere.example",
+            ],
+        ),
+        (
+            "CLIENTS",
+            &untrusting,
+            ["UnknownIssuer", "ssl.truststore.location"],
+        ),
+    ] {
+        our_tools_report(secured.address(listener), &config, with, expected)?;
+    }
 
     let log = secured.logs()?;
     ensure!(!log.contains("wrong-secret"), "the log has a password");
+    let mut warnings = log.lines().filter(|line| line.contains("WARN"));
+    let is_reported = warnings.any(|line| {
+        line.contains("the certificate CN=node-1 has expired") && line.contains("EXPIRED")
+    });
+    ensure!(is_reported, "the log has no warning of the certificate");
     secured.cluster.stop()
 }

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use dohle_tests::Cluster;
+use dohle_tests::clients::java;
 use dohle_tests::clients::kcat::kcat;
 use dohle_tests::clients::secure::{Credentials, Family};
 use dohle_tests::node::binary;
-use dohle_tests::program::Program;
+use dohle_tests::program::{Output, Program};
 use dohle_tests::wait::{DEADLINE, until};
 use dohle_tls::testing::{TestAuthority, TestRequest};
 
@@ -80,7 +81,7 @@ fn five_families_of_clients_produce_and_consume_over_tls() -> Result<()> {
 
 /// Checks that Dohle's tools are refused without trying again, and name the cause and the property
 /// to check.
-fn our_tools_report(
+pub(super) fn our_tools_report(
     address: &str,
     config: &Path,
     with: &Credentials,
@@ -171,6 +172,21 @@ fn a_certificate_of_a_stranger_has_a_clear_cause_at_both_ends() -> Result<()> {
     ] {
         our_tools_report(&bootstrap, &config, with, expected)?;
     }
+    // The authorities of the operating system count only where there is no trust store.
+    let on_system = |properties: &str| -> Result<Output> {
+        std::fs::write(&config, properties)?;
+        let program = ours("topics", &bootstrap, &["--list"])?.env("SSL_CERT_FILE", secured.ca());
+        program.arg("--command-config").arg(&config).run()
+    };
+    let elsewhere = good.clone().over_tls(secured.files.join("stranger.pem"));
+    let refused = on_system(&elsewhere.command_config())?;
+    ensure!(refused.stdout.contains("UnknownIssuer"), "{refused}");
+    let properties = good.command_config();
+    let lines = properties
+        .lines()
+        .filter(|line| !line.starts_with("ssl.truststore"));
+    let without_store: String = lines.map(|line| format!("{line}\n")).collect();
+    on_system(&without_store)?.clean()?;
     // Without TLS: the client learns only that the connection was closed, and the log has the
     // cause.
     let output = kcat(&bootstrap, &list).run()?;
@@ -206,7 +222,8 @@ fn a_certificate_of_a_stranger_has_a_clear_cause_at_both_ends() -> Result<()> {
 
 #[test]
 fn new_certificates_are_loaded_while_clients_go_on() -> Result<()> {
-    let mut secured = Secured::prepare(Cluster::of(3), &CLIENTS, |_, _| Ok(String::new()))?;
+    let builder = Cluster::of(3).allow("does not accept this node's certificate");
+    let mut secured = Secured::prepare(builder, &CLIENTS, |_, _| Ok(String::new()))?;
     secured.cluster.start()?;
     secured.cluster.create_topic("t", 1, 3, &[])?;
     let files = secured.client("alice")?;
@@ -228,6 +245,44 @@ fn new_certificates_are_loaded_while_clients_go_on() -> Result<()> {
     })?;
     assert_eq!(before.len(), 1, "{before:?}");
     assert_eq!(before, partitions()?);
+    secured.cluster.wait_in_sync("t")?;
+
+    // The same by AlterConfigs, with Kafka's tool over TLS: broker 1 has a certificate of another
+    // authority then, on this listener alone.
+    let other = TestAuthority::new("Another CA");
+    let store = secured.files.join("altered.pem");
+    write_private(&store, &other.local("node-1"))?;
+    let broker = bootstrap.split(',').next().unwrap_or_default();
+    let config = secured.file("alice.properties", &files.command_config())?;
+    let store = store.display();
+    java::tool("ConfigCommand")
+        .args(["--bootstrap-server", broker, "--command-config", &config])
+        .args(["--alter", "--entity-type", "brokers", "--entity-name", "1"])
+        .args(["--add-config"])
+        .arg(format!(
+            "listener.name.clients.ssl.keystore.location={store}"
+        ))
+        .run()?
+        .ok()?;
+    let others = files
+        .clone()
+        .over_tls(secured.file("other-ca.pem", &other.pem())?);
+    let list = ["-L", "-m", "5"];
+    until(
+        DEADLINE,
+        "broker 1 has the certificate that was set",
+        || {
+            kcat_with(&others, broker, &list)
+                .run()?
+                .clean()
+                .map(|_| true)
+        },
+    )?;
+    let refused = kcat_with(&files, broker, &list).run()?;
+    ensure!(
+        refused.stderr.contains("certificate verify failed"),
+        "{refused}"
+    );
     secured.cluster.wait_in_sync("t")?;
     secured.cluster.stop()
 }

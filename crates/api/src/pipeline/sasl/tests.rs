@@ -12,6 +12,7 @@ use dohle_auth::{AllowAll, Secret};
 use dohle_model::record::SecurityProtocol;
 use dohle_network::connection::{ConnectionHandler, RequestMemoryPool, Service as _};
 use dohle_protocol::messages::{self, RequestHeaderData};
+use futures::FutureExt as _;
 
 use super::*;
 use crate::KafkaService;
@@ -60,13 +61,17 @@ impl Fixture {
     }
 
     async fn on(listener: &str, session_max: Option<Duration>) -> Self {
+        Self::with(listener, Arc::new(config(session_max))).await
+    }
+
+    async fn with(listener: &str, config: Arc<SaslConfig>) -> Self {
         let broker = Broker::start(&[]).await;
         let service = KafkaService::with(
             TABLE,
             Arc::clone(&broker.context),
             Arc::new(AllowAll),
             Arc::new(Unlimited),
-            Arc::new(config(session_max)),
+            config,
         );
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 9092));
         let session = service.connect(&Client {
@@ -83,18 +88,26 @@ impl Fixture {
         }
     }
 
-    async fn frame(&mut self, frame: Bytes) -> Result<Outcome, String> {
+    fn begin(&mut self, frame: Bytes) -> Result<Pending, String> {
         let pool = RequestMemoryPool::new(1 << 20);
         let permit = pool.share().take(1).expect("room");
         let pending = self.session.call(frame, permit);
-        Ok(
-            match pending.map_err(|error| error.to_string())?.answer.await {
-                ResponseAction::Send(Frame::One(bytes)) => Outcome::Answer(bytes, false),
-                ResponseAction::End(Some(Frame::One(bytes))) => Outcome::Answer(bytes, true),
-                ResponseAction::End(None) => Outcome::Closed,
-                other => panic!("{other:?}"),
-            },
-        )
+        pending.map_err(|error| error.to_string())
+    }
+
+    /// Sends a request, and returns whether its answer does not have to wait.
+    fn is_answered_at_once<R: Request>(&mut self, request: &R, version: i16) -> bool {
+        let pending = self.begin(encoded(request, version)).expect("a request");
+        pending.answer.now_or_never().is_some()
+    }
+
+    async fn frame(&mut self, frame: Bytes) -> Result<Outcome, String> {
+        Ok(match self.begin(frame)?.answer.await {
+            ResponseAction::Send(Frame::One(bytes)) => Outcome::Answer(bytes, false),
+            ResponseAction::End(Some(Frame::One(bytes))) => Outcome::Answer(bytes, true),
+            ResponseAction::End(None) => Outcome::Closed,
+            other => panic!("{other:?}"),
+        })
     }
 
     /// Sends a request. Returns the response, and whether the connection is closed.
@@ -114,18 +127,8 @@ impl Fixture {
     }
 
     async fn try_call<R: Request>(&mut self, request: &R, version: i16) -> Outcome {
-        let mut frame = BytesMut::new();
-        let header = RequestHeaderData {
-            request_api_key: R::KEY as i16,
-            request_api_version: version,
-            correlation_id: 7,
-            client_id: Some(KafkaString::from_static("test")),
-            ..RequestHeaderData::default()
-        };
-        let header_version = if is_flexible(R::KEY, version) { 2 } else { 1 };
-        header.write(&mut frame, header_version).unwrap();
-        request.write(&mut frame, version).unwrap();
-        self.frame(frame.freeze()).await.expect("a request")
+        let frame = encoded(request, version);
+        self.frame(frame).await.expect("a request")
     }
 
     async fn handshake(&mut self, mechanism: &str) -> (SaslHandshakeResponseData, bool) {
@@ -150,6 +153,22 @@ impl Fixture {
         let configured = FrameSizes::of_requests(1 << 20);
         self.session.frame_sizes(configured).max
     }
+}
+
+/// Encodes a request with its header.
+fn encoded<R: Request>(request: &R, version: i16) -> Bytes {
+    let mut frame = BytesMut::new();
+    let header = RequestHeaderData {
+        request_api_key: R::KEY as i16,
+        request_api_version: version,
+        correlation_id: 7,
+        client_id: Some(KafkaString::from_static("test")),
+        ..RequestHeaderData::default()
+    };
+    let header_version = if is_flexible(R::KEY, version) { 2 } else { 1 };
+    header.write(&mut frame, header_version).unwrap();
+    request.write(&mut frame, version).unwrap();
+    frame.freeze()
 }
 
 fn is_flexible(key: ApiKey, version: i16) -> bool {
@@ -220,6 +239,28 @@ async fn a_wrong_password_is_answered_and_ends_the_connection() {
         )
     );
     assert!(!client.is_served().await);
+}
+
+/// `connection.failed.authentication.delay.ms`: a client that tries passwords waits for each one.
+#[tokio::test]
+async fn every_refusal_is_delayed_and_nothing_else_is() {
+    let mut config = config(None);
+    config.failure_delay = Duration::from_hours(1);
+    let config = Arc::new(config);
+    let token = |token: &'static [u8]| SaslAuthenticateRequestData {
+        auth_bytes: Bytes::from_static(token),
+        ..SaslAuthenticateRequestData::default()
+    };
+    for (mechanism, is_enabled) in [("GSSAPI", false), ("PLAIN", true)] {
+        let mut client = Fixture::with("SASL", Arc::clone(&config)).await;
+        let is_answered = client.is_answered_at_once(&handshake(mechanism), 1);
+        assert_eq!(is_answered, is_enabled, "{mechanism}");
+    }
+    for (password, is_right) in [(&b"\0alice\0wrong"[..], false), (b"\0alice\0secret", true)] {
+        let mut client = Fixture::with("SASL", Arc::clone(&config)).await;
+        client.handshake("PLAIN").await;
+        assert_eq!(client.is_answered_at_once(&token(password), 2), is_right);
+    }
 }
 
 #[tokio::test]

@@ -4,15 +4,15 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use dohle_auth::{Authorizer, Principal};
-use dohle_model::ErrorCode as Code;
 use dohle_model::acl::{Operation, ResourceType};
+use dohle_model::{ErrorCode as Code, Offset};
 use dohle_protocol::messages as m;
 use dohle_protocol::{ApiKey, text};
 use parking_lot::Mutex;
 
 use super::super::harness::{TestClient, ask, client_at, peer};
-use super::Fixture;
-use super::cases::{member, metadata_of, offsets_of, record_for};
+use super::cases::{member, metadata_of, offsets_of, record_for, transactional_record_for};
+use super::{Denied, Fixture, Recorder};
 use crate::KafkaService;
 use crate::pipeline::Unlimited;
 use crate::table::TABLE;
@@ -121,6 +121,37 @@ async fn an_expression_matches_the_topics_that_its_member_may_describe() {
         .filter_map(|it| crate::wire::topic_id(it.topic_id))
         .collect();
     assert_eq!(topics, [fixture.topic_id], "not {hidden}");
+}
+
+/// CVE-2018-17196: Kafka looked at the first batch of a request alone to find out which permissions
+/// the request needs, so a plain batch in front let transactional ones pass.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plain_batch_in_front_exempts_no_transactional_one_from_its_permission() {
+    let fixture = Fixture::start().await;
+    let denied = Denied::Only(vec![(ResourceType::TransactionalId, Operation::Write)]);
+    let service = fixture.service(Recorder::denying(denied));
+    let memory_pool = Arc::clone(&fixture.broker.memory_pool);
+    let mut client = client_at(&service, memory_pool, Ipv4Addr::LOCALHOST);
+    let other = fixture.broker.topic("plain", 1).await;
+    let partition = fixture.broker.partition(other, 0);
+    let (plain, transactional) = (record_for("plain"), transactional_record_for("t"));
+    for (first, second) in [(&plain, &transactional), (&transactional, &plain)] {
+        let mut request = first.clone();
+        request.transactional_id = Some(text("tx"));
+        request.topic_data.extend(second.topic_data.clone());
+        let produced = ask!(client, Produce, 9, request, m::ProduceResponseData);
+        let topics = produced.responses.iter();
+        let partitions = topics.flat_map(|topic| &topic.partition_responses);
+        let codes: Vec<i16> = partitions.map(|it| it.error_code).collect();
+        assert_eq!(codes, [Code::TransactionalIdAuthorizationFailed.code(); 2]);
+        let end = partition.positions().log_end_offset;
+        assert_eq!(end, Offset(0), "nothing is written");
+    }
+    // A request with plain batches alone needs no permission on the id that it names.
+    let mut request = plain;
+    request.transactional_id = Some(text("tx"));
+    let produced = ask!(client, Produce, 9, request, m::ProduceResponseData);
+    assert_eq!(produced.responses[0].partition_responses[0].error_code, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

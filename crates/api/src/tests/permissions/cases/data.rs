@@ -164,6 +164,13 @@ pub(in crate::tests::permissions) fn record_for(topic: &str) -> m::ProduceReques
     producing(topic, KafkaUuid::ZERO, batch(false))
 }
 
+/// A record for a topic, in a transactional batch.
+pub(in crate::tests::permissions) fn transactional_record_for(
+    topic: &str,
+) -> m::ProduceRequestData {
+    producing(topic, KafkaUuid::ZERO, batch(true))
+}
+
 /// A record for topic `t`.
 pub(super) fn plain() -> m::ProduceRequestData {
     record_for("t")
@@ -172,7 +179,7 @@ pub(super) fn plain() -> m::ProduceRequestData {
 fn produce(topic_id: KafkaUuid) -> Vec<Case> {
     let transactional = m::ProduceRequestData {
         transactional_id: Some(name("tx")),
-        ..producing("t", KafkaUuid::ZERO, batch(true))
+        ..transactional_record_for("t")
     };
     // The first batch is not transactional (CVE-2018-17196).
     let mut mixed = transactional.clone();

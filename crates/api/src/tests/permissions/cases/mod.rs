@@ -49,7 +49,7 @@ macro_rules! case {
     }};
 }
 use case;
-pub(super) use data::{metadata_of, offsets_of, record_for};
+pub(super) use data::{metadata_of, offsets_of, record_for, transactional_record_for};
 pub(super) use groups::member;
 
 /// Returns the cases: requests about topic `t` with this id, group `g`, group `modern`, and
