@@ -76,6 +76,7 @@ pub mod partition_metadata;
 pub mod producer_state;
 mod segment;
 pub mod validate;
+mod write_back;
 
 pub use aborted::AbortedSearch;
 pub use batch::{Batch, BatchBuilder, BatchError, BatchHeader, BatchOptions, Batches};
@@ -110,3 +111,4 @@ pub use validate::{
     AppendOrigin, Brief, RecordError, ValidateError, ValidatedBatch, validate, validate_briefly,
     validate_fully,
 };
+pub use write_back::WriteBack;

@@ -10,6 +10,7 @@
 //! The locks are taken in this order: the ring, then a handle, and a handle only if it is free.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -17,6 +18,7 @@ use dohle_storage::{Environment, File, FileSystem, descriptors};
 use parking_lot::Mutex;
 
 use crate::error::{StorageError, StorageErrorKind};
+use crate::write_back::{Unstarted, WriteBack, Written};
 
 /// The most files that stay open for reading, however many descriptors the process may have.
 const READING_MAX: usize = 8_192;
@@ -30,6 +32,7 @@ pub struct OpenFiles {
     ring: Mutex<VecDeque<Weak<Handle>>>,
     logs: AtomicUsize,
     written: AtomicUsize,
+    write_back: WriteBack,
 }
 
 impl Default for OpenFiles {
@@ -49,6 +52,7 @@ impl OpenFiles {
             ring: Mutex::default(),
             logs: AtomicUsize::new(0),
             written: AtomicUsize::new(0),
+            write_back: WriteBack::default(),
         }
     }
 
@@ -60,6 +64,12 @@ impl OpenFiles {
             environment,
             ..self
         }
+    }
+
+    /// Returns the written bytes whose write-back was not started.
+    #[must_use]
+    pub fn write_back(&self) -> &WriteBack {
+        &self.write_back
     }
 
     /// Returns the environment through which the logs access files and randomness.
@@ -172,6 +182,7 @@ struct HandleState {
     last: Option<Weak<dyn File>>,
     is_written: bool,
     is_in_ring: bool,
+    unstarted: Unstarted,
 }
 
 impl Handle {
@@ -191,6 +202,19 @@ impl Handle {
         }
         state.is_in_ring = false;
         true
+    }
+}
+
+impl Written for Handle {
+    fn start_write_back(&self) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let pages = state.unstarted.take();
+        let file = state.file.clone().filter(|_| state.is_written);
+        drop(state);
+        let (Some(pages), Some(file)) = (pages, file) else {
+            return Ok(());
+        };
+        file.start_write_back(pages.start, pages.end - pages.start)
     }
 }
 
@@ -280,6 +304,16 @@ impl LazyFile {
             self.open_files.written.fetch_add(1, Ordering::Relaxed);
         }
         Ok(file)
+    }
+
+    /// Notes that bytes were written, whose write-back is to be started soon.
+    pub(crate) fn wrote(&self, position: u64, len: u64) {
+        let is_unlisted = self.handle.state.lock().unstarted.wrote(position, len);
+        let unlisted = is_unlisted.then(|| -> Weak<dyn Written> {
+            let handle: Weak<Handle> = Arc::downgrade(&self.handle);
+            handle
+        });
+        self.open_files.write_back.wrote(len, unlisted);
     }
 
     fn open(
@@ -391,8 +425,7 @@ mod tests {
         let wanted = LazyFile::new(Arc::clone(&open_files));
         let opened = wanted.get(|| {
             if idle.is_open() {
-                let source =
-                    std::io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error());
+                let source = io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error());
                 return Err(source).context("open", Path::new("f"));
             }
             open()

@@ -14,6 +14,7 @@ pub mod descriptors;
 mod native;
 #[cfg(feature = "simulation")]
 pub mod simulated;
+mod write_back;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -301,6 +302,14 @@ pub trait File: fmt::Debug + Send + Sync {
     /// # Errors
     /// Those of the system.
     fn set_modified(&self, time: SystemTime) -> io::Result<()>;
+
+    /// Makes the system start to write these changed bytes to the disk, without waiting until they
+    /// are written. This promises nothing about a loss of power, and takes no error of a write from
+    /// a later [`File::sync_data`].
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn start_write_back(&self, position: u64, len: u64) -> io::Result<()>;
 
     /// Makes the content and the length survive a loss of power: `fdatasync`.
     ///

@@ -14,6 +14,7 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, Mode, OFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
+use crate::write_back;
 use crate::{
     Clock, Directory, DirectoryEntry, Entropy, File, FileSystem, Lock, Metadata, OpenMode, Space,
 };
@@ -174,6 +175,10 @@ impl File for fs::File {
 
     fn set_modified(&self, time: SystemTime) -> io::Result<()> {
         Self::set_modified(self, time)
+    }
+
+    fn start_write_back(&self, position: u64, len: u64) -> io::Result<()> {
+        write_back::start(self, position, len)
     }
 
     fn sync_data(&self) -> io::Result<()> {

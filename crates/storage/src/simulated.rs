@@ -178,6 +178,8 @@ fn sync<T>(versions: &mut Vec<T>) {
 struct Nodes {
     nodes: Vec<Node>,
     locked: BTreeSet<PathBuf>,
+    /// The parts of files whose write-back was started: position and length.
+    started: Vec<(u64, u64)>,
     /// The content of the disk after the loss of power.
     image: Option<Image>,
 }
@@ -192,6 +194,7 @@ impl Nodes {
         let mut nodes = Self {
             nodes: vec![root],
             locked: BTreeSet::new(),
+            started: Vec::new(),
             image: None,
         };
         for (path, content) in image {
@@ -409,6 +412,12 @@ impl SimulatedDisk {
         }
     }
 
+    /// Returns the parts of files whose write-back was started, as position and length, in order.
+    #[must_use]
+    pub fn started_write_backs(&self) -> Vec<(u64, u64)> {
+        self.nodes.lock().started.clone()
+    }
+
     /// Returns the content that a restart finds on the disk. The power fails now if it has not
     /// failed yet.
     #[must_use]
@@ -567,6 +576,11 @@ impl File for Opened {
         self.disk.with(|nodes| {
             nodes.change(self.node, |content| content.resize(len as usize, 0));
         });
+        Ok(())
+    }
+
+    fn start_write_back(&self, position: u64, len: u64) -> io::Result<()> {
+        self.disk.nodes.lock().started.push((position, len));
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use dohle_config::BrokerConfig;
 use dohle_log::directory::Checkpoint;
 use dohle_log::{Log, StorageError, StorageErrorKind};
 use dohle_model::{BrokerEpoch, DirectoryId, Offset, TopicIdPartition, TopicPartition};
+use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
@@ -52,6 +53,7 @@ pub(super) fn spawn(partitions: &Arc<Partitions>, controller: &Arc<dyn Controlle
     ));
     tasks.spawn(tick(weak.clone()));
     tasks.spawn(flush(weak.clone()));
+    tasks.spawn(write_back(weak.clone()));
     tasks.spawn(timed_flush(weak.clone()));
     tasks.spawn(watch_dirs(weak.clone()));
     tasks.spawn(checkpoint_high_watermarks(weak.clone()));
@@ -111,6 +113,21 @@ async fn flush(weak: Weak<Partitions>) {
             }
         })
         .await;
+    }
+}
+
+/// Starts the write-back of appended records whenever enough of them were written.
+async fn write_back(weak: Weak<Partitions>) {
+    let due = Arc::new(Notify::new());
+    let Some(files) = weak.upgrade().map(|it| Arc::clone(&it.shared.open_files)) else {
+        return;
+    };
+    let bell = Arc::clone(&due);
+    files.write_back().when_due(move || bell.notify_one());
+    loop {
+        due.notified().await;
+        let files = Arc::clone(&files);
+        run_blocking(move || files.write_back().start()).await;
     }
 }
 

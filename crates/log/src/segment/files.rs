@@ -279,6 +279,7 @@ impl SegmentFiles {
     pub(crate) fn write(&self, bytes: &[u8], position: u64) -> Result<(), StorageError> {
         let log = self.log.get_to_write(|| self.open_log())?;
         let written = log.write_all_at(bytes, position);
+        self.log.wrote(position, bytes.len() as u64);
         // The path is built only for an error: building it took a fifth of the time of a small
         // write.
         written.or_else(|error| Err(error).context("append to", &self.path(LOG_SUFFIX)))

@@ -1,0 +1,79 @@
+//! Tests that the write-back of appended records is started, and of nothing else.
+
+mod common;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::*;
+use dohle_log::{Log, LogConfig, OpenFiles};
+use dohle_model::Offset;
+use dohle_storage::simulated::{Image, Power, SimulatedDisk};
+
+const PAGE: u64 = 4_096;
+
+fn open_on(disk: &SimulatedDisk, config: LogConfig) -> (Log, Arc<OpenFiles>) {
+    let files = Arc::new(OpenFiles::default().within(disk.environment()));
+    let opened = Log::open_with(
+        Path::new("/t-0"),
+        partition(),
+        Arc::new(config),
+        unclean(),
+        Arc::clone(&files),
+    );
+    (opened.unwrap().0, files)
+}
+
+#[test]
+fn the_write_back_of_appended_records_is_started_once() {
+    let disk = Power::new(1, u64::MAX, |_| {}).disk(Image::new());
+    let (mut log, files) = open_on(&disk, LogConfig::default());
+    append(&mut log, batch(1, 3 * PAGE as usize, NOW.0), 0);
+    files.write_back().start();
+    assert_eq!(disk.started_write_backs(), [(0, 3 * PAGE)]);
+    append(&mut log, batch(1, 2 * PAGE as usize, NOW.0), 0);
+    files.write_back().start();
+    files.write_back().start();
+    let started = disk.started_write_backs();
+    assert_eq!(started, [(0, 3 * PAGE), (3 * PAGE, 2 * PAGE)]);
+    // What replaces truncated records is started too.
+    log.truncate_to(Offset(1), NOW).unwrap();
+    append(&mut log, batch(1, 2 * PAGE as usize, NOW.0), 1);
+    files.write_back().start();
+    assert_eq!(disk.started_write_backs()[2..], [(3 * PAGE, 2 * PAGE)]);
+}
+
+#[test]
+fn a_segment_that_was_closed_by_a_roll_is_started_with_the_next_one() {
+    let disk = Power::new(1, u64::MAX, |_| {}).disk(Image::new());
+    let (mut log, files) = open_on(&disk, LogConfig::default());
+    append(&mut log, batch(1, 2 * PAGE as usize, NOW.0), 0);
+    log.roll(NOW).unwrap();
+    append(&mut log, batch(1, PAGE as usize, NOW.0), 0);
+    files.write_back().start();
+    assert_eq!(disk.started_write_backs(), [(0, 2 * PAGE), (0, PAGE)]);
+    // A flush has written the closed segment, whose file is closed then.
+    append(&mut log, batch(1, 2 * PAGE as usize, NOW.0), 0);
+    log.roll(NOW).unwrap();
+    log.flush(NOW).unwrap();
+    files.write_back().start();
+    assert_eq!(disk.started_write_backs().len(), 2);
+}
+
+#[test]
+fn appends_ring_the_bell_of_the_write_back() {
+    let disk = Power::new(1, u64::MAX, |_| {}).disk(Image::new());
+    let (mut log, files) = open_on(&disk, LogConfig::default());
+    let rings = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&rings);
+    files.write_back().when_due(move || {
+        counter.fetch_add(1, Ordering::Relaxed);
+    });
+    append(&mut log, batch(1, 500_000, NOW.0), 0);
+    assert_eq!(rings.load(Ordering::Relaxed), 0);
+    for _ in 0..20 {
+        append(&mut log, batch(1, 500_000, NOW.0), 0);
+    }
+    assert_eq!(rings.load(Ordering::Relaxed), 1);
+}
