@@ -12,9 +12,7 @@ use std::sync::Arc;
 
 use dohle_model::acl::{Operation, ResourceType};
 use dohle_model::image::MetadataImage;
-use dohle_model::{
-    ErrorCode, PartitionIndex, ProducerEpoch, ProducerId, TopicName, TopicPartition,
-};
+use dohle_model::{ErrorCode, PartitionIndex, ProducerEpoch, ProducerId, TopicPartition};
 use dohle_protocol::messages::add_partitions_to_txn_request::{
     AddPartitionsToTxnRequestData, AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction,
 };
@@ -27,6 +25,7 @@ use futures::future::join_all;
 
 use super::{Call, wire};
 use crate::context::Context;
+use crate::resolve;
 
 pub(super) async fn handle(
     call: Call,
@@ -100,7 +99,8 @@ impl Sender<'_> {
     fn may_add(self, topic: &str) -> bool {
         match self {
             Self::Client(call) => {
-                !is_internal(topic) && call.is_allowed(Operation::Write, ResourceType::Topic, topic)
+                !resolve::is_internal(topic)
+                    && call.is_allowed(Operation::Write, ResourceType::Topic, topic)
             }
             Self::Broker => true,
         }
@@ -177,10 +177,6 @@ fn existing(
         Err(code) => Err(code),
     };
     Err(found.into_iter().map(refused).collect())
-}
-
-fn is_internal(name: &str) -> bool {
-    TopicName::new(name).is_ok_and(|name| name.is_internal())
 }
 
 /// The outcomes as the response has them.

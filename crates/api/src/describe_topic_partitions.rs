@@ -17,7 +17,7 @@ use response::{
 
 use super::metadata::offline_replicas;
 use super::{Call, wire};
-use crate::resolve::live_endpoint;
+use crate::resolve::{self, live_endpoint};
 use dohle_model::image::{MetadataImage, TopicImage};
 
 pub(super) async fn handle(
@@ -167,6 +167,7 @@ impl Page<'_> {
         self.response
             .topics
             .push(DescribeTopicPartitionsResponseTopic {
+                is_internal: resolve::is_internal(name),
                 topic_authorized_operations: self.operations(name),
                 ..refused(name, code)
             });

@@ -23,7 +23,7 @@ use dohle_protocol::{KafkaString, KafkaUuid};
 use tokio::time::Instant;
 
 use super::{CLUSTER, Call, wire};
-use crate::resolve::live_endpoint;
+use crate::resolve::{self, live_endpoint};
 use dohle_broker::metadata::forwarded_outcome;
 use dohle_coordinator::groups::OFFSETS_TOPIC;
 
@@ -192,7 +192,7 @@ fn take_not_creatable(
     let denied = denied.map(|topic| {
         let name = topic.name.unwrap_or_default();
         MetadataResponseTopic {
-            is_internal: TopicName::new(name.as_str()).is_ok_and(|name| name.is_internal()),
+            is_internal: resolve::is_internal(name.as_str()),
             name: Some(name),
             ..denial()
         }
@@ -364,7 +364,7 @@ impl View<'_> {
         };
         MetadataResponseTopic {
             error_code: code.code(),
-            is_internal: TopicName::new(name.as_str()).is_ok_and(|name| name.is_internal()),
+            is_internal: resolve::is_internal(name.as_str()),
             name: Some(name),
             ..MetadataResponseTopic::default()
         }

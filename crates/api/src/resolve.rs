@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dohle_model::image::{MetadataImage, TopicImage};
 use dohle_model::record::Endpoint;
-use dohle_model::{ErrorCode, NodeId, PartitionIndex, TopicId, TopicIdPartition};
+use dohle_model::{ErrorCode, NodeId, PartitionIndex, TopicId, TopicIdPartition, TopicName};
 use tokio::time::Instant;
 
 use dohle_broker::metadata::MetadataCache;
@@ -44,6 +44,11 @@ pub(super) fn topic_by_id(
 ) -> Result<&TopicImage, ErrorCode> {
     id.and_then(|id| image.topics.get(&id))
         .ok_or(ErrorCode::UnknownTopicId)
+}
+
+/// Whether this is the name of an internal topic, which need not exist.
+pub(super) fn is_internal(name: &str) -> bool {
+    TopicName::new(name).is_ok_and(|name| name.is_internal())
 }
 
 /// Whether the topic has this partition.

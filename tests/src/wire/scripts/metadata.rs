@@ -113,6 +113,10 @@ fn described() -> Vec<Step> {
         case("one that does not exist", of(&["none%"])),
         case("one that does not exist twice", of(&["none%", "none%"])),
         case("a topic and one that does not exist", of(&["none%", "a%"])),
+        case(
+            "an internal topic that does not exist",
+            of(&["__share_group_state"]),
+        ),
         case("an empty name", of(&[""])),
         case("an illegal name", of(&["a b%"])),
         case("the log of metadata", of(&["__cluster_metadata"])),
