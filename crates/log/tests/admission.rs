@@ -403,3 +403,19 @@ fn a_wrong_largest_timestamp_is_corrected() {
         header.check_crc(&stored).unwrap();
     }
 }
+
+/// As in Kafka: a negative timestamp is none, and the header of a batch without any has -1.
+#[test]
+fn the_largest_timestamp_of_records_without_timestamps_is_stored_as_minus_one() {
+    for codec in CODECS {
+        let none = patched(&compressed(codec, 1, 10, NOW.0), 27, &(-5i64).to_be_bytes());
+        let sent = patched(&none, 35, &(-5i64).to_be_bytes());
+        let stored = check(sent, &LogConfig::default()).unwrap();
+        assert_eq!(stored[35..43], (-1i64).to_be_bytes(), "{codec}");
+        assert_eq!(stored[27..35], (-5i64).to_be_bytes(), "{codec}");
+        dohle_log::BatchHeader::parse(&stored)
+            .unwrap()
+            .check_crc(&stored)
+            .unwrap();
+    }
+}

@@ -18,6 +18,14 @@ pub(crate) fn set_position(batch: &mut [u8], base_offset: Offset, epoch: LeaderE
     batch[LEADER_EPOCH_AT..LEADER_EPOCH_AT + 4].copy_from_slice(&epoch.0.to_be_bytes());
 }
 
+/// Returns the largest timestamp as it is in the header: -1, or another negative number, when there
+/// is none.
+pub(crate) fn raw_max_timestamp(batch: &[u8]) -> i64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&batch[MAX_TIMESTAMP_AT..MAX_TIMESTAMP_AT + 8]);
+    i64::from_be_bytes(bytes)
+}
+
 /// Sets timestamp type and largest timestamp, and recomputes the checksum. `batch` is exactly one
 /// whole batch.
 pub(crate) fn set_max_timestamp(

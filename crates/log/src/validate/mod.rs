@@ -242,7 +242,6 @@ impl From<BatchError> for Stop {
 
 /// The results of a validation.
 struct Checked {
-    header: BatchHeader,
     /// The batch in another codec; its checksum is not updated yet.
     recompressed: Option<BytesMut>,
     /// Whether the topic's timestamp type differs from that of the batch and replaces it.
@@ -302,7 +301,6 @@ fn run(
     let append_time =
         (config.message_timestamp_type == TimestampType::LogAppendTime).then_some(now);
     Ok(Checked {
-        header,
         recompressed,
         overruled,
         max_timestamp: append_time.or(max_timestamp),
@@ -320,8 +318,10 @@ impl Checked {
     ) -> Result<ValidatedBatch, ValidateError> {
         let changed = self.recompressed.is_some() || self.overruled;
         let mut batch = self.recompressed.unwrap_or_else(|| to_mut(records));
-        // The header must have the records' largest timestamp.
-        if changed || self.max_timestamp != self.header.max_timestamp {
+        // The header must have the records' largest timestamp, and -1 when they have none, whatever
+        // negative number was sent.
+        let is_right = patch::raw_max_timestamp(&batch) == Timestamp::to_wire(self.max_timestamp);
+        if changed || !is_right {
             let kind = config.message_timestamp_type;
             patch::set_max_timestamp(&mut batch, kind, self.max_timestamp);
         }
