@@ -29,6 +29,29 @@ pub(super) async fn until_known(
     let _ = metadata.wait_until(known, deadline).await;
 }
 
+/// Waits a moment until the metadata of this broker no longer list it as a replica of partitions
+/// that it has already removed: a change of the metadata is applied to the local replicas before it
+/// is published. Without this wait, a client would get NOT_LEADER_OR_FOLLOWER for a topic that was
+/// deleted, and look for another leader.
+pub(super) async fn until_removed(
+    metadata: &MetadataCache,
+    node: NodeId,
+    removed: &[(u32, TopicIdPartition)],
+) {
+    let published =
+        |image: &MetadataImage| removed.iter().all(|(_, id)| !is_replica(image, id, node));
+    // Not an error: the partitions are looked up again in any case.
+    let _ = metadata
+        .wait_until(published, Instant::now() + KNOWN_WITHIN)
+        .await;
+}
+
+/// Whether the metadata list the broker among the replicas of the partition.
+pub(crate) fn is_replica(image: &MetadataImage, id: &TopicIdPartition, node: NodeId) -> bool {
+    let registration = image.partition(id);
+    registration.is_some_and(|registration| registration.replicas.contains(&node))
+}
+
 /// Returns the topic of this name.
 pub(super) fn topic_by_name<'a>(
     image: &'a MetadataImage,

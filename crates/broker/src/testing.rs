@@ -190,9 +190,11 @@ impl Replicas {
         replicas: Vec<NodeId>,
         directory: DirectoryId,
     ) -> TopicId {
+        // A topic that is created anew has another id.
         let mut bytes = [0; 16];
-        let start = name.len().min(16);
-        bytes[..start].copy_from_slice(&name.as_bytes()[..start]);
+        bytes[..8].copy_from_slice(&self.metadata.image().offset.0.to_be_bytes());
+        let start = name.len().min(8);
+        bytes[8..8 + start].copy_from_slice(&name.as_bytes()[..start]);
         let id = TopicId::from_bytes(bytes);
         let name = TopicName::new(name).unwrap();
         let mut records = vec![MetadataRecord::Topic { name, id }];

@@ -29,6 +29,7 @@ use super::Call;
 use crate::fetch_session::{
     EPOCH_FINAL, EPOCH_INITIAL, FetchContext, FetchSession, PartitionResult, Reads,
 };
+use crate::resolve;
 use dohle_broker::partition::Isolation;
 
 mod respond;
@@ -233,8 +234,26 @@ async fn run(
     }
 }
 
-/// Reads the partitions of `tokens`.
+/// Reads the partitions of `tokens`. Partitions that were just removed from this broker are read
+/// once more when its metadata are published in which they are removed.
 async fn read(
+    call: &Call,
+    session: &Mutex<FetchSession>,
+    tokens: &[u32],
+    context: &FetchContext<'_>,
+    reads: &mut Reads,
+) {
+    read_once(call, session, tokens, context, reads).await;
+    let removed = std::mem::take(&mut reads.removed);
+    if removed.is_empty() {
+        return;
+    }
+    resolve::until_removed(&call.context.metadata, call.context.node_id, &removed).await;
+    let tokens: Vec<u32> = removed.iter().map(|(token, _)| *token).collect();
+    read_once(call, session, &tokens, context, reads).await;
+}
+
+async fn read_once(
     call: &Call,
     session: &Mutex<FetchSession>,
     tokens: &[u32],

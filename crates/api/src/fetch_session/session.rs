@@ -10,7 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use dohle_model::image::MetadataImage;
-use dohle_model::{ErrorCode, TopicId, TopicIdPartition};
+use dohle_model::{ErrorCode, TopicId, TopicIdPartition, TopicName};
 use dohle_protocol::messages::fetch_request::{FetchRequestData, FetchTopic};
 use dohle_protocol::{KafkaString, KafkaUuid};
 
@@ -34,6 +34,9 @@ pub(crate) enum TopicKey {
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub topic: TopicKey,
+    /// The name of a topic that the client identifies by its id, from the first time on that this
+    /// broker's metadata contained it.
+    name: Option<TopicName>,
     pub index: i32,
     pub wanted: PartitionFetch,
     /// High watermark and log start as they were last sent to the client; `None` forces the next
@@ -66,6 +69,9 @@ pub(crate) struct Reads {
     memory: usize,
     /// Whether the response is sent at once.
     pub is_urgent: bool,
+    /// The partitions, by their number in the session, that this broker does not host although its
+    /// metadata list it as a replica: the change that removes them is applied, not yet published.
+    pub removed: Vec<(u32, TopicIdPartition)>,
 }
 
 impl FetchSession {
@@ -137,6 +143,7 @@ impl FetchSession {
     fn add(&mut self, key: (TopicKey, i32), wanted: PartitionFetch) {
         let entry = Entry {
             topic: key.0.clone(),
+            name: None,
             index: key.1,
             wanted,
             sent: None,
@@ -260,6 +267,12 @@ impl FetchSession {
                 continue;
             }
             let found = entry.find(context, image);
+            if found.as_ref().err() == Some(&ErrorCode::NotLeaderOrFollower)
+                && let Some(id) = Entry::id(&entry.topic, entry.index, image)
+                && resolve::is_replica(image, &id, context.node)
+            {
+                reads.removed.push((*token, id));
+            }
             if self.is_watching {
                 entry.watch(found.as_ref().ok(), &self.ready_set, *token);
             }
@@ -343,8 +356,12 @@ impl Reads {
 impl Entry {
     /// Returns the partition, if the client may read it. A topic that the client names is
     /// authorized first, so that the answer does not depend on its existence.
+    ///
+    /// As in Kafka, a topic id that the metadata have never contained is UNKNOWN_TOPIC_ID. Later,
+    /// the topic is looked up by the name that it had: UNKNOWN_TOPIC_OR_PARTITION after it was
+    /// deleted, and INCONSISTENT_TOPIC_ID when another topic has this name now.
     fn find(
-        &self,
+        &mut self,
         context: &FetchContext<'_>,
         image: &MetadataImage,
     ) -> Result<Arc<Partition>, ErrorCode> {
@@ -357,11 +374,22 @@ impl Entry {
                 authorize(name.as_str())?;
                 resolve::topic_by_name(image, name.as_str())?
             }
-            TopicKey::Id(id) => {
-                let topic = resolve::topic_by_id(image, Some(*id))?;
-                authorize(topic.name.as_str())?;
-                topic
-            }
+            TopicKey::Id(id) => match (resolve::topic_by_id(image, Some(*id)), &self.name) {
+                (Ok(topic), name) => {
+                    if name.is_none() {
+                        self.name = Some(topic.name.clone());
+                    }
+                    authorize(topic.name.as_str())?;
+                    topic
+                }
+                (Err(code), None) => return Err(code),
+                (Err(_), Some(name)) => {
+                    authorize(name.as_str())?;
+                    let topic = resolve::topic_by_name(image, name.as_str())?;
+                    resolve::partition(context.partitions, topic, self.index)?;
+                    return Err(ErrorCode::InconsistentTopicId);
+                }
+            },
         };
         resolve::partition(context.partitions, topic, self.index)
     }

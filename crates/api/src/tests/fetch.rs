@@ -167,6 +167,16 @@ async fn a_fetch_waits_for_records_and_no_longer_than_asked() {
     let response = FetchResponseData::read(&mut answer.unwrap(), 13).unwrap();
     assert!(!records(partitions(&response)[0]).is_empty());
 
+    // Without partitions there is nothing to wait for.
+    let empty = FetchRequestData {
+        topics: Vec::new(),
+        ..wanted.clone()
+    };
+    for version in [4, 12, 13, 18] {
+        let response = timeout(DEADLINE, fetch(&mut consumer, version, empty.clone())).await;
+        assert_eq!(partitions(&response.unwrap()).len(), 0, "{version}");
+    }
+
     // `min_bytes` is larger than the log: the wait ends at its limit, and the response has what
     // exists.
     let more = FetchRequestData {
@@ -398,4 +408,75 @@ async fn a_fetch_that_waits_is_told_when_the_leader_changes() {
     let response = FetchResponseData::read(&mut answer, 10).unwrap();
     let code = ErrorCode::NotLeaderOrFollower.code();
     assert_eq!(partitions(&response)[0].error_code, code);
+}
+
+/// Removes a topic from the metadata while a fetch waits for one of its partitions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fetch_that_waits_returns_an_unknown_topic_when_the_topic_is_deleted() {
+    use dohle_model::record::MetadataRecord;
+    let broker = Broker::start(&[]).await;
+    for version in [10, 12, 13, 18] {
+        let id = broker.topic("t", 1).await;
+        let mut client = broker.client();
+        let all = vec![topic("t", id, vec![partition(0, 0)])];
+        let first = FetchRequestData {
+            session_epoch: 0,
+            ..request(all)
+        };
+        let session_id = fetch(&mut client, version, first).await.session_id;
+        let wait = FetchRequestData {
+            session_id,
+            session_epoch: 1,
+            max_wait_ms: i32::MAX,
+            ..request(Vec::new())
+        };
+        let mut body = bytes::BytesMut::new();
+        wait.write(&mut body, version).unwrap();
+        client.send(ApiKey::Fetch, version, &body).await;
+        broker.apply(&[MetadataRecord::RemoveTopic { id }]).await;
+        let answer = timeout(DEADLINE, client.receive(ApiKey::Fetch, version)).await;
+        let response = FetchResponseData::read(&mut answer.unwrap(), version).unwrap();
+        let code = ErrorCode::UnknownTopicOrPartition.code();
+        assert_eq!(partitions(&response)[0].error_code, code, "{version}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_keeps_the_name_of_a_topic_that_was_deleted_and_created_anew() {
+    use dohle_model::record::MetadataRecord;
+    let broker = Broker::start(&[]).await;
+    let id = broker.topic("t", 1).await;
+    let never = TopicId::from_bytes([7; 16]);
+    let mut client = broker.client();
+    let one = |id| topic("t", id, vec![partition(0, 0)]);
+    let first = FetchRequestData {
+        session_epoch: 0,
+        ..request(vec![one(id), one(never)])
+    };
+    let session_id = fetch(&mut client, 13, first).await.session_id;
+    let mut epochs = 1..;
+    let mut codes = async || {
+        let next = FetchRequestData {
+            session_id,
+            session_epoch: epochs.next().unwrap(),
+            ..request(Vec::new())
+        };
+        let response = fetch(&mut client, 13, next).await;
+        let code = |topic: TopicId| {
+            let topics = &response.responses;
+            let found = topics
+                .iter()
+                .find(|found| found.topic_id == wire::wire_id(topic));
+            found.map(|found| found.partitions[0].error_code)
+        };
+        [code(id), code(never)]
+    };
+    let unknown = Some(ErrorCode::UnknownTopicId.code());
+    assert_eq!(codes().await, [None, unknown]);
+    broker.apply(&[MetadataRecord::RemoveTopic { id }]).await;
+    let deleted = Some(ErrorCode::UnknownTopicOrPartition.code());
+    assert_eq!(codes().await, [deleted, unknown]);
+    broker.topic("t", 1).await;
+    let other = Some(ErrorCode::InconsistentTopicId.code());
+    assert_eq!(codes().await, [other, unknown]);
 }

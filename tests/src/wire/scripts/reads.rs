@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::batches::TIMESTAMP;
-use super::super::script::{Script, Step, around, call, case, each};
+use super::super::script::{Script, Step, Until, around, call, case, each};
 use super::{add, end, init, with, write, write_plain};
 
 pub(super) fn fetch() -> Script {
@@ -18,7 +18,15 @@ pub(super) fn fetch() -> Script {
     sequences.extend(each("replicas", 4..=14, &topics, |_| replicas(false)));
     sequences.extend(each("replicas", 15..=18, &topics, |_| replicas(true)));
     sequences.extend(each("sessions", 7..=18, &topics, |_| sessions()));
+    sequences.extend(each("a deleted topic", 7..=18, &topics, |_| deleted()));
+    sequences.extend(each("negative timestamps", 4..=18, &topics, |_| {
+        negative_timestamps()
+    }));
     let empty = json!({"MaxWaitMs": 0, "MinBytes": 0, "Topics": []});
+    sequences.extend(each("no list", 4..=18, &[], |_| {
+        let request = with(&empty, &json!({"Topics": null}));
+        vec![case("no list of topics", request)]
+    }));
     sequences.extend(around(4..=18, &empty));
     Script {
         api: "Fetch",
@@ -221,6 +229,46 @@ fn sessions() -> Vec<Step> {
         case("without partitions", of(4, json!([]))),
         case("the last request", of(-1, json!([]))),
         case("after the last request", of(5, json!([]))),
+    ]
+}
+
+/// A session that begins before its topic is deleted, one that begins afterwards, and none.
+fn deleted() -> Vec<Step> {
+    let whole = from(UNCOMMITTED, 0);
+    let new = with(&whole, &json!({"SessionEpoch": 0}));
+    let later = json!({"SessionId": "$session", "SessionEpoch": 1, "Topics": []});
+    let mut steps = vec![case("a new session", new.clone()).capture(&[("session", "SessionId")])];
+    steps.extend(delete_topic());
+    steps.extend([
+        case("the session", with(&whole, &later)),
+        case("no session", with(&whole, &json!({"SessionEpoch": -1}))),
+        case("a new session of it", new),
+    ]);
+    steps
+}
+
+/// Deletes `t%`, and waits until the broker's metadata are without it.
+fn delete_topic() -> [Step; 2] {
+    let request = json!({"TopicNames": ["t%"], "TimeoutMs": 10000});
+    let gone = Step::Call {
+        api: "Metadata",
+        version: 8,
+        request: json!({"Topics": [{"Name": "t%"}], "AllowAutoTopicCreation": false}),
+        until: Until::Field("Topics.0.ErrorCode", json!(3)),
+        captures: Vec::new(),
+    };
+    [call("DeleteTopics", 5, request), gone]
+}
+
+fn negative_timestamps() -> Vec<Step> {
+    let batch = |timestamp: i64| {
+        let batch = json!([{"records": ["a"], "timestamp": timestamp}]);
+        call("Produce", 11, super::produced(Value::Null, 0, batch))
+    };
+    vec![
+        batch(-1),
+        batch(-5),
+        case("the batches", from(UNCOMMITTED, 0)),
     ]
 }
 
