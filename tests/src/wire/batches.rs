@@ -1,9 +1,9 @@
 //! Record batches as fields. Pure.
 //!
 //! A batch to send names what differs from an empty one: `producer`, `epoch`, `sequence`,
-//! `transactional`, `control`, `records` (texts, the values), `timestamp`, `deltas` (offsets of the
-//! records). `damage` replaces bytes of the encoded batch, `[position, hexadecimal digits]`, and
-//! `after` follows it. A batch that was read shows all.
+//! `transactional`, `control`, `codec` (its number), `records` (texts, the values), `timestamp`,
+//! `deltas` (offsets of the records). `damage` replaces bytes of the encoded batch, `[position,
+//! hexadecimal digits]`, and `after` follows it. A batch that was read shows all.
 
 use anyhow::{Context, Result};
 use bytes::{Bytes, BytesMut};
@@ -38,6 +38,7 @@ fn encode_batch(batch: &Value, bytes: &mut BytesMut) -> Result<()> {
         Some(Value::Bool(true)) => bit,
         _ => 0,
     };
+    let codec = i16::try_from(batch["codec"].as_i64().unwrap_or(0))?;
     let values = batch["records"].as_array().context("no records")?;
     let first_timestamp = match batch.get("timestamp") {
         Some(time) => time.as_i64().context("timestamp")?,
@@ -65,7 +66,7 @@ fn encode_batch(batch: &Value, bytes: &mut BytesMut) -> Result<()> {
         base_offset: 0,
         partition_leader_epoch: -1,
         magic: 2,
-        attributes: flag("transactional", TRANSACTIONAL) | flag("control", CONTROL),
+        attributes: flag("transactional", TRANSACTIONAL) | flag("control", CONTROL) | codec,
         last_offset_delta: last,
         first_timestamp,
         max_timestamp: first_timestamp + i64::from(last) * step,

@@ -25,7 +25,13 @@ const KEYED: [(&str, &str); 4] = [
 ];
 
 /// The fields of elements of lists that name what a sequence made.
-const NAMES: [&str; 4] = ["TransactionalId", "GroupId", "Name", "ResourceName"];
+const NAMES: [&str; 5] = [
+    "TransactionalId",
+    "GroupId",
+    "Name",
+    "ResourceName",
+    "Topic",
+];
 
 /// What one run of a sequence knows.
 #[derive(Debug)]
@@ -178,7 +184,7 @@ impl Scope {
         }
         let is_made_up =
             text.as_bytes().windows(2).all(|pair| pair[0] == pair[1]) || text.starts_with("abab");
-        if field == "MemberId" && text.len() == 22 {
+        if matches!(field, "MemberId" | "Leader") && text.len() == 22 {
             return json!("<uuid>");
         }
         if field == "TopicId" && !self.topics.contains_key(text) && !is_made_up {

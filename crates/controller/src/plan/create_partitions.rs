@@ -84,15 +84,17 @@ fn add_partitions(
         )));
     }
     let additional = count - now;
+    if let Some(assignments) = &wanted.assignments
+        && assignments.len() != additional
+    {
+        return Err(ErrorCode::InvalidReplicaAssignment.because(format!(
+            "Attempted to add {additional} additional partition(s), but only {} assignment(s) \
+             were specified.",
+            assignments.len()
+        )));
+    }
     check_room(additional, room)?;
     let assignment = if let Some(assignments) = &wanted.assignments {
-        if assignments.len() != additional {
-            return Err(ErrorCode::InvalidReplicaAssignment.because(format!(
-                "Attempted to add {additional} additional partition(s), but only {} assignment(s) \
-                 were specified.",
-                assignments.len()
-            )));
-        }
         let mut assignment = Vec::with_capacity(additional);
         for (partition, replicas) in (to_i32(now)..).zip(assignments) {
             let replicas = node_ids(&replicas.broker_ids);

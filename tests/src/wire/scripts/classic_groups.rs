@@ -3,18 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::script::{Script, Step, Until, around, call, case, each};
-use super::with;
-
-/// A subscription to the topic `t`.
-const SUBSCRIPTION: &str = "000000000001000174ffffffff";
-
-/// Returns a request of a new member of `g%`.
-fn joining(changes: &Value) -> Value {
-    let protocols = json!([{"Name": "range", "Metadata": SUBSCRIPTION}]);
-    let request = json!({"GroupId": "g%", "SessionTimeoutMs": 30000, "RebalanceTimeoutMs": 30000,
-        "MemberId": "", "ProtocolType": "consumer", "Protocols": protocols});
-    with(&request, changes)
-}
+use super::{joining, with};
 
 /// Joins `g%` as its only member: `$member` and `$generation`.
 fn join() -> Step {
@@ -42,6 +31,9 @@ pub(super) fn join_group() -> Script {
     let mut sequences = each("one member", 0..=9, &[], |_| joined());
     sequences.extend(each("bad requests", 0..=9, &[], |_| bad_joins()));
     sequences.extend(each("a static member", 5..=9, &[], |_| static_member()));
+    sequences.extend(each("a consumer group", 0..=9, &[], |_| {
+        in_a_consumer_group()
+    }));
     sequences.extend(around(0..=9, &joining(&json!({"GroupId": ""}))));
     Script {
         api: "JoinGroup",
@@ -116,6 +108,24 @@ fn static_member() -> Vec<Step> {
             "with the id of before",
             with(&request, &json!({"MemberId": "$member"})),
         ),
+    ]
+}
+
+/// Joins a group that has a member of the consumer protocol, which leaves it later.
+fn in_a_consumer_group() -> Vec<Step> {
+    let consumer = json!({"GroupId": "g%", "MemberId": "m", "MemberEpoch": 0,
+        "RebalanceTimeoutMs": 30000, "SubscribedTopicNames": ["t%"], "TopicPartitions": []});
+    let leaves = json!({"GroupId": "g%", "MemberId": "m", "MemberEpoch": -1});
+    let member = [("member", "MemberId")];
+    let known = joining(&json!({"MemberId": "$member"}));
+    vec![
+        call("ConsumerGroupHeartbeat", 1, consumer),
+        case("a new member", joining(&json!({}))).capture(&member),
+        case("with its id", known.clone()),
+        case("with its id again", known.clone()),
+        call("ConsumerGroupHeartbeat", 1, leaves),
+        case("alone", known.clone()),
+        case("alone, again", known),
     ]
 }
 

@@ -294,6 +294,8 @@ fn elections(version: i16) -> Vec<Step> {
             elected(2, &json!([topic("t%", &[])])),
         ),
         case("of kind 2, all", elected(2, &Value::Null)),
+        case("of kind 0, all", elected(0, &Value::Null)),
+        case("of kind 1, all", elected(1, &Value::Null)),
     ]);
     steps
 }
@@ -380,6 +382,14 @@ pub(super) fn list_partition_reassignments() -> Script {
             ),
             case("no partition", of(json!([topic("t%", &[])]))),
             case("a partition twice", of(json!([topic("t%", &[0, 0])]))),
+            case(
+                "a timeout of 0",
+                with(&of(Value::Null), &json!({"TimeoutMs": 0})),
+            ),
+            case(
+                "a timeout of -1",
+                with(&of(Value::Null), &json!({"TimeoutMs": -1})),
+            ),
         ]
     };
     let mut sequences = each("moves", 0..=0, &topics, |_| cases());

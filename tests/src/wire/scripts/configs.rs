@@ -29,7 +29,7 @@ pub(super) fn describe_configs() -> Script {
     sequences.extend(around(1..=4, &json!({"Resources": []})));
     Script {
         api: "DescribeConfigs",
-        unordered: &["Results", "Configs", "Synonyms"],
+        unordered: &["Results", "Configs"],
         sequences,
     }
 }
@@ -110,6 +110,7 @@ fn described_brokers() -> Vec<Step> {
     let of = |name: &str, keys: &[&str]| described(&[asked(BROKER, name, &json!(keys))]);
     let keys = [
         "node.id",
+        "broker.id",
         "min.insync.replicas",
         "log.retention.ms",
         "log.retention.hours",

@@ -25,6 +25,9 @@ pub(super) fn heartbeat() -> Script {
         expressions()
     }));
     sequences.extend(each("a static member", 0..=1, &topics, |_| static_member()));
+    sequences.extend(each("a classic member", 0..=1, &topics, |_| {
+        beside_a_classic_member()
+    }));
     sequences.extend(around(0..=1, &beat(&json!({"GroupId": ""}))));
     Script {
         api: "ConsumerGroupHeartbeat",
@@ -153,12 +156,27 @@ fn static_member() -> Vec<Step> {
     ]
 }
 
+/// A member of the classic protocol joins the group, and leaves it.
+fn beside_a_classic_member() -> Vec<Step> {
+    let epoch = [("epoch", "MemberEpoch")];
+    let left = json!({"GroupId": "g%", "Members": [{"MemberId": "$member"}]});
+    let later = quiet(&json!("$epoch"));
+    vec![
+        known(),
+        case("a new member", beat(&json!({}))).capture(&epoch),
+        call("JoinGroup", 3, super::joining(&json!({}))).capture(&[("member", "MemberId")]),
+        case("after a classic member joined", later.clone()).capture(&epoch),
+        case("a heartbeat", later.clone()).capture(&epoch),
+        call("LeaveGroup", 3, left),
+        case("after it left", later.clone()).capture(&epoch),
+        case("a later heartbeat", later),
+    ]
+}
+
 pub(super) fn describe() -> Script {
     let topics = [("t", 2)];
     let of = |groups: &[&str]| json!({ "GroupIds": groups });
-    let classic = json!({"GroupId": "c%", "SessionTimeoutMs": 30000, "RebalanceTimeoutMs": 30000,
-        "MemberId": "", "ProtocolType": "consumer",
-        "Protocols": [{"Name": "range", "Metadata": "000000000001000174ffffffff"}]});
+    let classic = super::joining(&json!({"GroupId": "c%"}));
     let steps = || {
         let operations = json!({"IncludeAuthorizedOperations": true});
         vec![
@@ -173,6 +191,14 @@ pub(super) fn describe() -> Script {
             case("a group and one that does not exist", of(&["none%", "g%"])),
             call("JoinGroup", 3, classic.clone()),
             case("a classic group", of(&["c%"])),
+            call("JoinGroup", 3, super::joining(&json!({}))).capture(&[("member", "MemberId")]),
+            case("a classic member too", of(&["g%"])),
+            call(
+                "LeaveGroup",
+                3,
+                json!({"GroupId": "g%", "Members": [{"MemberId": "$member"}]}),
+            ),
+            case("after it left", of(&["g%"])),
             call("ConsumerGroupHeartbeat", 1, quiet(&json!(-1))),
             case("an empty group", of(&["g%"])),
         ]
@@ -181,7 +207,7 @@ pub(super) fn describe() -> Script {
     sequences.extend(around(0..=1, &of(&[])));
     Script {
         api: "ConsumerGroupDescribe",
-        unordered: &["Groups", "TopicPartitions"],
+        unordered: &["Groups", "Members", "TopicPartitions"],
         sequences,
     }
 }

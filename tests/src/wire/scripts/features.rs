@@ -6,6 +6,7 @@
 use serde_json::{Value, json};
 
 use super::super::script::{Script, Server, Step, around, case, each, on};
+use super::with;
 
 pub(super) fn update_features() -> Script {
     let mut sequences = each("with downgrades allowed or not", 0..=0, &[], |_| first());
@@ -41,6 +42,14 @@ fn first() -> Vec<Step> {
         case("a level that does not exist", of(9, false)),
         case("a negative level", of(-1, true)),
         case("level 0, not allowed", of(0, false)),
+        case(
+            "a timeout of 0",
+            with(&of(2, false), &json!({"timeoutMs": 0})),
+        ),
+        case(
+            "a timeout of -1",
+            with(&of(2, false), &json!({"timeoutMs": -1})),
+        ),
     ]
 }
 
@@ -137,6 +146,14 @@ fn kinds() -> Vec<Step> {
                 &[update(transactions, 1, SAFE), update(transactions, 1, SAFE)],
                 true,
             ),
+        ),
+        case(
+            "a timeout of 0, validated",
+            with(&check(transactions, 1, SAFE), &json!({"timeoutMs": 0})),
+        ),
+        case(
+            "a timeout of -1, validated",
+            with(&check(transactions, 1, SAFE), &json!({"timeoutMs": -1})),
         ),
         case("a lower level", change(transactions, 1, SAFE)),
         case("the same lower level", change(transactions, 1, SAFE)),

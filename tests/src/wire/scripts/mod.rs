@@ -97,6 +97,17 @@ pub fn all() -> Vec<Script> {
     scripts
 }
 
+/// A subscription to the topic `t`.
+const SUBSCRIPTION: &str = "000000000001000174ffffffff";
+
+/// Returns a request of a new member of `g%`.
+fn joining(changes: &Value) -> Value {
+    let protocols = json!([{"Name": "range", "Metadata": SUBSCRIPTION}]);
+    let request = json!({"GroupId": "g%", "SessionTimeoutMs": 30000, "RebalanceTimeoutMs": 30000,
+        "MemberId": "", "ProtocolType": "consumer", "Protocols": protocols});
+    with(&request, changes)
+}
+
 /// The transactional id of a sequence.
 const ID: &str = "tx%";
 

@@ -317,6 +317,10 @@ fn partitions() -> Vec<Step> {
         case("none, validated", check(0)),
         case("-1, validated", check(-1)),
         case("too many, validated", check(i32::MAX)),
+        case("too many without assignments, validated", {
+            let topic = json!({"Name": "t%", "Count": 20_000, "Assignments": null});
+            with(&list(json!([topic])), &json!({"ValidateOnly": true}))
+        }),
         case("an assignment", assigned(3, &[&[1]])),
         case("two assignments", assigned(4, &[&[1], &[1]])),
         case("no assignment", assigned(3, &[])),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::names::MADE_UP;
-use super::super::script::{Script, Step, around, case, each};
+use super::super::script::{Script, Step, Until, around, call, case, each};
 use super::{ID, add, batch, end, init, produced, with};
 
 pub(super) fn produce() -> Script {
@@ -22,6 +22,9 @@ pub(super) fn produce() -> Script {
     sequences.extend(each("damaged batches", 3..=13, &topics, |_| damaged()));
     sequences.extend(each("producers without an epoch", 3..=13, &topics, |_| {
         without_epoch()
+    }));
+    sequences.extend(each("compressed batches", 3..=13, &topics, |_| {
+        compressed()
     }));
     sequences.extend(each("without a transaction", 3..=13, &topics, |_| plain()));
     let empty = json!({"TransactionalId": null, "Acks": 1, "TimeoutMs": 1000, "TopicData": []});
@@ -190,6 +193,8 @@ const LENGTH: usize = 8;
 const LEADER_EPOCH: usize = 12;
 const MAGIC: usize = 16;
 const CHECKSUM: usize = 17;
+/// The position of the codec.
+const ATTRIBUTES: usize = 21;
 
 fn damaged() -> Vec<Step> {
     let of = |changes: Value| {
@@ -265,6 +270,46 @@ fn without_epoch() -> Vec<Step> {
             "no epoch after the first one",
             of(json!({"producer": MADE_UP, "sequence": 2})),
         ),
+    ]
+}
+
+/// Batches of each codec, before and after the topic refuses their timestamps.
+fn compressed() -> Vec<Step> {
+    let of = |codec: i8| {
+        let batch = json!({"codec": codec, "records": ["a", "b"]});
+        produced(Value::Null, 0, json!([batch]))
+    };
+    let config = json!({"Name": "message.timestamp.before.max.ms", "ConfigOperation": 0,
+        "Value": "60000"});
+    let resource = json!({"ResourceType": 2, "ResourceName": "t%", "Configs": [config]});
+    vec![
+        case("gzip", of(1)),
+        case("snappy", of(2)),
+        case("lz4", of(3)),
+        case("zstd", of(4)),
+        case("a codec that does not exist", {
+            let mut request = of(0);
+            request["TopicData"][0]["PartitionData"][0]["Records"][0]["damage"] =
+                json!([[ATTRIBUTES, "0005"]]);
+            request
+        }),
+        call(
+            "IncrementalAlterConfigs",
+            1,
+            json!({ "Resources": [resource] }),
+        ),
+        Step::Call {
+            api: "Produce",
+            version: 11,
+            request: of(0),
+            until: Until::Field("Responses.0.PartitionResponses.0.ErrorCode", json!(32)),
+            captures: Vec::new(),
+        },
+        case("old timestamps", of(0)),
+        case("old timestamps, gzip", of(1)),
+        case("old timestamps, snappy", of(2)),
+        case("old timestamps, lz4", of(3)),
+        case("old timestamps, zstd", of(4)),
     ]
 }
 
