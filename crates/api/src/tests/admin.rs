@@ -112,7 +112,8 @@ async fn metadata_tells_brokers_topics_and_leaders_in_every_version() {
     let mut client = broker.client();
     for version in 0..=13 {
         // Before version 4 there is no flag to forbid creation.
-        let mut request = metadata(Some(vec![named("t"), named("none"), named("not legal")]));
+        // As in Kafka, the names that do not exist come last.
+        let mut request = metadata(Some(vec![named("none"), named("not legal"), named("t")]));
         request.allow_auto_topic_creation = version < 4;
         let response = ask!(client, Metadata, version, request, MetadataResponseData);
         assert_eq!(response.brokers.len(), 2);
@@ -374,26 +375,31 @@ async fn what_can_be_refused_here_is_refused_without_the_controller() {
     );
 }
 
+/// Returns a request that sets a property of a broker, or of all brokers when `broker` is empty.
+fn set_of_broker(broker: &str, name: &str, value: &str) -> IncrementalAlterConfigsRequestData {
+    let config = AlterableConfig {
+        name: text(name),
+        value: Some(text(value)),
+        ..AlterableConfig::default()
+    };
+    let resource = AlterConfigsResource {
+        resource_type: 4,
+        resource_name: text(broker),
+        configs: vec![config],
+        ..AlterConfigsResource::default()
+    };
+    IncrementalAlterConfigsRequestData {
+        resources: vec![resource],
+        ..Default::default()
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_changes_no_other_brokers_configuration() {
     let broker = Broker::start(&[]).await;
     let mut client = broker.client();
     for name in ["2", "one"] {
-        let config = AlterableConfig {
-            name: text("log.retention.ms"),
-            value: Some(text("1000")),
-            ..AlterableConfig::default()
-        };
-        let resource = AlterConfigsResource {
-            resource_type: 4,
-            resource_name: text(name),
-            configs: vec![config],
-            ..AlterConfigsResource::default()
-        };
-        let request = IncrementalAlterConfigsRequestData {
-            resources: vec![resource],
-            ..Default::default()
-        };
+        let request = set_of_broker(name, "log.retention.ms", "1000");
         let response = ask!(
             client,
             IncrementalAlterConfigs,
@@ -411,21 +417,7 @@ async fn a_broker_refuses_values_of_its_own_that_contradict_each_other() {
     let broker = Broker::start(&[]).await;
     let mut client = broker.client();
     for resource_name in [NODE.to_string(), String::new()] {
-        let config = AlterableConfig {
-            name: text("num.io.threads"),
-            value: Some(text("100")),
-            ..AlterableConfig::default()
-        };
-        let resource = AlterConfigsResource {
-            resource_type: 4,
-            resource_name: text(&resource_name),
-            configs: vec![config],
-            ..AlterConfigsResource::default()
-        };
-        let request = IncrementalAlterConfigsRequestData {
-            resources: vec![resource],
-            ..Default::default()
-        };
+        let request = set_of_broker(&resource_name, "num.io.threads", "100");
         let response = ask!(
             client,
             IncrementalAlterConfigs,
