@@ -15,7 +15,7 @@ FLAVORS ?= shell distroless
 # The binary that the tests of whole nodes and the bench run.
 DOHLE_BIN ?= $(CURDIR)/target/release/dohle
 
-.PHONY: help run binary test test-unit test-wire record-wire record-authorizer record-properties test-cluster test-streams compat-deps image test-images test-peers fuzz bench lint unused deny advisories tidy
+.PHONY: help run binary test test-unit test-wire wire-record record-authorizer record-properties test-cluster test-streams compat-deps image test-images test-peers fuzz bench lint unused deny advisories tidy
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s $$'\t'
 
@@ -39,7 +39,7 @@ test-unit: ## tests of the crates, and the tidy test
 test-wire: binary ## answers on the wire, compared with those recorded from Apache Kafka
 	$(CARGO_TEST) --test wire
 
-record-wire: compat-deps ## record anew what Apache Kafka answers, in tests/wire; DOHLE_WIRE_API=EndTxn,Fetch for some
+wire-record: compat-deps ## record anew what Apache Kafka answers, in tests/wire; DOHLE_WIRE_API=EndTxn,Fetch for some
 	DOHLE_BIN=$(CURDIR)/tests/wire/kafka.sh DOHLE_LOG_CHECK=off $(CARGO) run --locked --bin record-wire
 
 record-authorizer: compat-deps ## record anew the verdicts of Kafka's StandardAuthorizer, in crates/auth/tests

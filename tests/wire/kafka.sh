@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Apache Kafka with Dohle's command line, `kafka.sh server FILE.properties`: formats the data directory and runs the broker.
-# Features that Dohle has at level 0 only have that level. `make record-wire` gives it to the tests as DOHLE_BIN. The jars are those of `make compat-deps`.
+# Features that Dohle has at level 0 only have that level. `make wire-record` gives it to the tests as DOHLE_BIN. The jars are those of `make compat-deps`.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 file=$2

@@ -1,4 +1,4 @@
-//! Records what Apache Kafka answers to the scripts of `dohle_tests::wire`: `make record-wire`.
+//! Records what Apache Kafka answers to the scripts of `dohle_tests::wire`: `make wire-record`.
 //!
 //! It also collects Kafka's descriptions of the messages from the jar of its clients.
 

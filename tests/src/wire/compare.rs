@@ -38,7 +38,7 @@ pub fn differences(
     let key = |answer: &Answer| (answer.case.clone(), answer.version);
     let kafka: BTreeMap<_, _> = kafka.iter().map(|answer| (key(answer), answer)).collect();
     let stale = |case: &str, version: i16, why: &str| {
-        format!("{api} v{version} {case}: {why}; `make record-wire` records anew")
+        format!("{api} v{version} {case}: {why}; `make wire-record` records anew")
     };
     let gone = kafka.keys().filter(|key| !sent.contains(key));
     let mut complaints: Vec<String> = gone
@@ -276,9 +276,9 @@ mod tests {
         let (found, complaints) = differences("Api", &kafka, &ours, &sent());
         assert_eq!(found, BTreeSet::new());
         let expected = [
-            "Api v7 s/c: no script has this recorded case; `make record-wire` records anew",
-            "Api v0 s/c: recorded with another request; `make record-wire` records anew",
-            "Api v1 s/c: not recorded; `make record-wire` records anew",
+            "Api v7 s/c: no script has this recorded case; `make wire-record` records anew",
+            "Api v0 s/c: recorded with another request; `make wire-record` records anew",
+            "Api v1 s/c: not recorded; `make wire-record` records anew",
         ];
         assert_eq!(complaints, expected);
     }

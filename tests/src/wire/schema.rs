@@ -137,7 +137,7 @@ impl Schemas {
 
     fn get(&self, name: &str) -> Result<&Message> {
         let found = self.messages.get(name);
-        found.with_context(|| format!("no schema of {name}: `make record-wire` collects them"))
+        found.with_context(|| format!("no schema of {name}: `make wire-record` collects them"))
     }
 }
 

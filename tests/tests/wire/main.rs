@@ -23,7 +23,7 @@ fn requests_are_answered_as_by_apache_kafka() {
     for script in &scripts {
         let api = script.api;
         let path = folder().join(format!("kafka/{api}.json"));
-        let recorded = std::fs::read_to_string(&path).expect("a recording: `make record-wire`");
+        let recorded = std::fs::read_to_string(&path).expect("a recording: `make wire-record`");
         let recorded = recording::parse(&recorded).expect("a recording");
         let answers = found.get(api).expect("answers of each API");
         complaints.extend(
