@@ -15,7 +15,10 @@ FLAVORS ?= shell distroless
 # The binary that the tests of whole nodes and the bench run.
 DOHLE_BIN ?= $(CURDIR)/target/release/dohle
 
-.PHONY: help run binary test test-unit test-wire wire-record record-authorizer record-properties test-cluster test-streams compat-deps image test-images test-peers fuzz bench lint unused deny advisories tidy
+# The node under valgrind, which counts its instructions.
+COUNTED = DOHLE_COUNTED=$(DOHLE_BIN) DOHLE_BIN=$(CURDIR)/tests/bench_guard/counted.sh
+
+.PHONY: help run binary test test-unit test-wire wire-record record-authorizer record-properties test-cluster test-streams compat-deps image test-images test-peers fuzz bench bench-guard record-bench-guard lint unused deny advisories tidy
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s $$'\t'
 
@@ -74,6 +77,12 @@ fuzz: ## random input for the decoders, DURATION seconds of it (default 60) or D
 
 bench: compat-deps binary ## throughput, CPU, latency and memory of three nodes; BENCH="--bytes N" and the like
 	$(CARGO) run --locked --bin dohle-bench -- $(BENCH)
+
+bench-guard: binary ## instructions of a node for each kind of request, compared with those recorded; needs valgrind
+	$(COUNTED) $(CARGO) run --locked --bin bench-guard
+
+record-bench-guard: binary ## record these counts anew, in tests/bench_guard/instructions.txt
+	$(COUNTED) $(CARGO) run --locked --bin bench-guard -- --record
 
 lint: ## formatting and clippy, warnings are errors
 	$(CARGO) fmt --all -- --check

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use bytes::{Bytes, BytesMut};
-use kacrab_protocol::generated::{self as kafka, fetch_request};
+use kacrab_protocol::generated::{self as kafka, fetch_request, fetch_response};
 use kacrab_protocol::record::{Record, RecordBatch, decode_batches};
 
 use crate::cluster::text;
@@ -149,13 +149,8 @@ pub fn produce(
     })
 }
 
-/// Fetches the values of a partition from an offset on. Returns them with the high watermark.
-pub fn fetch(
-    connection: &mut KafkaConnection,
-    topic: &str,
-    partition: i32,
-    offset: i64,
-) -> Result<(Vec<Bytes>, i64)> {
+/// Returns a request for the records of one partition, which is answered at once.
+pub fn fetch_request(topic: &str, partition: i32, offset: i64) -> kafka::FetchRequestData {
     let partition = fetch_request::FetchPartition {
         partition,
         current_leader_epoch: -1,
@@ -168,7 +163,7 @@ pub fn fetch(
         partitions: vec![partition],
         ..Default::default()
     };
-    let request = kafka::FetchRequestData {
+    kafka::FetchRequestData {
         replica_id: -1,
         max_wait_ms: 0,
         min_bytes: 0,
@@ -176,26 +171,36 @@ pub fn fetch(
         session_epoch: -1,
         topics: vec![topic],
         ..Default::default()
-    };
-    let response = connection.call(&request, FETCH_VERSION)?;
-    ensure!(
-        response.error_code == 0,
-        "fetch: error {}",
-        response.error_code
-    );
-    let topic = response
-        .responses
-        .first()
-        .context("no topic in the answer")?;
+    }
+}
+
+/// Sends a request for one partition. Returns the answer for it.
+pub fn fetch_partition(
+    connection: &mut KafkaConnection,
+    request: &kafka::FetchRequestData,
+) -> Result<fetch_response::PartitionData> {
+    let response = connection.call(request, FETCH_VERSION)?;
+    let error = response.error_code;
+    ensure!(error == 0, "fetch: error {error}");
+    let mut topics = response.responses;
+    let mut topic = topics.pop().context("no topic in the answer")?;
     let partition = topic
         .partitions
-        .first()
+        .pop()
         .context("no partition in the answer")?;
-    ensure!(
-        partition.error_code == 0,
-        "fetch: error {}",
-        partition.error_code
-    );
+    let error = partition.error_code;
+    ensure!(error == 0, "fetch: error {error}");
+    Ok(partition)
+}
+
+/// Fetches the values of a partition from an offset on. Returns them with the high watermark.
+pub fn fetch(
+    connection: &mut KafkaConnection,
+    topic: &str,
+    partition: i32,
+    offset: i64,
+) -> Result<(Vec<Bytes>, i64)> {
+    let partition = fetch_partition(connection, &fetch_request(topic, partition, offset))?;
     let mut values = Vec::new();
     for batch in decode_batches(&mut partition.records.clone().unwrap_or_default())? {
         let first = batch.base_offset;
