@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use crate::program::Program;
+use anyhow::Result;
+
+use crate::program::{Output, Program, Running};
 
 /// Returns a class on the class path of the client and the tools; warnings go to standard error.
 pub fn class(name: &str) -> Program {
@@ -17,13 +19,49 @@ pub fn class(name: &str) -> Program {
 
 /// Returns a tool of Kafka: `TopicCommand`, `GetOffsetShell` and so on.
 pub fn tool(name: &str) -> Program {
+    class(&class_of_tool(name))
+}
+
+fn class_of_tool(name: &str) -> String {
     match name {
-        "ConfigCommand" => class("kafka.admin.ConfigCommand"),
-        "ConsoleConsumer" => class("org.apache.kafka.tools.consumer.ConsoleConsumer"),
+        "ConfigCommand" => "kafka.admin.ConfigCommand".to_owned(),
+        "ConsoleConsumer" => "org.apache.kafka.tools.consumer.ConsoleConsumer".to_owned(),
         "ReassignPartitionsCommand" => {
-            class("org.apache.kafka.tools.reassign.ReassignPartitionsCommand")
+            "org.apache.kafka.tools.reassign.ReassignPartitionsCommand".to_owned()
         }
-        _ => class(&format!("org.apache.kafka.tools.{name}")),
+        _ => format!("org.apache.kafka.tools.{name}"),
+    }
+}
+
+/// A tool of Kafka that runs several command lines in one JVM, which takes seconds to start.
+#[derive(Debug)]
+pub struct ToolLoop {
+    running: Running,
+}
+
+impl ToolLoop {
+    /// Starts the JVM.
+    pub fn start(name: &str) -> Result<Self> {
+        let program = class("ToolLoop").arg(class_of_tool(name));
+        let running = program.interactive().start()?;
+        Ok(Self { running })
+    }
+
+    /// Runs the tool. Its output has what it prints to standard error, too.
+    pub fn run(&mut self, args: &[&str]) -> Result<Output> {
+        let before = self.running.lines_so_far().len();
+        self.running.send_line(&args.join("\t"))?;
+        let end = self
+            .running
+            .wait_for_line(|line| line.starts_with("=== "))?;
+        let lines = self.running.lines_so_far();
+        let printed = &lines[before..lines.len() - 1];
+        Ok(Output {
+            command: args.join(" "),
+            code: end[4..].parse()?,
+            stdout: printed.iter().map(|line| format!("{line}\n")).collect(),
+            stderr: String::new(),
+        })
     }
 }
 

@@ -110,6 +110,8 @@ pub fn parse_file(text: &str) -> Result<Vec<(String, Vec<JaasEntry>)>, JaasError
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::{JaasConfig, LoginModule};
     use super::*;
 
@@ -157,6 +159,29 @@ mod tests {
         for length in 0..FILE.len() {
             if let Err(error) = parse_file(&FILE[..length]) {
                 assert!(!error.to_string().contains("swordfish"), "{error}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_files_are_an_error_without_a_panic(
+            text in "\\PC*",
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<char>()), 0..4),
+            cut: prop::sample::Index,
+        ) {
+            let _ = parse_file(&text);
+            let mut file: Vec<char> = FILE.chars().collect();
+            for (at, changed) in changes {
+                let at = at.index(file.len());
+                file[at] = changed;
+            }
+            file.truncate(cut.index(file.len()) + 1);
+            let file: String = file.into_iter().collect();
+            for (_, entries) in parse_file(&file).unwrap_or_default() {
+                for entry in entries {
+                    let _ = JaasConfig::parse(&entry.property());
+                }
             }
         }
     }

@@ -2,10 +2,11 @@
 
 use anyhow::{Result, ensure};
 use dohle_tests::Cluster;
+use dohle_tests::clients::java::ToolLoop;
 use dohle_tests::cluster::Builder;
 use dohle_tests::program::Output;
 
-use crate::console_tools::{Kafka, ours, theirs};
+use crate::console_tools::{Kafka, ours};
 use crate::tools::normal;
 
 pub(super) const AUTHORIZER: (&str, &str) = (
@@ -28,67 +29,94 @@ enum Tool {
     Kafkas,
 }
 
-fn run(tool: Tool, bootstrap: &str, line: &str) -> Result<Output> {
-    let args: Vec<&str> = line.split_whitespace().collect();
-    match tool {
-        Tool::Ours => ours("acls", bootstrap, &args)?.run(),
-        Tool::Kafkas => theirs("AclCommand", bootstrap, &args).run(),
+/// Both tools, with the addresses of a cluster.
+struct Tools {
+    bootstrap: String,
+    kafkas: ToolLoop,
+}
+
+impl Tools {
+    fn new(bootstrap: &str) -> Result<Self> {
+        Ok(Self {
+            bootstrap: bootstrap.to_owned(),
+            kafkas: ToolLoop::start("AclCommand")?,
+        })
+    }
+
+    fn run(&mut self, tool: Tool, line: &str) -> Result<Output> {
+        let args: Vec<&str> = line.split_whitespace().collect();
+        match tool {
+            Tool::Ours => ours("acls", &self.bootstrap, &args)?.run(),
+            Tool::Kafkas => {
+                let bootstrap = ["--bootstrap-server", &self.bootstrap];
+                self.kafkas.run(&[&bootstrap[..], &args].concat())
+            }
+        }
+    }
+
+    /// Runs a tool that must succeed, and returns the lines that it prints, in one order: Kafka's
+    /// come from hash maps, and the first ACL of a resource, whichever it is, begins with a space.
+    fn lines(&mut self, tool: Tool, line: &str) -> Result<Vec<String>> {
+        let lines = normal(&self.run(tool, line)?.clean()?).into_iter();
+        let mut lines: Vec<String> = lines.map(|line| line.trim().to_owned()).collect();
+        lines.sort();
+        Ok(lines)
+    }
+
+    /// Checks that both tools list the same, and returns the number of ACLs.
+    fn both_list(&mut self, line: &str) -> Result<usize> {
+        let line = format!("--list {line}");
+        let ours = self.lines(Tool::Ours, &line)?;
+        assert_eq!(ours, self.lines(Tool::Kafkas, &line)?, "{line}");
+        let acls = ours.iter().filter(|line| line.contains("principal="));
+        Ok(acls.count())
+    }
+
+    /// Adds ACLs with one tool and removes them with the other. Returns all that was printed.
+    fn add_and_remove(&mut self, adds: Tool, removes: Tool) -> Result<Vec<Vec<String>>> {
+        let mut printed = Vec::new();
+        for line in [
+            "--allow-principal User:alice --operation read --operation Write --topic orders",
+            "--producer --idempotent --topic ord --resource-pattern-type prefixed \
+             --allow-principal User:bob --transactional-id t1",
+            "--deny-principal User:* --deny-host 10.0.0.1 --cluster --operation ClusterAction",
+            // One of these exists already.
+            "--allow-principal User:alice --operation Read --operation Delete --topic orders",
+        ] {
+            printed.push(self.lines(adds, &format!("--add {line}"))?);
+        }
+        ensure!(self.both_list("")? == 10, "all ACLs");
+        ensure!(self.both_list("--topic orders")? == 3, "of a topic");
+        let matching = "--topic orders --resource-pattern-type match";
+        ensure!(self.both_list(matching)? == 6, "{matching}");
+        ensure!(self.both_list("--principal User:bob")? == 6, "of bob");
+        for line in [
+            "--allow-principal User:alice --operation Read --topic orders",
+            "--topic orders",
+            "--topic orders --resource-pattern-type match",
+            "--transactional-id t1 --resource-pattern-type any",
+        ] {
+            printed.push(self.lines(removes, &format!("--remove --force {line}"))?);
+        }
+        ensure!(self.both_list("")? == 2, "those of the cluster");
+        printed.push(self.lines(removes, "--remove --force --cluster")?);
+        ensure!(self.both_list("")? == 0, "all are removed");
+        Ok(printed)
     }
 }
 
-/// Runs a tool that must succeed, and returns the lines that it prints, in one order: Kafka's come
-/// from hash maps.
-fn lines(tool: Tool, bootstrap: &str, line: &str) -> Result<Vec<String>> {
-    Ok(normal(&run(tool, bootstrap, line)?.clean()?))
-}
-
-/// Checks that both tools list the same, and returns the number of ACLs.
-fn both_list(bootstrap: &str, line: &str) -> Result<usize> {
-    let line = format!("--list {line}");
-    let ours = lines(Tool::Ours, bootstrap, &line)?;
-    assert_eq!(ours, lines(Tool::Kafkas, bootstrap, &line)?, "{line}");
-    Ok(ours
-        .iter()
-        .filter(|line| line.contains("principal="))
-        .count())
-}
-
-/// Adds ACLs with one tool and removes them with the other. Returns all that was printed.
-fn add_and_remove(bootstrap: &str, adds: Tool, removes: Tool) -> Result<Vec<Vec<String>>> {
-    let add = |line: &str| lines(adds, bootstrap, &format!("--add {line}"));
-    let remove = |line: &str| lines(removes, bootstrap, &format!("--remove --force {line}"));
-    let mut printed = vec![
-        add("--allow-principal User:alice --operation read --operation Write --topic orders")?,
-        add(
-            "--producer --idempotent --topic ord --resource-pattern-type prefixed \
-             --allow-principal User:bob --transactional-id t1",
-        )?,
-        add("--deny-principal User:* --deny-host 10.0.0.1 --cluster --operation ClusterAction")?,
-        // One of these exists already.
-        add("--allow-principal User:alice --operation Read --operation Delete --topic orders")?,
-    ];
-    ensure!(both_list(bootstrap, "")? == 10, "all ACLs");
-    ensure!(both_list(bootstrap, "--topic orders")? == 3, "of a topic");
-    let matching = "--topic orders --resource-pattern-type match";
-    ensure!(both_list(bootstrap, matching)? == 6, "{matching}");
-    ensure!(both_list(bootstrap, "--principal User:bob")? == 6, "of bob");
-    printed.extend([
-        remove("--allow-principal User:alice --operation Read --topic orders")?,
-        remove("--topic orders")?,
-        remove("--topic orders --resource-pattern-type match")?,
-        remove("--transactional-id t1 --resource-pattern-type any")?,
-    ]);
-    ensure!(both_list(bootstrap, "")? == 2, "those of the cluster");
-    printed.push(remove("--cluster")?);
-    ensure!(both_list(bootstrap, "")? == 0, "all are removed");
-    Ok(printed)
-}
-
 fn administer(bootstrap: &str) -> Result<()> {
-    let one = add_and_remove(bootstrap, Tool::Ours, Tool::Kafkas)?;
-    let other = add_and_remove(bootstrap, Tool::Kafkas, Tool::Ours)?;
+    let mut tools = Tools::new(bootstrap)?;
+    let one = tools.add_and_remove(Tool::Ours, Tool::Kafkas)?;
+    let other = tools.add_and_remove(Tool::Kafkas, Tool::Ours)?;
     assert_eq!(one, other);
     Ok(())
+}
+
+/// Runs Dohle's tool.
+fn run_ours(bootstrap: &str, line: &str) -> Result<Output> {
+    let args: Vec<&str> = line.split_whitespace().collect();
+    ours("acls", bootstrap, &args)?.run()
 }
 
 #[test]
@@ -114,10 +142,10 @@ fn kafkas_tool_and_ours_administer_the_acls_of_apache_kafka() -> Result<()> {
 fn acls_survive_a_restart_of_all_nodes() -> Result<()> {
     let mut cluster = authorized(Cluster::of(3)).start()?;
     let add = "--add --allow-principal User:a --operation All --topic t --group g";
-    lines(Tool::Ours, &cluster.bootstrap(), add)?;
+    run_ours(&cluster.bootstrap(), add)?.clean()?;
     cluster.stop()?;
     cluster.start()?;
-    let listed = run(Tool::Ours, &cluster.bootstrap(), "--list")?.clean()?;
+    let listed = run_ours(&cluster.bootstrap(), "--list")?.clean()?;
     ensure!(listed.matches("principal=User:a").count() == 2, "{listed}");
     Ok(())
 }
@@ -125,6 +153,7 @@ fn acls_survive_a_restart_of_all_nodes() -> Result<()> {
 #[test]
 fn without_an_authorizer_acls_are_refused_as_by_kafka() -> Result<()> {
     let cluster = Cluster::of(1).start()?;
+    let mut tools = Tools::new(&cluster.bootstrap())?;
     for (line, message) in [
         ("--list", "No Authorizer is configured on the broker"),
         ("--remove --force --topic t", "No Authorizer is configured."),
@@ -133,9 +162,9 @@ fn without_an_authorizer_acls_are_refused_as_by_kafka() -> Result<()> {
             "Error while executing ACL command: \
              org.apache.kafka.common.errors.SecurityDisabledException: {message}\n"
         );
-        let kafkas = run(Tool::Kafkas, &cluster.bootstrap(), line)?;
+        let kafkas = tools.run(Tool::Kafkas, line)?;
         ensure!(kafkas.stdout.starts_with(&told), "{kafkas}");
-        let ours = run(Tool::Ours, &cluster.bootstrap(), line)?;
+        let ours = tools.run(Tool::Ours, line)?;
         ensure!(ours.stdout == told && ours.code == 1, "{ours}");
     }
     Ok(())
@@ -154,9 +183,9 @@ fn acls_bind_clients_and_each_denial_is_logged_once() -> Result<()> {
     let bootstrap = cluster.bootstrap();
     // No ACL is found yet, so everyone may add the first one.
     let add = "--add --allow-principal User:nobody --operation Alter --cluster";
-    lines(Tool::Ours, &bootstrap, add)?;
+    run_ours(&bootstrap, add)?.clean()?;
     for _ in 0..2 {
-        let denied = run(Tool::Ours, &bootstrap, "--list")?;
+        let denied = run_ours(&bootstrap, "--list")?;
         ensure!(denied.code == 1, "{denied}");
     }
     let log = cluster.nodes()[0].log()?;
