@@ -167,7 +167,7 @@ mod tests {
         #[test]
         fn hostile_files_are_an_error_without_a_panic(
             text in "\\PC*",
-            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<char>()), 0..4),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<char>()), 0..4),
             cut: prop::sample::Index,
         ) {
             let _ = parse_file(&text);

@@ -1,4 +1,4 @@
-//! SASL_SSL: clients of five families with PLAIN and SCRAM over TLS. What is wrong with a password
+//! SASL_SSL: clients of five families with each mechanism over TLS. What is wrong with a password
 //! or a node's certificate is clear from what each client prints.
 
 use std::fmt::Write as _;
@@ -8,12 +8,14 @@ use dohle_tests::Cluster;
 use dohle_tests::clients::secure::{Credentials, Family};
 use dohle_tls::testing::TestRequest;
 
+use super::oauthbearer::Provider;
 use super::sasl::{add_user, wrong_password};
 use super::tls::our_tools_report;
 use super::{Secured, all_report, all_work, write_private};
 use crate::console_tools::ours;
 
-const MECHANISMS: [&str; 2] = ["PLAIN", "SCRAM-SHA-512"];
+/// The mechanisms with a password.
+const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
 
 /// Listeners whose certificate is right, has expired, and is for another host.
 const LISTENERS: [(&str, &str); 3] = [
@@ -22,7 +24,7 @@ const LISTENERS: [(&str, &str); 3] = [
     ("ELSEWHERE", "SASL_SSL"),
 ];
 
-fn prepare() -> Result<Secured> {
+fn prepare(provider: &Provider) -> Result<Secured> {
     let builder = Cluster::of(1)
         .allow("authentication failed")
         .allow("closed a connection")
@@ -31,7 +33,15 @@ fn prepare() -> Result<Secured> {
         let mut expired = TestRequest::new("node-1", &["localhost", "127.0.0.1"]);
         expired.days = (-30, -1);
         let elsewhere = TestRequest::new("node-1", &["elsewhere.example"]);
-        let mut lines = "sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512\n".to_owned();
+        let jwks = files.join("jwks.json");
+        std::fs::write(&jwks, provider.jwks())?;
+        let mut lines = format!(
+            "sasl.enabled.mechanisms={},OAUTHBEARER\n\
+             sasl.oauthbearer.jwks.endpoint.url=file://{}\n\
+             sasl.oauthbearer.expected.audience=dohle\n",
+            MECHANISMS.join(","),
+            jwks.display(),
+        );
         for (listener, request) in [("expired", expired), ("elsewhere", elsewhere)] {
             let store = files.join(format!("{listener}.pem"));
             write_private(&store, &authority.issue(&request))?;
@@ -84,10 +94,15 @@ fn elsewhere(family: Family) -> &'static str {
 
 #[test]
 fn clients_of_every_family_authenticate_over_tls_and_report_what_is_wrong() -> Result<()> {
-    let mut secured = prepare()?;
+    let provider = Provider::new()?;
+    let mut secured = prepare(&provider)?;
     secured.cluster.start()?;
     add_user(&secured.cluster, "alice", "alice-secret")?;
-    for topic in ["plain", "scram-sha-512", "closed"] {
+    for mechanism in MECHANISMS {
+        let topic = mechanism.to_lowercase();
+        secured.cluster.create_topic(&topic, 1, 1, &[])?;
+    }
+    for topic in ["tokens", "closed"] {
         secured.cluster.create_topic(topic, 1, 1, &[])?;
     }
     let alice = |mechanism: &str, password: &str| {
@@ -98,6 +113,12 @@ fn clients_of_every_family_authenticate_over_tls_and_report_what_is_wrong() -> R
         let topic = mechanism.to_lowercase();
         all_work(clients, &topic, &alice(mechanism, "alice-secret"))?;
     }
+    let token = provider.token_of("alice", "ES256", 3600)?;
+    let tokens = Credentials {
+        token_file: Some(secured.file("token", &token)?.into()),
+        ..alice("OAUTHBEARER", &token)
+    };
+    all_work(clients, "tokens", &tokens)?;
     let wrong = alice("SCRAM-SHA-512", "wrong-secret");
     all_report(clients, &wrong, |family| {
         wrong_password(family, "SCRAM-SHA-512")
