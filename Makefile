@@ -44,13 +44,19 @@ test-wire: binary ## answers on the wire, compared with those recorded from Apac
 
 wire-record: compat-deps ## record anew what Apache Kafka answers, in tests/wire; DOHLE_WIRE_API=EndTxn,Fetch for some
 	DOHLE_BIN=$(CURDIR)/tests/wire/kafka.sh DOHLE_LOG_CHECK=off $(CARGO) run --locked --bin record-wire
+	DOHLE_BIN=$(CURDIR)/tests/wire/kafka.sh DOHLE_LOG_CHECK=off DOHLE_WIRE_NEWER=1 \
+	  DOHLE_KAFKA_LIBS=$$(tests/compat/kafka-libs.sh 4.4.0) $(CARGO) run --locked --bin record-wire
 
 record-authorizer: compat-deps ## record anew the verdicts of Kafka's StandardAuthorizer, in crates/auth/tests
 	java -Dstdout.encoding=UTF-8 -cp "target/compat/java/classes:target/compat/java/libs/*" \
 	  AuthorizerVerdicts 80 1 >crates/auth/tests/standard_authorizer.txt
+	java -Dstdout.encoding=UTF-8 -cp "$$(tests/compat/kafka-libs.sh 4.4.0)/*" tests/compat/java/src/AuthorizerVerdicts.java \
+	  40 2 ranges >crates/auth/tests/standard_authorizer-4.4.0.txt
 
 record-properties: compat-deps ## record anew which values of properties Apache Kafka accepts, in crates/dohle
 	tests/compat/record-properties.sh >crates/dohle/src/testdata/sweep-4.3.1.tsv
+	DOHLE_KAFKA_LIBS=$$(tests/compat/kafka-libs.sh 4.4.0) tests/compat/record-properties.sh \
+	  crates/dohle/src/testdata/sweep-4.3.1.tsv >crates/dohle/src/testdata/sweep-4.4.0.tsv
 
 test-cluster: compat-deps binary ## real nodes, real clients; DOHLE_CORPUS_LINES=N for a quick run
 	DOHLE_KAFKA_LIBS=$(CURDIR)/target/compat/java/libs $(CARGO_TEST) --test kafka_clean

@@ -1,4 +1,4 @@
-//! Levels of features by name and by release, as in Apache Kafka 4.3.
+//! Levels of features by name and by release, as in Apache Kafka 4.4.
 
 use anyhow::{Context as _, bail};
 pub use dohle_model::features::METADATA_VERSION;

@@ -42,6 +42,9 @@ pub enum Relation {
     /// The first is -2, which means the second; or the second is negative; or the first is neither
     /// -1 nor more than the second.
     WithinRetention,
+    /// The first is not positive, or at most the second, where -2 as the second means the third, or
+    /// this limit is negative, which means no limit.
+    PositiveWithinLimit,
     /// The new value is between half of the present one and twice the present one.
     HalfToDouble,
     /// The new value is at least 1.
@@ -161,6 +164,16 @@ impl Constraint {
                 let (local, all) = numbers()?;
                 (all >= 0 && local != -2 && (local == -1 || local > all))
                     .then(|| format!("must be -2, or 0 up to {}", other()))
+            }
+            Relation::PositiveWithinLimit => {
+                let first = values.number(first)?;
+                let limit = match values.number(second)? {
+                    -2 => *self.names.get(2)?,
+                    _ => second,
+                };
+                let max = values.number(limit)?;
+                (first > 0 && max >= 0 && first > max)
+                    .then(|| format!("must be less than or equal to {}", values.show(limit)))
             }
             Relation::HalfToDouble => {
                 let now = (values.now)(first)?.trim().parse::<i64>().ok()?;

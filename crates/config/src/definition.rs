@@ -120,6 +120,8 @@ pub enum Validator {
     ListOf(&'static [&'static str]),
     /// A list of some of these texts, the first of which must be among them.
     ListWithFirst(&'static [&'static str]),
+    /// A list in which no text occurs twice.
+    Distinct,
     /// A text that is not empty.
     NonEmpty,
     /// Whole numbers that are not 0.
@@ -151,6 +153,7 @@ impl fmt::Display for Validator {
                 values[0],
                 values[1..].join(", ")
             ),
+            Self::Distinct => f.write_str("a comma-separated list of different items"),
             Self::NonEmpty => f.write_str("a text that is not empty"),
             Self::NotZero => f.write_str("not 0; -1 is no limit"),
             Self::GzipLevel => f.write_str("1 to 9, or -1"),

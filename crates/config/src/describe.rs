@@ -75,7 +75,8 @@ pub(crate) fn describe_topic(
     described
 }
 
-/// Describes all properties of a group that sets `own` values.
+/// Describes all properties of a group that sets `own` values. Internal properties are included only
+/// if the group sets them.
 #[must_use]
 pub(crate) fn describe_group(
     own: Option<&Properties>,
@@ -94,7 +95,11 @@ pub(crate) fn describe_group(
         }
         described
     };
-    definitions(Scope::Group).map(describe).collect()
+    let is_set = |name: &str| own.is_some_and(|own| own.contains_key(name));
+    definitions(Scope::Group)
+        .filter(|def| !def.is_internal || is_set(def.name))
+        .map(describe)
+        .collect()
 }
 
 /// Describes a property of a topic or a group, whose default may be a property of brokers.

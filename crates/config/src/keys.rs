@@ -173,6 +173,10 @@ pub mod broker {
         SASL_JAAS_CONFIG: Option<String> = "sasl.jaas.config";
         SASL_MECHANISM_CONTROLLER_PROTOCOL: String = "sasl.mechanism.controller.protocol";
         SASL_MECHANISM_INTER_BROKER_PROTOCOL: String = "sasl.mechanism.inter.broker.protocol";
+        SASL_OAUTHBEARER_ALLOW_UNVERIFIED_AUDIENCE: bool =
+            "sasl.oauthbearer.allow.unverified.audience";
+        SASL_OAUTHBEARER_ALLOW_UNVERIFIED_ISSUER: bool =
+            "sasl.oauthbearer.allow.unverified.issuer";
         SASL_OAUTHBEARER_CLOCK_SKEW_SECONDS: Duration = "sasl.oauthbearer.clock.skew.seconds";
         SASL_OAUTHBEARER_EXPECTED_AUDIENCE: Vec<String> = "sasl.oauthbearer.expected.audience";
         SASL_OAUTHBEARER_EXPECTED_ISSUER: Option<String> = "sasl.oauthbearer.expected.issuer";
@@ -250,6 +254,7 @@ pub mod topic {
         LEADER_REPLICATION_THROTTLED_REPLICAS: ThrottledReplicas =
             "leader.replication.throttled.replicas";
         MAX_COMPACTION_LAG_MS: Option<Duration> = "max.compaction.lag.ms";
+        MAX_DECOMPRESSED_MESSAGE_BYTES: u32 = "max.decompressed.message.bytes";
         MAX_MESSAGE_BYTES: u32 = "max.message.bytes";
         MESSAGE_TIMESTAMP_AFTER_MAX_MS: Option<Duration> = "message.timestamp.after.max.ms";
         MESSAGE_TIMESTAMP_BEFORE_MAX_MS: Option<Duration> = "message.timestamp.before.max.ms";

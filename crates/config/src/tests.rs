@@ -62,10 +62,13 @@ fn line(config: &DescribedConfig) -> String {
     )
 }
 
+/// The properties of Apache Kafka 4.4.0 that 4.3.1 does not have. 4.4.0 changes no other one.
+const ADDED_IN_4_4: &str = include_str!("testdata/kafka-4.4.0.tsv");
+
 #[test]
 fn definitions_are_those_of_kafka() {
     let mut lines: Vec<String> = Vec::new();
-    for scope in [Scope::Broker, Scope::Topic] {
+    for scope in [Scope::Broker, Scope::Topic, Scope::Group] {
         for def in definitions(scope) {
             if table::OWN.iter().any(|own| own.name == def.name) {
                 continue;
@@ -83,10 +86,10 @@ fn definitions_are_those_of_kafka() {
             };
             let (kind, importance) = (format!("{:?}", def.kind), format!("{:?}", def.importance));
             let line = [
-                if scope == Scope::Topic {
-                    "topic"
-                } else {
-                    "broker"
+                match scope {
+                    Scope::Broker => "broker",
+                    Scope::Topic => "topic",
+                    Scope::Group => "group",
                 },
                 def.name,
                 &kind.to_uppercase(),
@@ -98,7 +101,13 @@ fn definitions_are_those_of_kafka() {
         }
     }
     lines.sort();
+    let (added, mut lines): (Vec<_>, Vec<_>) = lines
+        .into_iter()
+        .partition(|line| ADDED_IN_4_4.contains(&**line));
+    // The list of 4.3.1 has no groups.
+    lines.retain(|line| !line.starts_with("group"));
     expect_file!["testdata/kafka-4.3.1.tsv"].assert_eq(&lines.concat());
+    assert_eq!(added.concat(), ADDED_IN_4_4);
 }
 
 #[test]
@@ -135,6 +144,27 @@ fn a_topic_is_described_as_kafka_describes_it() {
         .map(line)
         .collect();
     expect_file!["testdata/describe-topic.txt"].assert_eq(&text);
+}
+
+#[test]
+fn internal_properties_of_a_group_are_described_when_it_sets_them() {
+    let described = |own: &[(&str, &str)]| {
+        let described = describe::describe_group(Some(&properties(own)), &BrokerValues::default());
+        let lines = described.iter().map(|config| folded(&line(config)));
+        let lines = lines.filter(|line| line.starts_with("streams.") && line.contains("as"));
+        lines.collect::<String>()
+    };
+    expect![[r#"
+        streams.assignment.interval.ms=1000 sensitive=false
+        synonyms={DEFAULT_CONFIG:group.streams.assignment.interval.ms=1000}
+        streams.assignor.name=sticky sensitive=false
+        synonyms={DEFAULT_CONFIG:group.streams.assignors=sticky}
+        streams.rack.aware.assignment.tags= sensitive=false
+        synonyms={DEFAULT_CONFIG:group.streams.rack.aware.assignment.tags=}
+    "#]]
+    .assert_eq(&described(&[]));
+    let name = "streams.assignor.offload.enable";
+    assert!(described(&[(name, "false")]).contains(name));
 }
 
 #[test]
@@ -345,10 +375,10 @@ fn reference() -> String {
         "# Properties that Dohle acts on\n\n\
          A test generates this page from the definitions in `crates/config`; to update it: \
          `UPDATE_EXPECT=1 cargo test -p dohle-config`.\nNames, defaults and ranges are those of \
-         Apache Kafka 4.3, whose documentation describes each. Every other property of Kafka\n4.3 \
-         is accepted, checked and described, but has no effect; a node logs the names of those \
-         that are set in one line at its start.\nThe properties at the end of the page accept \
-         only their default: to ignore them would cost safety or durability.\n",
+         Apache Kafka 4.3 and 4.4, whose documentation describes each. Every other property of \
+         theirs\nis accepted, checked and described, but has no effect; a node logs the names of \
+         those that are set in one line at its start.\nThe properties at the end of the page \
+         accept only their default: to ignore them would cost safety or durability.\n",
     );
     for (title, scope) in [
         ("Brokers and controllers", Scope::Broker),

@@ -39,6 +39,8 @@ pub struct TopicConfig {
     pub leader_throttled: ThrottledReplicas,
     /// `max.compaction.lag.ms`.
     pub max_compaction_lag: Option<Duration>,
+    /// `max.decompressed.message.bytes`: the largest size of a record in a compressed batch.
+    pub max_decompressed_message_bytes: u32,
     /// `max.message.bytes`: the largest size of a batch, header included.
     pub max_message_bytes: u32,
     /// `message.timestamp.after.max.ms`.
@@ -90,6 +92,7 @@ impl TopicConfig {
             index_interval_bytes: values.read(&keys::INDEX_INTERVAL_BYTES),
             leader_throttled: values.read(&keys::LEADER_REPLICATION_THROTTLED_REPLICAS),
             max_compaction_lag: values.read(&keys::MAX_COMPACTION_LAG_MS),
+            max_decompressed_message_bytes: values.read(&keys::MAX_DECOMPRESSED_MESSAGE_BYTES),
             max_message_bytes: values.read(&keys::MAX_MESSAGE_BYTES),
             message_timestamp_after_max: values.read(&keys::MESSAGE_TIMESTAMP_AFTER_MAX_MS),
             message_timestamp_before_max: values.read(&keys::MESSAGE_TIMESTAMP_BEFORE_MAX_MS),

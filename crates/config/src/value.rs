@@ -1,6 +1,7 @@
 //! The check of a value in text form against its property's definition, and its conversion to
 //! numbers.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::definition::{ConfigDef, ConfigType, Status, Validator};
@@ -119,6 +120,10 @@ impl Validator {
             Self::ListWithFirst(allowed) => {
                 list(value).any(|item| item == allowed[0])
                     && list(value).all(|item| allowed.contains(&item))
+            }
+            Self::Distinct => {
+                let mut seen = BTreeSet::new();
+                list(value).all(|item| seen.insert(item))
             }
             Self::NonEmpty => !value.is_empty(),
             Self::NotZero => whole().is_some_and(|number| number != 0),

@@ -1,7 +1,8 @@
 //! Compares which values of each property are accepted with what Apache Kafka accepts: at the start
 //! of a node, and at run time for one broker, for all brokers, for a topic and for a group.
 //!
-//! `tests/compat/java/PropertySweep.java` records Kafka's answers in `testdata/sweep-4.3.1.tsv`.
+//! `tests/compat/java/PropertySweep.java` records Kafka's answers in `testdata/sweep-4.3.1.tsv`, and
+//! those of a later release about the properties that it adds in `testdata/sweep-4.4.0.tsv`.
 //! Every difference is listed in `testdata/sweep-differences.txt` below its reason.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +18,10 @@ use dohle_model::{NodeId, TopicName};
 use crate::config::{NodeConfig, Sources};
 use crate::schema::Definitions;
 
-const RECORDED: &str = include_str!("testdata/sweep-4.3.1.tsv");
+const RECORDED: [&str; 2] = [
+    include_str!("testdata/sweep-4.3.1.tsv"),
+    include_str!("testdata/sweep-4.4.0.tsv"),
+];
 const DIFFERENCES: &str = include_str!("testdata/sweep-differences.txt");
 
 /// The properties of the node that Kafka was asked about.
@@ -42,7 +46,7 @@ struct Line<'a> {
 }
 
 fn recorded() -> impl Iterator<Item = Line<'static>> {
-    RECORDED.lines().map(|line| {
+    RECORDED.into_iter().flat_map(str::lines).map(|line| {
         let mut fields = line.split('\t');
         let mut next = || fields.next().expect("four fields");
         let (place, name) = (next(), next());

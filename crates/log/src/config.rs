@@ -26,6 +26,9 @@ pub struct LogConfig {
     pub retention_bytes: Option<u64>,
     /// `retention.ms`: the age above which records are deleted.
     pub retention_ms: Option<Duration>,
+    /// `max.decompressed.message.bytes`: the largest record of a compressed batch, in bytes without
+    /// its length prefix. Checked while a batch is admitted, and not again later.
+    pub max_decompressed_message_bytes: u32,
     /// `max.message.bytes`: the largest batch as it is stored, in bytes including its header.
     pub max_message_bytes: u32,
     /// `message.timestamp.type`.
@@ -75,6 +78,7 @@ impl Default for LogConfig {
             segment_index_bytes: 10 << 20,
             retention_bytes: None,
             retention_ms: Some(7 * DAY),
+            max_decompressed_message_bytes: i32::MAX as u32 - 8,
             max_message_bytes: (1 << 20) + 12,
             message_timestamp_type: TimestampType::CreateTime,
             message_timestamp_before_max_ms: None,

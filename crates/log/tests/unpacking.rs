@@ -8,7 +8,8 @@ use common::*;
 use dohle_log::batch::{BATCH_HEADER_SIZE, UNPACKED_BYTES_MAX};
 use dohle_log::{
     AppendOrigin, BatchOptions, Batches, Brief, CompressionType, DecompressionMemory, LogConfig,
-    StorageErrorKind, TimestampSearch, ValidateError, validate, validate_briefly, validate_fully,
+    StorageErrorKind, TargetCompression, TimestampSearch, ValidateError, validate,
+    validate_briefly, validate_fully,
 };
 use dohle_model::{ErrorCode, Offset, Timestamp};
 
@@ -173,6 +174,43 @@ fn what_a_batch_may_unpack_to_is_bounded() {
     assert_eq!(error.code(), ErrorCode::InvalidRecord);
     assert!(memory.peak() < WINDOW_MAX, "{}", memory.peak());
     assert_eq!(memory.held(), 0);
+}
+
+#[test]
+fn what_a_record_may_unpack_to_is_configured() {
+    let config = |max| LogConfig {
+        max_decompressed_message_bytes: max,
+        ..LogConfig::default()
+    };
+    let validated = |records, config: &LogConfig| {
+        validate(records, config, AppendOrigin::Client, NOW).map(drop)
+    };
+    for codec in COMPRESSED {
+        let batch = compressed(codec, 5, 100, NOW.0);
+        let Err(ValidateError::RecordTooLarge {
+            index: 0,
+            size,
+            max,
+        }) = validated(batch.clone(), &config(50))
+        else {
+            panic!("{codec}");
+        };
+        assert!(size > 100 && max == 50, "{codec}: {size}");
+        let error = validated(batch.clone(), &config(size - 1)).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::InvalidRecord, "{codec}");
+        assert_eq!(validated(batch, &config(size)), Ok(()), "{codec}");
+    }
+    // The limit of a bomb of one record is found before the record is unpacked.
+    let memory = DecompressionMemory::default();
+    let bomb = bomb(17, 1, UNPACKED_BYTES_MAX / 2);
+    let error = validate_fully(bomb, &config(1000), AppendOrigin::Client, NOW, &memory);
+    assert!(matches!(error, Err(ValidateError::RecordTooLarge { .. })));
+    // Records that are not compressed are bounded by `max.message.bytes`.
+    let mut recompressing = config(50);
+    recompressing.compression_type = TargetCompression::Codec(CompressionType::Lz4);
+    for config in [config(50), recompressing] {
+        assert_eq!(validated(batch(5, 100, NOW.0), &config), Ok(()));
+    }
 }
 
 #[test]

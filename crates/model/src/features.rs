@@ -1,5 +1,5 @@
 //! Feature levels of this release (KIP-584): what a node supports, and what a new cluster
-//! finalizes. Names, levels and rules are Apache Kafka 4.3's.
+//! finalizes. Names, levels and rules are Apache Kafka 4.4's.
 
 use std::collections::BTreeMap;
 
@@ -22,9 +22,9 @@ pub const TRANSACTION_VERSION: &str = "transaction.version";
 pub const KRAFT_VERSION: &str = "kraft.version";
 
 /// The supported features: name, lowest and highest level, and the level that a new cluster
-/// finalizes. `metadata.version` 30 is `4.3-IV0`.
+/// finalizes. `metadata.version` 33 is `4.4-IV2`.
 pub const SUPPORTED: [(&str, i16, i16, i16); 4] = [
-    (METADATA_VERSION, 7, 30, 30),
+    (METADATA_VERSION, 7, 33, 33),
     (ELIGIBLE_LEADER_REPLICAS_VERSION, 0, 1, 1),
     (GROUP_VERSION, 0, 1, 1),
     (TRANSACTION_VERSION, 0, 2, 2),
@@ -35,18 +35,21 @@ pub const LEVEL_ZERO_ONLY: [&str; 3] = [KRAFT_VERSION, "share.version", "streams
 
 /// The levels of `metadata.version` that changed Apache Kafka's metadata. A downgrade below one of
 /// them is refused.
-const METADATA_CHANGES: [i16; 9] = [7, 8, 11, 13, 14, 15, 17, 23, 30];
+const METADATA_CHANGES: [i16; 11] = [7, 8, 11, 13, 14, 15, 17, 23, 30, 32, 33];
+
+/// The `metadata.version` from which on ACLs may name a range of addresses.
+pub const ACL_RANGES_FROM: i16 = 32;
 
 /// The releases of Apache Kafka that `metadata.version` 7 and the levels after it are named after.
-pub const RELEASES: [&str; 25] = [
+pub const RELEASES: [&str; 28] = [
     "3.3-IV3", "3.4-IV0", "3.5-IV0", "3.5-IV1", "3.5-IV2", "3.6-IV0", "3.6-IV1", "3.6-IV2",
     "3.7-IV0", "3.7-IV1", "3.7-IV2", "3.7-IV3", "3.7-IV4", "3.8-IV0", "3.9-IV0", "4.0-IV0",
     "4.0-IV1", "4.0-IV2", "4.0-IV3", "4.1-IV0", "4.1-IV1", "4.2-IV0", "4.2-IV1", "4.3-IV0",
-    "4.4-IV0",
+    "4.4-IV0", "4.4-IV1", "4.4-IV2", "4.5-IV0",
 ];
 
 /// The newest release that is no preview.
-pub const LATEST_RELEASE: &str = "4.3-IV0";
+pub const LATEST_RELEASE: &str = "4.4-IV2";
 
 /// Apache Kafka's features but `metadata.version`, with each level and the `metadata.version` from
 /// which on it is the default.
@@ -55,7 +58,7 @@ pub const KAFKA_LEVELS: [(&str, &[(i16, i16)]); 6] = [
     (TRANSACTION_VERSION, &[(0, 7), (1, 24), (2, 24)]),
     (GROUP_VERSION, &[(0, 7), (1, 22)]),
     (ELIGIBLE_LEADER_REPLICAS_VERSION, &[(0, 7), (1, 26)]),
-    ("share.version", &[(0, 7), (1, 28)]),
+    ("share.version", &[(0, 7), (1, 28), (2, 31)]),
     ("streams.version", &[(0, 7), (1, 29)]),
 ];
 

@@ -309,7 +309,17 @@ fn look_at_the_cluster(both: &Both<'_>) -> Result<()> {
     both.alike(QUORUM, &["describe", "--status"])?;
     both.alike(QUORUM, &["describe", "--replication"])?;
     both.same(VERSIONS, &[])?;
-    both.alike(FEATURES, &["describe"])?;
+    let described = ["describe"];
+    let (ours, theirs) = (
+        both.ours(FEATURES, &described)?.ok()?,
+        both.theirs(FEATURES, &described)?.ok()?,
+    );
+    // Kafka 4.3 has no name for the newest level of metadata.version.
+    let ours = ours.replace("4.4-IV2", "UNKNOWN 33");
+    ensure!(
+        without_numbers(&ours) == without_numbers(&theirs),
+        "{ours}\n{theirs}"
+    );
     // Each of these commands may run twice.
     for args in [
         &["downgrade", "--feature", "transaction.version=1"][..],

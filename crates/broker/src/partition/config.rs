@@ -39,6 +39,7 @@ impl From<&TopicConfig> for PartitionConfig {
             segment_index_bytes: config.segment_index_bytes,
             retention_bytes: config.retention_bytes,
             retention_ms: config.retention,
+            max_decompressed_message_bytes: config.max_decompressed_message_bytes,
             max_message_bytes: config.max_message_bytes,
             message_timestamp_type: config.message_timestamp_type,
             message_timestamp_before_max_ms: config.message_timestamp_before_max,

@@ -98,7 +98,7 @@ async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
         Some("describe") => describe(run).await,
         Some(operation) => {
             let levels = levels(run, operation)?;
-            update(run, operation, &levels).await
+            update(run, operation, levels).await
         }
         None => Ok(()),
     }
@@ -195,12 +195,29 @@ fn levels(run: &ToolRun<'_>, operation: &str) -> anyhow::Result<BTreeMap<String,
     Ok(levels)
 }
 
+/// Takes out the features that a cluster does not have at all, and returns their names. A release
+/// of Kafka has features that a cluster may lack, and one of them would prevent the whole upgrade.
+fn take_unsupported(levels: &mut BTreeMap<String, i16>, supported: &[Feature]) -> Vec<String> {
+    let is_supported =
+        |name: &str| name == METADATA_VERSION || supported.iter().any(|one| one.feature == name);
+    let names = levels.keys().filter(|name| !is_supported(name));
+    let names: Vec<String> = names.cloned().collect();
+    levels.retain(|name, _| is_supported(name));
+    names
+}
+
 async fn update(
     run: &ToolRun<'_>,
     operation: &str,
-    levels: &BTreeMap<String, i16>,
+    mut levels: BTreeMap<String, i16>,
 ) -> anyhow::Result<()> {
     let cluster = run.connect().await?;
+    if operation == "upgrade" && run.parsed.has("release-version") {
+        let supported = features(&api_versions(&cluster, None).await?);
+        for name in take_unsupported(&mut levels, &supported) {
+            run.print(format!("{name} is not supported by this cluster.\n"))?;
+        }
+    }
     let kind = match operation {
         "upgrade" => FeatureUpdate::Upgrade,
         _ if run.parsed.has("unsafe") => FeatureUpdate::UnsafeDowngrade,
@@ -208,7 +225,7 @@ async fn update(
     };
     let dry_run = run.parsed.has("dry-run");
     let could_not = if dry_run { "Can not" } else { "Could not" };
-    let answer = update_features(&cluster, levels, kind, dry_run).await?;
+    let answer = update_features(&cluster, &levels, kind, dry_run).await?;
     let whole = check(answer.error_code, answer.error_message.as_ref()).err();
     let error_of = |name: &str| {
         let mut results = answer.results.iter();
@@ -218,7 +235,7 @@ async fn update(
         own.as_ref().or(whole.as_ref()).map(ToString::to_string)
     };
     let mut failed = 0;
-    for (name, level) in levels {
+    for (name, level) in &levels {
         let (what, done) = match operation {
             "disable" => (format!("disable {name}"), "disabled".to_owned()),
             _ => (
@@ -244,6 +261,29 @@ async fn update(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_upgrade_to_a_release_leaves_out_what_a_cluster_does_not_have() {
+        let supported = |name: &str| Feature {
+            feature: name.to_owned(),
+            supported_min_version: 0,
+            supported_max_version: 1,
+            finalized_version_level: 0,
+            epoch: None,
+        };
+        let levels = [
+            (METADATA_VERSION, 33),
+            ("group.version", 9),
+            ("share.version", 2),
+        ];
+        let mut levels = levels.map(|(name, level)| (name.to_owned(), level)).into();
+        let unsupported = take_unsupported(&mut levels, &[supported("group.version")]);
+        assert_eq!(unsupported, ["share.version"]);
+        // A level that a cluster has too low is the cluster's to refuse.
+        let left: Vec<_> = levels.into_iter().collect();
+        let expected = [("group.version", 9), (METADATA_VERSION, 33)];
+        assert_eq!(left, expected.map(|(name, level)| (name.to_owned(), level)));
+    }
 
     #[test]
     fn features_are_printed_as_kafka_does() {

@@ -4,7 +4,7 @@
 use crate::Scope;
 use crate::constraint::Relation::{
     AtLeast, AtLeastWhenPositive, AtMost, Below, BelowLimit, HalfToDouble, ItemsOf, MoreForEach,
-    Positive, WithinRetention, ZeroOnlyWith,
+    Positive, PositiveWithinLimit, WithinRetention, ZeroOnlyWith,
 };
 use crate::constraint::{Constraint, Relation};
 
@@ -100,6 +100,14 @@ const LOG: &[Constraint] = &[
     of(AtMost, &["log.cleaner.min.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"]),
     of(WithinRetention, &["log.local.retention.ms", "log.retention.ms"]).at_run_time_only(),
     of(WithinRetention, &["log.local.retention.bytes", "log.retention.bytes"]).at_run_time_only(),
+    of(
+        PositiveWithinLimit,
+        &["log.remote.copy.lag.ms", "log.local.retention.ms", "log.retention.ms"],
+    ).at_run_time_only(),
+    of(
+        PositiveWithinLimit,
+        &["log.remote.copy.lag.bytes", "log.local.retention.bytes", "log.retention.bytes"],
+    ).at_run_time_only(),
     of(ItemsOf, &["cordoned.log.dirs", "log.dirs", "log.dir"]),
     of(AtLeast, &["replica.socket.timeout.ms", "replica.fetch.wait.max.ms"]),
     of(AtMost, &["replica.fetch.wait.max.ms", "replica.lag.time.max.ms"]),
@@ -135,6 +143,11 @@ const GROUPS: &[Constraint] = &[
     of(Below, &["group.streams.heartbeat.interval.ms", "group.streams.session.timeout.ms"]),
     of(AtLeast, &["group.share.max.share.sessions", "group.share.max.size"]),
     of(AtMost, &["group.streams.num.standby.replicas", "group.streams.max.standby.replicas"]),
+    of(AtMost, &["group.streams.num.warmup.replicas", "group.streams.max.warmup.replicas"]),
+    of(
+        AtLeast,
+        &["group.streams.task.offset.interval.ms", "group.streams.min.task.offset.interval.ms"],
+    ),
 ];
 
 #[rustfmt::skip]
@@ -164,4 +177,9 @@ const OF_GROUPS: &[Constraint] = &[
     of(Below, &["share.heartbeat.interval.ms", "share.session.timeout.ms"]),
     of(Below, &["streams.heartbeat.interval.ms", "streams.session.timeout.ms"]),
     of(AtMost, &["streams.num.standby.replicas", "group.streams.max.standby.replicas"]),
+    of(AtMost, &["streams.num.warmup.replicas", "group.streams.max.warmup.replicas"]),
+    of(
+        AtLeast,
+        &["streams.task.offset.interval.ms", "group.streams.min.task.offset.interval.ms"],
+    ),
 ];

@@ -1,20 +1,41 @@
 //! Properties of brokers: consumer, share and streams groups.
 //!
 //! Names, types, defaults, ranges, importance, update modes and documentation are those of Apache
-//! Kafka 4.3 (see NOTICE). Sorted by name.
+//! Kafka 4.3, with what 4.4 adds (see NOTICE). Sorted by name.
 
 use crate::definition::ConfigDef;
-use crate::definition::ConfigType::{Int, List, Short, String};
-use crate::definition::Default::Value;
+use crate::definition::ConfigType::{Boolean, Class, Int, List, Long, Short, String};
+use crate::definition::Default::{Null, Value};
 use crate::definition::Importance::{High, Low, Medium};
 use crate::definition::UpdateMode::ClusterWide;
-use crate::definition::Validator::{AtLeast, Between, ListOf, ListWithFirst, OneOfAnyCase};
+use crate::definition::Validator::{
+    AtLeast, Between, Distinct, ListOf, ListWithFirst, OneOfAnyCase,
+};
 
 #[rustfmt::skip]
 pub(super) const TABLE: &[ConfigDef] = &[
+    ConfigDef::new(
+        "errors.deadletterqueue.auto.create.topics.enable",
+        Boolean,
+        Value("false"),
+        Medium,
+    )
+        .dynamic(ClusterWide)
+        .doc("Whether automatic creation of DLQ topics is enabled (KIP-1191). When a share group \
+             has a DLQ topic configured, this setting controls whether the broker will \
+             automatically create the topic if it does not exist."),
+    ConfigDef::new("errors.deadletterqueue.topic.name.prefix", String, Value("dlq."), Medium)
+        .dynamic(ClusterWide)
+        .doc("The required prefix of topic names used by dead-letter queue topics for share \
+             groups. When set to \"\", there is no restriction on the names used for dead-letter \
+             queue topics."),
     ConfigDef::new("group.consumer.assignment.interval.ms", Int, Value("1000"), Medium)
         .check(AtLeast(0)).dynamic(ClusterWide).honoured()
         .doc("The interval between assignment updates for a consumer group."),
+    ConfigDef::new("group.consumer.assignor.offload.enable", Boolean, Value("true"), Medium)
+        .dynamic(ClusterWide).internal()
+        .doc("Whether to offload consumer group assignment to a group coordinator background \
+             thread."),
     ConfigDef::new("group.consumer.assignors", List, Value("uniform,range"), Medium)
         .check(ListOf(&["uniform", "range"])).honoured()
         .doc("The server side assignors as a list of either names for builtin assignors or full \
@@ -124,6 +145,9 @@ pub(super) const TABLE: &[ConfigDef] = &[
     ConfigDef::new("group.share.assignment.interval.ms", Int, Value("1000"), Medium)
         .check(AtLeast(0)).dynamic(ClusterWide)
         .doc("The interval between assignment updates for a share group."),
+    ConfigDef::new("group.share.assignor.offload.enable", Boolean, Value("true"), Medium)
+        .dynamic(ClusterWide).internal()
+        .doc("Whether to offload share group assignment to a group coordinator background thread."),
     ConfigDef::new("group.share.assignors", List, Value("simple"), Medium)
         .check(ListOf(&["simple"]))
         .doc("The server-side assignors as a list of either names for built-in assignors or \
@@ -132,6 +156,15 @@ pub(super) const TABLE: &[ConfigDef] = &[
     ConfigDef::new("group.share.delivery.count.limit", Int, Value("5"), Medium)
         .check(Between(2, 10))
         .doc("The maximum number of delivery attempts for a record delivered to a share group."),
+    ConfigDef::new(
+        "group.share.dlq.manager.class.name",
+        String,
+        Value("org.apache.kafka.server.share.dlq.DefaultShareGroupDLQManager"),
+        Medium,
+    )
+        .internal()
+        .doc("The fully qualified name of a class which implements the \
+             <code>org.apache.kafka.server.share.dlq.ShareGroupDLQManager</code> interface."),
     ConfigDef::new("group.share.heartbeat.interval.ms", Int, Value("5000"), Medium)
         .check(AtLeast(1))
         .doc("The heartbeat interval given to the members of a share group."),
@@ -205,9 +238,25 @@ pub(super) const TABLE: &[ConfigDef] = &[
     ConfigDef::new("group.share.session.timeout.ms", Int, Value("45000"), Medium)
         .check(AtLeast(1))
         .doc("The timeout to detect client failures when using the share group protocol."),
+    ConfigDef::new("group.streams.acceptable.recovery.lag", Long, Value("10000"), Medium)
+        .check(AtLeast(0)).internal()
+        .doc("The maximum acceptable lag (number of offsets to catch up) for a client to be \
+             considered caught-up enough to receive an active task assignment."),
     ConfigDef::new("group.streams.assignment.interval.ms", Int, Value("1000"), Medium)
         .check(AtLeast(0)).dynamic(ClusterWide)
         .doc("The interval between assignment updates for a streams group."),
+    ConfigDef::new("group.streams.assignor.offload.enable", Boolean, Value("true"), Medium)
+        .dynamic(ClusterWide).internal()
+        .doc("Whether to offload streams group assignment to a group coordinator background \
+             thread."),
+    ConfigDef::new("group.streams.assignors", List, Value("sticky"), Medium)
+        .check(ListOf(&["sticky"]))
+        .doc("The server side task assignors for streams groups as a list of either names for \
+             built-in assignors or fully qualified class names for custom assignors. The first \
+             one in the list is considered as the default assignor to be used in the case where \
+             the streams group does not specify an assignor. Changing the default assignor does \
+             not trigger a rebalance for existing groups; the new default takes effect on the \
+             next rebalance. The supported built-in assignors are: sticky."),
     ConfigDef::new("group.streams.heartbeat.interval.ms", Int, Value("5000"), Medium)
         .check(AtLeast(1))
         .doc("The heartbeat interval given to the members."),
@@ -234,6 +283,10 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .check(AtLeast(0))
         .doc("The maximum allowed value for the group-level configuration of \
              streams.num.standby.replicas"),
+    ConfigDef::new("group.streams.max.warmup.replicas", Int, Value("20"), Medium)
+        .check(AtLeast(0)).internal()
+        .doc("The maximum allowed value for the group-level configuration of \
+             streams.num.warmup.replicas"),
     ConfigDef::new("group.streams.min.assignment.interval.ms", Int, Value("0"), Medium)
         .check(AtLeast(0))
         .doc("The minimum interval between assignment updates for a streams group."),
@@ -245,12 +298,31 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .check(AtLeast(1))
         .doc("The minimum allowed value for the group-level configuration of \
              streams.session.timeout.ms"),
+    ConfigDef::new("group.streams.min.task.offset.interval.ms", Int, Value("15000"), Medium)
+        .check(AtLeast(1)).internal()
+        .doc("The minimum allowed value for the group-level configuration of \
+             streams.task.offset.interval.ms"),
     ConfigDef::new("group.streams.num.standby.replicas", Int, Value("0"), Medium)
         .check(AtLeast(0))
         .doc("The number of standby replicas for each task."),
+    ConfigDef::new("group.streams.num.warmup.replicas", Int, Value("2"), Medium)
+        .check(AtLeast(0)).internal()
+        .doc("The maximum number of warmup task replicas."),
+    ConfigDef::new("group.streams.rack.aware.assignment.tags", List, Value(""), Low)
+        .check(Distinct)
+        .doc("List of client tag keys used to distribute standby replicas across Kafka Streams \
+             instances. When configured, and the used broker-side assignor supports it, it will \
+             make a best-effort to distribute standby tasks over each client tag dimension."),
     ConfigDef::new("group.streams.session.timeout.ms", Int, Value("45000"), Medium)
         .check(AtLeast(1))
         .doc("The timeout to detect client failures when using the streams group protocol."),
+    ConfigDef::new("group.streams.task.offset.interval.ms", Int, Value("60000"), Medium)
+        .check(AtLeast(1)).internal()
+        .doc("The interval in which the warmup task changelog offsets on a client are updated on \
+             the broker. The offsets are sent with the next heartbeat after this time has passed."),
+    ConfigDef::new("group.streams.topology.description.plugin.class", Class, Null, Medium)
+        .doc("The fully qualified class name of a StreamsGroupTopologyDescriptionPlugin \
+             implementation. When not set, the feature is disabled."),
     ConfigDef::new("share.coordinator.append.linger.ms", Int, Value("-1"), Medium)
         .check(AtLeast(-1))
         .doc("The duration in milliseconds that the share coordinator will wait for writes to \

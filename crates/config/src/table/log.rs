@@ -1,7 +1,7 @@
 //! Properties of brokers: logs.
 //!
 //! Names, types, defaults, ranges, importance, update modes and documentation are those of Apache
-//! Kafka 4.3 (see NOTICE). Sorted by name.
+//! Kafka 4.3, with what 4.4 adds (see NOTICE). Sorted by name.
 
 use crate::definition::ConfigDef;
 use crate::definition::ConfigType::{Boolean, Double, Int, List, Long, String};
@@ -169,6 +169,30 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .dynamic(ClusterWide)
         .doc("Should pre allocate file when create new segment? If you are using Kafka on \
              Windows, you probably need to set it to true."),
+    ConfigDef::new("log.remote.copy.lag.bytes", Long, Value("-1"), Medium)
+        .check(AtLeast(-1)).dynamic(ClusterWide)
+        .doc("Controls one of the two upload eligibility checks (time and size) for copying \
+             segments to remote storage. A non-active segment is upload-eligible when either this \
+             size-based check or <code>log.remote.copy.lag.ms</code> is satisfied. When set to 0, \
+             uploads are immediately eligible regardless of lag checks. When set to a positive \
+             value (bytes), the segment is size-eligible once bytes of newer local log data after \
+             that segment reaches this value. When set to -1, this value is derived from \
+             effective local retention size (<code>log.local.retention.bytes</code>). If that \
+             effective local retention size is unlimited (-1), this size-based check is not \
+             applied. A positive value should not exceed effective local retention size unless \
+             local retention is unlimited (-1)."),
+    ConfigDef::new("log.remote.copy.lag.ms", Long, Value("0"), Medium)
+        .check(AtLeast(-1)).dynamic(ClusterWide)
+        .doc("Controls one of the two upload eligibility checks (time and size) for copying \
+             segments to remote storage. A non-active segment is upload-eligible when either this \
+             time-based check or <code>log.remote.copy.lag.bytes</code> is satisfied. When set to \
+             0, uploads are immediately eligible regardless of lag checks. When set to a positive \
+             value (ms), the segment is time-eligible once elapsed time since its latest record \
+             reaches this value. When set to -1, this value is derived from effective local \
+             retention time (<code>log.local.retention.ms</code>). If that effective local \
+             retention time is unlimited (-1), this time-based check is not applied. A positive \
+             value should not exceed effective local retention time unless local retention is \
+             unlimited (-1)."),
     ConfigDef::new("log.retention.bytes", Long, Value("-1"), High)
         .dynamic(ClusterWide).honoured()
         .doc("The maximum size of the log before deleting it"),

@@ -1,7 +1,7 @@
 //! Properties of brokers: TLS, SASL and authorization.
 //!
 //! Names, types, defaults, ranges, importance, update modes and documentation are those of Apache
-//! Kafka 4.3 (see NOTICE). Sorted by name.
+//! Kafka 4.3, with what 4.4 adds (see NOTICE). Sorted by name.
 
 use crate::definition::ConfigDef;
 use crate::definition::ConfigType::{
@@ -194,6 +194,26 @@ pub(super) const TABLE: &[ConfigDef] = &[
     ConfigDef::new("sasl.mechanism.inter.broker.protocol", String, Value("GSSAPI"), Medium)
         .dynamic(PerBroker).honoured().with_restart()
         .doc("SASL mechanism used for inter-broker communication. Default is GSSAPI."),
+    ConfigDef::new("sasl.oauthbearer.allow.unverified.audience", Boolean, Value("false"), Medium)
+        .honoured()
+        .doc("The (optional) setting that allows the broker to validate JWTs without verifying the \
+             audience. By default the broker requires sasl.oauthbearer.expected.audience to be \
+             set whenever sasl.oauthbearer.jwks.endpoint.url is configured, and rejects any JWT \
+             whose \"aud\" claim does not match one of the expected audiences. When this is set \
+             to true that requirement is lifted: the \"aud\" claim is no longer checked and a JWT \
+             bearing any (or no) audience is accepted. Leaving the audience unverified is \
+             insecure and strongly discouraged; enable it only for deployments that intentionally \
+             accept tokens regardless of their intended audience. The default value is 'false'."),
+    ConfigDef::new("sasl.oauthbearer.allow.unverified.issuer", Boolean, Value("false"), Medium)
+        .honoured()
+        .doc("The (optional) setting that allows the broker to validate JWTs without verifying the \
+             issuer. By default the broker requires sasl.oauthbearer.expected.issuer to be set \
+             whenever sasl.oauthbearer.jwks.endpoint.url is configured, and rejects any JWT whose \
+             \"iss\" claim does not match the expected issuer. When this is set to true that \
+             requirement is lifted: the \"iss\" claim is no longer checked and a JWT bearing any \
+             (or no) issuer is accepted. Leaving the issuer unverified is insecure and strongly \
+             discouraged; enable it only for deployments that intentionally accept tokens \
+             regardless of which issuer minted them. The default value is 'false'."),
     ConfigDef::new("sasl.oauthbearer.assertion.algorithm", String, Value("RS256"), Medium)
         .check(OneOfAnyCase(&["ES256", "RS256"]))
         .doc("<p>The algorithm the Apache Kafka client should use to sign the assertion sent to \

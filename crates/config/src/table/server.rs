@@ -1,7 +1,7 @@
 //! Properties of brokers: everything else.
 //!
 //! Names, types, defaults, ranges, importance, update modes and documentation are those of Apache
-//! Kafka 4.3 (see NOTICE). Sorted by name.
+//! Kafka 4.3, with what 4.4 adds (see NOTICE). Sorted by name.
 
 use crate::definition::ConfigDef;
 use crate::definition::ConfigType::{Boolean, Class, Int, List, Long, String};
@@ -179,6 +179,19 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .check(AddressCounts).dynamic(ClusterWide).honoured()
         .doc("A comma-separated list of per-ip or hostname overrides to the default maximum \
              number of connections. An example value is \"hostName:100,127.0.0.1:200\""),
+    ConfigDef::new("max.decompressed.message.bytes", Int, Value("2147483639"), Medium)
+        .check(Between(1, 2_147_483_639)).dynamic(ClusterWide).honoured()
+        .doc("The maximum decompressed size, in bytes, of a single record the broker will accept; \
+             larger records are rejected with an <code>InvalidRecordException</code>. It is \
+             enforced where the broker decompresses records: produce validation of compressed \
+             batches, log compaction, and offset lookups by timestamp or max timestamp against \
+             the local log or remote storage. Unlike <code>max.message.bytes</code>, which bounds \
+             the compressed batch on the wire, this bounds the decompressed size of an individual \
+             record. Lowering it below the size of already-stored records makes compaction and \
+             timestamp offset lookups of affected partitions fail until it is raised again. The \
+             default imposes no limit beyond the largest record the broker could allocate anyway; \
+             set a smaller value to enforce a per-record cap. This can be set per topic with the \
+             topic level <code>max.decompressed.message.bytes</code> config."),
     ConfigDef::new("max.incremental.fetch.session.cache.slots", Int, Value("1000"), Medium)
         .check(AtLeast(0)).honoured()
         .doc("The maximum number of total incremental fetch sessions that we will maintain. \

@@ -1,7 +1,7 @@
 //! Topics' properties.
 //!
 //! Names, types, defaults, ranges, importance, update modes and documentation are those of Apache
-//! Kafka 4.3 (see NOTICE). Sorted by name.
+//! Kafka 4.3, with what 4.4 adds (see NOTICE). Sorted by name.
 
 use crate::definition::ConfigDef;
 use crate::definition::ConfigType::{Boolean, Double, Int, List, Long, String};
@@ -49,6 +49,11 @@ pub(super) const TABLE: &[ConfigDef] = &[
              the time in which a consumer must complete a read if they begin from offset 0 to \
              ensure that they get a valid snapshot of the final stage (otherwise delete \
              tombstones may be collected before they complete their scan)."),
+    ConfigDef::new("errors.deadletterqueue.group.enable", Boolean, Value("false"), Medium)
+        .doc("Enable this topic to be used as a dead-letter queue for share groups. When set to \
+             <code>true</code>, share groups can write undeliverable records to this topic. When \
+             set to <code>false</code> (the default), attempts to use this topic as a DLQ will be \
+             rejected."),
     ConfigDef::new("file.delete.delay.ms", Long, Value("60000"), Medium)
         .check(AtLeast(0)).honoured().broker("log.segment.delete.delay.ms")
         .doc("The time to wait before deleting a file from the filesystem"),
@@ -109,6 +114,18 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .check(AtLeast(1)).honoured().broker("log.cleaner.max.compaction.lag.ms")
         .doc("The maximum time a message will remain ineligible for compaction in the log. Only \
              applicable for logs that are being compacted."),
+    ConfigDef::new("max.decompressed.message.bytes", Int, Value("2147483639"), Medium)
+        .check(Between(1, 2_147_483_639)).honoured().broker("max.decompressed.message.bytes")
+        .doc("The maximum decompressed size, in bytes, of a single record the broker will accept; \
+             larger records are rejected with an <code>InvalidRecordException</code>. It is \
+             enforced where the broker decompresses records: produce validation of compressed \
+             batches, log compaction, and offset lookups by timestamp or max timestamp against \
+             the local log or remote storage. Unlike <code>max.message.bytes</code>, which bounds \
+             the compressed batch on the wire, this bounds the decompressed size of an individual \
+             record. Lowering it below the size of already-stored records makes compaction and \
+             timestamp offset lookups of affected partitions fail until it is raised again. The \
+             default imposes no limit beyond the largest record the broker could allocate anyway; \
+             set a smaller value to enforce a per-record cap."),
     ConfigDef::new("max.message.bytes", Int, Value("1048588"), Medium)
         .check(AtLeast(0)).honoured().broker("message.max.bytes")
         .doc("The largest record batch size allowed by Kafka (after compression if compression \
@@ -179,6 +196,30 @@ pub(super) const TABLE: &[ConfigDef] = &[
     ConfigDef::new("preallocate", Boolean, Value("false"), Medium)
         .broker("log.preallocate")
         .doc("True if we should preallocate the file on disk when creating a new log segment."),
+    ConfigDef::new("remote.copy.lag.bytes", Long, Value("-1"), Medium)
+        .check(AtLeast(-1)).broker("log.remote.copy.lag.bytes")
+        .doc("Controls one of the two upload eligibility checks (time and size) for copying \
+             segments to remote storage. A non-active segment is upload-eligible when either this \
+             size-based check or <code>remote.copy.lag.ms</code> is satisfied. When set to 0, \
+             uploads are immediately eligible regardless of lag checks. When set to a positive \
+             value (bytes), the segment is size-eligible once bytes of newer local log data after \
+             that segment reaches this value. When set to -1, this value is derived from \
+             effective local retention size (<code>local.retention.bytes</code>). If that \
+             effective local retention size is unlimited (-1), this size-based check is not \
+             applied. A positive value should not exceed effective local retention size unless \
+             local retention is unlimited (-1)."),
+    ConfigDef::new("remote.copy.lag.ms", Long, Value("0"), Medium)
+        .check(AtLeast(-1)).broker("log.remote.copy.lag.ms")
+        .doc("Controls one of the two upload eligibility checks (time and size) for copying \
+             segments to remote storage. A non-active segment is upload-eligible when either this \
+             time-based check or <code>remote.copy.lag.bytes</code> is satisfied. When set to 0, \
+             uploads are immediately eligible regardless of lag checks. When set to a positive \
+             value (ms), the segment is time-eligible once elapsed time since its latest record \
+             reaches this value. When set to -1, this value is derived from effective local \
+             retention time (<code>local.retention.ms</code>). If that effective local retention \
+             time is unlimited (-1), this time-based check is not applied. A positive value \
+             should not exceed effective local retention time unless local retention is unlimited \
+             (-1)."),
     ConfigDef::new("remote.log.copy.disable", Boolean, Value("false"), Medium)
         .doc("Determines whether tiered data for a topic should become read only, and no more \
              data uploading on a topic. Once this config is set to true, the local retention \

@@ -26,7 +26,7 @@ fn a_new_cluster_finalizes_features_and_takes_brokers() {
         let broker = Broker::join(&mut client, 7, 1).await;
         assert_eq!(broker.epoch, 0);
         let image = cluster.controller(1).image();
-        assert_eq!(image.features.get("metadata.version"), Some(&30));
+        assert_eq!(image.features.get("metadata.version"), Some(&33));
         assert_eq!(
             image.features.get("eligible.leader.replicas.version"),
             Some(&1)

@@ -147,6 +147,7 @@ fn listener(
         let jaas = jaas(&values, name, mechanism)?;
         if mechanism == Mechanism::OAuthBearer {
             let rules = token_rules(&values);
+            check_verification(&values, &rules)?;
             let keys = match key_source(&values, name, rules.allow_unsecured, read_file)? {
                 KeySource::Known(keys) => keys,
                 KeySource::Url(mut endpoint) => {
@@ -202,6 +203,30 @@ fn token_rules(values: &ListenerValues<'_>) -> TokenRules {
         clock_skew: values.read(&keys::SASL_OAUTHBEARER_CLOCK_SKEW_SECONDS),
         allow_unsecured: handler == Some(UNSECURED_HANDLER),
     }
+}
+
+/// Refuses rules that leave a claim unverified although `sasl.oauthbearer.allow.unverified.…` is
+/// set to `false`. Apache Kafka 4.4 refuses them also when that property is not set.
+fn check_verification(values: &ListenerValues<'_>, rules: &TokenRules) -> Result<(), ConfigFault> {
+    let (audience, issuer) = (
+        &keys::SASL_OAUTHBEARER_ALLOW_UNVERIFIED_AUDIENCE,
+        &keys::SASL_OAUTHBEARER_ALLOW_UNVERIFIED_ISSUER,
+    );
+    let audiences = keys::SASL_OAUTHBEARER_EXPECTED_AUDIENCE.name();
+    let expected_issuer = keys::SASL_OAUTHBEARER_EXPECTED_ISSUER.name();
+    for (is_verified, allow, expected) in [
+        (!rules.audiences.is_empty(), audience, audiences),
+        (rules.issuer.is_some(), issuer, expected_issuer),
+    ] {
+        let is_forbidden = values.text_set(allow).is_some() && !values.read(allow);
+        if is_forbidden && !is_verified && !rules.allow_unsecured {
+            return Err(ConfigFault::Missing {
+                name: expected.to_owned(),
+                wanted: format!("what tokens must name, as {} is false", values.name(allow)),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Reads where the keys that tokens are signed with come from, and the keys that are in a file.
@@ -580,6 +605,35 @@ mod tests {
         let secured = [(handler, TOKEN_HANDLERS[0]), (url, "file:///jwks.json")];
         assert!(with(&secured).is_ok());
         assert!(with(&[(handler, "com.example.Handler")]).is_err());
+    }
+
+    #[test]
+    fn claims_are_left_unverified_unless_that_is_forbidden() {
+        let with = |pairs: &[(&str, &str)]| {
+            let mut all = vec![
+                ("sasl.enabled.mechanisms", "OAUTHBEARER"),
+                ("sasl.oauthbearer.jwks.endpoint.url", "file:///jwks.json"),
+            ];
+            all.extend(pairs);
+            config(&all).map(drop)
+        };
+        let audience = "sasl.oauthbearer.allow.unverified.audience";
+        let issuer = "listener.name.out.oauthbearer.sasl.oauthbearer.allow.unverified.issuer";
+        assert_eq!(with(&[]), Ok(()));
+        assert_eq!(with(&[(audience, "true"), (issuer, "true")]), Ok(()));
+        assert_eq!(
+            with(&[(audience, "false")]).unwrap_err(),
+            "sasl.oauthbearer.expected.audience is not set; it must be what tokens must name, as \
+             sasl.oauthbearer.allow.unverified.audience is false"
+        );
+        let refused = with(&[(issuer, "FALSE")]).unwrap_err();
+        assert!(
+            refused.starts_with("sasl.oauthbearer.expected.issuer is not set")
+                && refused.contains(issuer),
+            "{refused}"
+        );
+        let expected = ("sasl.oauthbearer.expected.audience", "dohle");
+        assert_eq!(with(&[(audience, "false"), expected]), Ok(()));
     }
 
     #[test]

@@ -50,6 +50,14 @@ pub(crate) enum StreamError {
     /// The batch unpacks to more bytes than are allowed.
     #[error("the data unpack to more than {0} bytes")]
     TooLarge(u64),
+    /// A record is larger than [`RecordWalk::limit_records`] allows.
+    #[error("record {index} has {size} bytes")]
+    RecordTooLarge {
+        /// The record's index in the batch.
+        index: u32,
+        /// Its size.
+        size: u32,
+    },
 }
 
 impl StreamError {
@@ -146,6 +154,8 @@ pub(crate) struct RecordWalk<R> {
     /// Bytes read from the reader so far.
     unpacked: u64,
     unpacked_max: u64,
+    /// The largest size of a record.
+    record_max: u32,
     /// Whether the reader has reached its end.
     at_end: bool,
     /// Bytes not read yet of a record that is larger than the window.
@@ -166,9 +176,16 @@ impl<R: Read> RecordWalk<R> {
             end: 0,
             unpacked: 0,
             unpacked_max,
+            record_max: u32::MAX,
             at_end: false,
             left: 0,
         }
+    }
+
+    /// Ends the walk with an error at a record of more than `max` bytes, before it is read.
+    pub(crate) fn limit_records(mut self, max: u32) -> Self {
+        self.record_max = max;
+        self
     }
 
     /// Returns the next record without its content.
@@ -246,6 +263,12 @@ impl<R: Read> RecordWalk<R> {
         let length = read_i32(bytes, &mut prefix);
         let length = length.ok_or_else(|| self.error("length is truncated"))?;
         let length = usize::try_from(length).map_err(|_| self.error("length is negative"))?;
+        if length > self.record_max as usize {
+            return Err(StreamError::RecordTooLarge {
+                index: self.index as u32,
+                size: length as u32,
+            });
+        }
         if length as u64 > self.unpacked_max {
             return Err(StreamError::TooLarge(self.unpacked_max));
         }

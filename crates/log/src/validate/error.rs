@@ -40,6 +40,19 @@ pub enum ValidateError {
     /// A compressed batch unpacks to more bytes than any batch may.
     #[error("the record batch unpacks to more than {0} bytes: make smaller batches")]
     Unpacked(u64),
+    /// A record of a compressed batch exceeds `max.decompressed.message.bytes`.
+    #[error(
+        "record {index} of the batch unpacks to {size} bytes, more than \
+         max.decompressed.message.bytes={max}"
+    )]
+    RecordTooLarge {
+        /// The record's index in the batch.
+        index: u32,
+        /// Its size.
+        size: u32,
+        /// The limit.
+        max: u32,
+    },
     /// The base offset is not 0, as it must be in produced batches.
     #[error("the record batch has base offset {0}, 0 is expected")]
     BaseOffset(Offset),
@@ -87,6 +100,7 @@ impl ValidateError {
             Self::ProducerEpoch => ErrorCode::InvalidProducerEpoch,
             Self::NoBatch
             | Self::Unpacked(_)
+            | Self::RecordTooLarge { .. }
             | Self::MoreThanOneBatch { .. }
             | Self::BaseOffset(_)
             | Self::Count { .. }

@@ -476,7 +476,12 @@ impl Payload<'_> {
         codec: CompressionType,
     ) -> Result<Option<Timestamp>, Stop> {
         let mut check = RecordCheck::new(self);
-        let mut records = RecordWalk::new(self.header, reader, self.effort.unpacked_max());
+        let record_max = match codec {
+            CompressionType::None => u32::MAX,
+            _ => self.config.max_decompressed_message_bytes,
+        };
+        let mut records = RecordWalk::new(self.header, reader, self.effort.unpacked_max())
+            .limit_records(record_max);
         loop {
             match records.next_head() {
                 Ok(Some(record)) => check.record(
@@ -488,6 +493,10 @@ impl Payload<'_> {
                 Ok(None) => return Ok(check.finish()?),
                 Err(StreamError::Batch(error)) => return Err(error.into()),
                 Err(StreamError::TooLarge(_)) => return Err(self.effort.too_large()),
+                Err(StreamError::RecordTooLarge { index, size }) => {
+                    let max = record_max;
+                    return Err(ValidateError::RecordTooLarge { index, size, max }.into());
+                }
                 Err(StreamError::Io(error)) => {
                     let max = self.config.max_message_bytes;
                     return Err(recompress::sink_or_broken(error, codec, max).into());

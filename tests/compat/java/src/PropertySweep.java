@@ -1,8 +1,11 @@
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
+import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
@@ -23,7 +26,8 @@ import org.apache.kafka.storage.internals.log.LogConfig;
 
 /**
  * Asks Apache Kafka which values of each property it accepts: at the start of a node, and at run time for one broker, for
- * all brokers, for a topic and for a group. Arguments: the bootstrap servers of a single node 1 with default properties.
+ * all brokers, for a topic and for a group. Arguments: the bootstrap servers of a single node 1 with default properties, and
+ * optionally a recording whose properties are left out.
  * Prints one line for each place and property: the values that are accepted, and those that are refused.
  */
 public final class PropertySweep {
@@ -35,6 +39,7 @@ public final class PropertySweep {
         "listeners", "PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093",
         "log.dirs", "/tmp/logs");
 
+    private final Set<String> recorded = new HashSet<>();
     private final PrintStream out = new PrintStream(System.out, true, StandardCharsets.UTF_8);
 
     private interface Attempt {
@@ -42,7 +47,14 @@ public final class PropertySweep {
     }
 
     public static void main(String[] arguments) throws Exception {
-        new PropertySweep().run(arguments[0]);
+        PropertySweep sweep = new PropertySweep();
+        if (arguments.length > 1) {
+            for (String line : Files.readAllLines(Path.of(arguments[1]))) {
+                String[] fields = line.split("\t");
+                sweep.recorded.add(fields[0] + ' ' + fields[1]);
+            }
+        }
+        sweep.run(arguments[0]);
     }
 
     private void run(String servers) throws Exception {
@@ -83,6 +95,9 @@ public final class PropertySweep {
     }
 
     private void line(String where, ConfigDef.ConfigKey key, Attempt attempt) {
+        if (recorded.contains(where + ' ' + key.name)) {
+            return;
+        }
         List<String> accepted = new ArrayList<>();
         List<String> refused = new ArrayList<>();
         for (String value : values(key)) {

@@ -79,8 +79,8 @@ fn what_kafka_refuses_is_refused_in_its_words() {
          features transaction.version=1:2
          features transaction.version=2:2
          features metadata.version=6:2
-         features metadata.version=31
-         features metadata.version=29:2
+         features metadata.version=34
+         features metadata.version=32:2
          features metadata.version=24:3
          features metadata.version=0:3",
         expect![[r#"
@@ -108,15 +108,15 @@ fn what_kafka_refuses_is_refused_in_its_words() {
             > features transaction.version=2:2
               INVALID_UPDATE_VERSION: Invalid update version 2 for feature transaction.version. Can't downgrade to a newer version.
             > features metadata.version=6:2
-              INVALID_UPDATE_VERSION: Invalid update version 6 for feature metadata.version. Local controller 1 only supports versions 7-30
-            > features metadata.version=31
-              INVALID_UPDATE_VERSION: Invalid update version 31 for feature metadata.version. Local controller 1 only supports versions 7-30
-            > features metadata.version=29:2
-              INVALID_UPDATE_VERSION: Unsupported metadata.version downgrade from 30 to 29. Refusing to perform the requested downgrade because it might delete metadata information.
+              INVALID_UPDATE_VERSION: Invalid update version 6 for feature metadata.version. Local controller 1 only supports versions 7-33
+            > features metadata.version=34
+              INVALID_UPDATE_VERSION: Invalid update version 34 for feature metadata.version. Local controller 1 only supports versions 7-33
+            > features metadata.version=32:2
+              INVALID_UPDATE_VERSION: Unsupported metadata.version downgrade from 33 to 32. Refusing to perform the requested downgrade because it might delete metadata information.
             > features metadata.version=24:3
-              INVALID_UPDATE_VERSION: Unsupported metadata.version downgrade from 30 to 24. Unsafe metadata downgrade is not supported in this version.
+              INVALID_UPDATE_VERSION: Unsupported metadata.version downgrade from 33 to 24. Unsafe metadata downgrade is not supported in this version.
             > features metadata.version=0:3
-              INVALID_UPDATE_VERSION: Invalid update version 0 for feature metadata.version. Local controller 1 only supports versions 7-30
+              INVALID_UPDATE_VERSION: Invalid update version 0 for feature metadata.version. Local controller 1 only supports versions 7-33
         "#]],
     );
 }
