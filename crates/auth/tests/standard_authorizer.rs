@@ -1,6 +1,6 @@
 //! Compares verdicts with those of Kafka's StandardAuthorizer, which `make record-authorizer`
-//! recorded. The program that asks Kafka, `tests/compat/java/src/AuthorizerVerdicts.java`,
-//! describes the lines of the recording.
+//! recorded: that of 4.3.1, and with ranges of addresses that of 4.4.0. The program that asks
+//! Kafka, `tests/compat/java/src/AuthorizerVerdicts.java`, describes the lines of the recording.
 
 use core::net::IpAddr;
 
@@ -13,7 +13,10 @@ use dohle_model::delta::MetadataDelta;
 use dohle_model::image::MetadataImage;
 use dohle_model::record::MetadataRecord;
 
-const RECORDING: &str = include_str!("standard_authorizer.txt");
+const RECORDINGS: [&str; 2] = [
+    include_str!("standard_authorizer.txt"),
+    include_str!("standard_authorizer-4.4.0.txt"),
+];
 
 /// Where the recording is being followed.
 struct Follower {
@@ -68,9 +71,15 @@ fn acl(fields: &[&str]) -> AclEntry {
 
 #[test]
 fn verdicts_are_those_of_kafkas_standard_authorizer() {
+    for recording in RECORDINGS {
+        compare(recording);
+    }
+}
+
+fn compare(recording: &str) {
     let mut follower = None;
     let mut verdicts = [0, 0];
-    for (number, line) in RECORDING.lines().enumerate() {
+    for (number, line) in recording.lines().enumerate() {
         let fields: Vec<_> = line.split(' ').collect();
         if let ["set", super_users, allow_everyone] = fields[..] {
             follower = Some(Follower::new(super_users, allow_everyone == "1"));

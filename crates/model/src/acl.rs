@@ -269,7 +269,8 @@ pub struct AclEntry {
     pub resource_name: Arc<str>,
     /// The principal with its type (`User:alice`); `User:*` matches every user.
     pub principal: Arc<str>,
-    /// The address of the client; `*` matches every address.
+    /// The address of the client, or a range of addresses such as `10.0.0.0/8`; `*` matches every
+    /// address.
     pub host: Arc<str>,
     /// The operations.
     pub operation: AclOperation,

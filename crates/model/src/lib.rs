@@ -6,6 +6,7 @@
 
 pub mod acl;
 pub mod address;
+pub mod address_range;
 pub mod batch;
 pub mod client_quota;
 pub mod compression;

@@ -1,8 +1,9 @@
 //! An index of the ACLs, which decides about operations.
 //!
-//! Invariant: the cost of a decision grows with the number of patterns that match the resource and
-//! with the logarithm of the number of ACLs. The maps are persistent: a changed clone shares what
-//! did not change with the index that readers still use.
+//! Invariant: the cost of a decision grows with the number of patterns that match the resource,
+//! with the number of different lengths of the ranges of addresses that ACLs name, and with the
+//! logarithm of the number of ACLs. The maps are persistent: a changed clone shares what did not
+//! change with the index that readers still use.
 //!
 //! Source: `org.apache.kafka.metadata.authorizer.StandardAuthorizerData`, whose verdicts are the
 //! same (`tests/standard_authorizer.rs`), and `authorizeByResourceType` of
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use dohle_model::acl::{
     AclEntry, AclOperation, Operation, PatternType, PermissionType, ResourceType,
 };
+use dohle_model::address_range::{AddressRange, PrefixLength};
 use dohle_model::delta::MetadataDelta;
 use dohle_model::image::MetadataImage;
 use imbl::OrdMap;
@@ -36,6 +38,8 @@ pub(super) struct AclIndex {
     grants: OrdMap<(PatternId, UserId, Host), Grants>,
     /// The patterns of `grants` that name a user.
     named: OrdMap<(UserId, ResourceType, PatternId), NamedPattern>,
+    /// The lengths of the ranges that ACLs name, with the number of those ACLs.
+    range_lengths: OrdMap<PrefixLength, usize>,
     next_id: u64,
 }
 
@@ -70,14 +74,19 @@ struct NamedPattern {
 enum Host {
     Any,
     Address(IpAddr),
+    Range(AddressRange),
 }
 
 impl Host {
-    /// Returns the host of an ACL; `None` if it is neither `*` nor an address, and so matches no
-    /// client. Addresses are compared as numbers, where Kafka compares their texts.
+    /// Returns the host of an ACL; `None` if it is neither `*` nor an address nor a range of them,
+    /// and so matches no client. Addresses are compared as numbers, where Kafka compares their
+    /// texts.
     fn of_acl(host: &str) -> Option<Self> {
         if host == ANY {
             return Some(Self::Any);
+        }
+        if host.contains('/') {
+            return AddressRange::parse(host).ok().map(Self::Range);
         }
         let address: IpAddr = host.parse().ok()?;
         Some(Self::Address(address.to_canonical()))
@@ -182,6 +191,7 @@ impl AclIndex {
             && self.users.is_empty()
             && self.grants.is_empty()
             && self.named.is_empty()
+            && self.range_lengths.is_empty()
     }
 
     fn next_id(&mut self) -> u64 {
@@ -223,6 +233,9 @@ impl AclIndex {
         let user = user.id;
         let grants = self.grants.entry((pattern, user, host)).or_default();
         grants.0.push((entry.operation, entry.permission));
+        if let Host::Range(range) = host {
+            *self.range_lengths.entry(range.prefix_length()).or_default() += 1;
+        }
         let named = self
             .named
             .entry((user, entry.resource_type, pattern))
@@ -258,6 +271,15 @@ impl AclIndex {
         if user.acls == 0 {
             self.users.remove(name);
         }
+        if let Host::Range(range) = host {
+            let length = range.prefix_length();
+            match self.range_lengths.get_mut(&length) {
+                Some(acls) if *acls > 1 => *acls -= 1,
+                _ => {
+                    self.range_lengths.remove(&length);
+                }
+            }
+        }
         let key = (pattern, id, host);
         if let Some(grants) = self.grants.get_mut(&key) {
             let removed = (entry.operation, entry.permission);
@@ -286,12 +308,13 @@ impl AclIndex {
         (kind, name): (ResourceType, &str),
     ) -> Verdict {
         let users = self.users_of(user);
+        let ranges = self.ranges_of(host);
         let mut verdict = Verdict::NoAcls;
         for pattern in self.matching(kind, name) {
             if verdict == Verdict::NoAcls {
                 verdict = Verdict::NotAllowed;
             }
-            for grants in self.grants_of(pattern, users, host) {
+            for grants in self.grants_of(pattern, users, host, &ranges) {
                 if grants.denies(asked) {
                     return Verdict::Denied;
                 }
@@ -314,6 +337,7 @@ impl AclIndex {
     ) -> bool {
         let (mut allowed, mut allowed_prefixes) = (Vec::new(), Vec::new());
         let (mut denied, mut denied_prefixes) = (HashSet::new(), BTreeSet::new());
+        let ranges = self.ranges_of(host);
         let mut anything = false;
         for user in self.users_of(user).into_iter().flatten() {
             let first = (user, kind, PatternId(0));
@@ -321,7 +345,7 @@ impl AclIndex {
             for ((_, _, id), pattern) in self.named.range(first..=last) {
                 let name: &str = &pattern.name;
                 let literal = pattern.pattern_type == PatternType::Literal;
-                for grants in self.grants_of(*id, [Some(user), None], host) {
+                for grants in self.grants_of(*id, [Some(user), None], host, &ranges) {
                     if grants.denies(asked) {
                         match literal {
                             true if name == ANY => return false,
@@ -380,23 +404,33 @@ impl AclIndex {
         patterns.map(|pattern| pattern.id)
     }
 
-    /// Returns what the ACLs of a pattern say about users at a host.
-    fn grants_of(
-        &self,
+    /// Returns the ranges that contain an address, of the lengths that ACLs name.
+    fn ranges_of(&self, host: IpAddr) -> Vec<Host> {
+        let address = host.to_canonical();
+        let lengths = self.range_lengths.keys();
+        let ranges = lengths.filter_map(|length| length.range_of(address));
+        ranges.map(Host::Range).collect()
+    }
+
+    /// Returns what the ACLs of a pattern say about users at a host, which is in `ranges`.
+    fn grants_of<'a>(
+        &'a self,
         pattern: PatternId,
         users: [Option<UserId>; 2],
         host: IpAddr,
-    ) -> impl Iterator<Item = &Grants> {
+        ranges: &'a [Host],
+    ) -> impl Iterator<Item = &'a Grants> {
         let hosts = [Host::Any, Host::Address(host.to_canonical())];
         let users = users.into_iter().flatten();
+        let hosts = move || hosts.into_iter().chain(ranges.iter().copied());
         users
-            .flat_map(move |user| hosts.map(|host| (pattern, user, host)))
+            .flat_map(move |user| hosts().map(move |host| (pattern, user, host)))
             .filter_map(|key| self.grants.get(&key))
     }
 }
 
 /// Returns the user and the host of an ACL; `None` if it matches no client, because it names
-/// another type of principal or no address.
+/// another type of principal, or neither an address nor a range of addresses.
 fn reach(entry: &AclEntry) -> Option<(&str, Host)> {
     let user = entry.principal.strip_prefix("User:")?;
     Some((user, Host::of_acl(&entry.host)?))

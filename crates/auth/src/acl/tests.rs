@@ -212,6 +212,35 @@ fn addresses_are_compared_as_numbers() {
 }
 
 #[test]
+fn an_acl_for_a_range_matches_the_clients_in_it() {
+    let mut acls = Followed::new("", false);
+    let mut acl = entry((Literal, "t"), "User:a", AclOperation::All, Allow);
+    acl.host = "10.0.0.0/8".into();
+    let wide = acls.add(acl.clone());
+    acl.permission = Deny;
+    acl.host = "10.0.1.0/24".into();
+    let narrow = acls.add(acl.clone());
+    acl.host = "10.0.2.0/24".into();
+    acls.add(acl.clone());
+    let asks = |acls: &Followed, host: &str| {
+        let host = host.parse().unwrap();
+        acls.asks_from("a", host, Operation::Read, (Topic, "t"))
+    };
+    assert!(asks(&acls, "10.255.0.1") && asks(&acls, "::ffff:10.0.0.1"));
+    assert!(!asks(&acls, "10.0.1.1") && !asks(&acls, "::ffff:10.0.2.1"));
+    assert!(!asks(&acls, "11.0.0.1") && !asks(&acls, "::1"));
+    acls.remove(narrow);
+    assert!(asks(&acls, "10.0.1.1") && !asks(&acls, "10.0.2.1"));
+    acls.remove(wide);
+    assert!(!asks(&acls, "10.255.0.1"));
+    // What is no range matches no client, and is an ACL of the topic nevertheless.
+    acl.permission = Allow;
+    acl.host = "10.0.0.0/33".into();
+    acls.add(acl);
+    assert!(!asks(&acls, "10.0.0.1"));
+}
+
+#[test]
 fn an_acl_that_exists_twice_holds_until_both_are_removed() {
     let mut acls = Followed::new("", true);
     let deny = entry((Literal, "t"), "User:a", AclOperation::All, Deny);
@@ -299,7 +328,11 @@ impl NaiveModel<'_> {
     fn applies(acl: &AclEntry, user: &str, host: IpAddr) -> bool {
         let principal = &*acl.principal;
         (principal == "User:*" || principal == format!("User:{user}"))
-            && (&*acl.host == "*" || *acl.host == *host.to_string())
+            && match (&*acl.host, host) {
+                ("*", _) | ("10.0.0.0/8" | "10.0.0.0/30", IpAddr::V4(_)) => true,
+                ("10.0.0.2/31", IpAddr::V4(host)) => host.octets()[3] >= 2,
+                (text, host) => *text == *host.to_string(),
+            }
     }
 
     fn is_allowed(
@@ -384,7 +417,16 @@ fn random_entry() -> impl Strategy<Value = AclEntry> {
         select(vec![Literal, Prefixed]),
         prop_oneof!["[ab]{1,3}", Just("*".to_owned()), Just("hard".to_owned())],
         select(vec!["User:u", "User:v", "User:*", "Group:u"]),
-        select(vec!["*", "10.0.0.1", "10.0.0.2", "host"]),
+        select(vec![
+            "*",
+            "10.0.0.1",
+            "10.0.0.2",
+            "host",
+            "10.0.0.0/8",
+            "10.0.0.0/30",
+            "10.0.0.2/31",
+            "::/0",
+        ]),
         prop_oneof![Just(2i8), 3..=11i8],
         select(vec![Allow, Allow, Deny]),
     )
@@ -502,7 +544,7 @@ proptest! {
             users.push(user.clone());
             entry.resource_name = name.into();
             entry.principal = format!("User:{user}").into();
-            if host.parse::<IpAddr>().is_err() {
+            if host.parse::<IpAddr>().is_err() && !host.contains('/') {
                 entry.host = host.into();
             }
             let id = followed.add(entry.clone());

@@ -8,6 +8,8 @@ use dohle_model::acl::{
     AclEntry, AclFilter, AclOperation, CLUSTER_NAME, PatternFilter, PatternType, PermissionType,
     ResourceType, Wanted,
 };
+use dohle_model::address_range::AddressRange;
+use dohle_model::features::{self, ACL_RANGES_FROM, METADATA_VERSION};
 use dohle_model::record::MetadataRecord;
 use dohle_model::{ApiError, ErrorCode, Uuid};
 use dohle_protocol::messages::create_acls_request::AclCreation;
@@ -60,7 +62,8 @@ fn create_all(
     let start = draft.records.len();
     let mut results = Vec::with_capacity(creations.len());
     for (index, creation) in creations.iter().enumerate() {
-        let entry = match new_acl(creation) {
+        let with_ranges = draft.image.feature_level(METADATA_VERSION) >= ACL_RANGES_FROM;
+        let entry = match new_acl(creation, with_ranges) {
             Ok(entry) => entry,
             Err(error) => {
                 results.push(Err(error));
@@ -81,8 +84,8 @@ fn create_all(
     Ok(results)
 }
 
-/// Returns the ACL that a request describes.
-fn new_acl(creation: &AclCreation) -> Result<AclEntry, ApiError> {
+/// Returns the ACL that a request describes. Its host may be a range of addresses if `with_ranges`.
+fn new_acl(creation: &AclCreation, with_ranges: bool) -> Result<AclEntry, ApiError> {
     let invalid = |message: String| ErrorCode::InvalidRequest.because(message);
     let unknown = |field: &str, code: i8, is_match: bool| {
         let name = match code {
@@ -123,7 +126,26 @@ fn new_acl(creation: &AclCreation) -> Result<AclEntry, ApiError> {
             entry.principal
         )));
     }
+    check_host(&entry.host, with_ranges)?;
     Ok(entry)
+}
+
+/// Refuses what looks like a range of addresses and is none, or must not be used yet: such an ACL
+/// would match no client, or not at a broker of an older release.
+fn check_host(host: &str, with_ranges: bool) -> Result<(), ApiError> {
+    if !host.contains('/') {
+        return Ok(());
+    }
+    if !with_ranges {
+        let release = features::release(ACL_RANGES_FROM).unwrap_or_default();
+        return Err(ErrorCode::UnsupportedVersion.because(format!(
+            "CIDR-based ACL host patterns require metadata version {release} or higher."
+        )));
+    }
+    let range = AddressRange::parse(host);
+    range.map(drop).map_err(|reason| {
+        ErrorCode::InvalidRequest.because(format!("Invalid CIDR notation '{host}': {reason}"))
+    })
 }
 
 /// Plans DeleteAcls. Each filter has its own outcome and lists the ACLs that it selects, also those

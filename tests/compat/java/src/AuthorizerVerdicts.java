@@ -27,7 +27,7 @@ import org.apache.kafka.server.authorizer.AuthorizationResult;
 
 /**
  * Prints random ACLs and questions together with the verdicts of Kafka's StandardAuthorizer:
- * {@code AuthorizerVerdicts SETS SEED}. Each line is one of
+ * {@code AuthorizerVerdicts SETS SEED [ranges]}, where some ACLs name ranges of addresses (Kafka 4.4). Each line is one of
  * <pre>
  * set SUPER_USERS ALLOW_EVERYONE_IF_NO_ACL_FOUND
  * acl RESOURCE_TYPE PATTERN_TYPE NAME PRINCIPAL HOST OPERATION PERMISSION
@@ -42,19 +42,24 @@ public class AuthorizerVerdicts {
     private static final String[] PRINCIPALS = {"User:u", "User:u", "User:v", "User:*", "Group:u"};
     private static final String[] USERS = {"u", "u", "v", "w", "root"};
     private static final String[] HOSTS = {"*", "*", "10.0.0.1", "10.0.0.2", "0:0:0:0:0:0:0:1", "db.example"};
+    private static final String[] HOSTS_AND_RANGES = {"*", "10.0.0.1", "0:0:0:0:0:0:0:1", "10.0.0.0/8", "10.0.0.2/31",
+        "10.0.0.3/32", "0.0.0.0/0", "11.0.0.0/8", "10.0.0.0/33", "::/0", "::1/128", "2001:db8::/32"};
     private static final String[] FROM = {"10.0.0.1", "10.0.0.2", "10.0.0.3", "0:0:0:0:0:0:0:1"};
     private static final ResourceType[] TYPES = {ResourceType.TOPIC, ResourceType.TOPIC, ResourceType.GROUP};
     private static final AclOperation[] FREQUENT = {AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE};
     private static final AclOperation[] OPERATIONS = AclOperation.values();
 
     private final Random random;
+    private final String[] hosts;
 
-    private AuthorizerVerdicts(long seed) {
+    private AuthorizerVerdicts(long seed, String[] hosts) {
         random = new Random(seed);
+        this.hosts = hosts;
     }
 
     public static void main(String[] args) throws Exception {
-        AuthorizerVerdicts verdicts = new AuthorizerVerdicts(Long.parseLong(args[1]));
+        String[] hosts = args.length > 2 ? HOSTS_AND_RANGES : HOSTS;
+        AuthorizerVerdicts verdicts = new AuthorizerVerdicts(Long.parseLong(args[1]), hosts);
         for (int set = 0; set < Integer.parseInt(args[0]); set++) {
             verdicts.set();
         }
@@ -99,7 +104,7 @@ public class AuthorizerVerdicts {
     private StandardAcl acl() {
         AclOperation operation = random.nextInt(4) == 0 ? AclOperation.ALL : operation();
         return new StandardAcl(of(TYPES), of(NAMES), random.nextBoolean() ? PatternType.LITERAL : PatternType.PREFIXED,
-            of(PRINCIPALS), of(HOSTS), operation,
+            of(PRINCIPALS), of(hosts), operation,
             random.nextInt(3) == 0 ? AclPermissionType.DENY : AclPermissionType.ALLOW);
     }
 

@@ -6,6 +6,7 @@ use dohle_model::Uuid;
 use dohle_model::acl::{
     AclEntry, AclOperation, Operation, PatternType, PermissionType, ResourceType,
 };
+use dohle_model::features::METADATA_VERSION;
 use dohle_model::image::MetadataImage;
 use dohle_model::record::MetadataRecord;
 use dohle_protocol::messages::create_acls_request::AclCreation;
@@ -163,6 +164,44 @@ fn an_acl_that_is_no_acl_is_refused_with_kafkas_text_and_the_others_are_created(
         ]
     );
     assert_eq!(draft.image.acls.len(), 2);
+}
+
+#[test]
+fn an_acl_names_a_range_of_addresses_from_the_level_on_that_has_them() {
+    let mut draft = draft();
+    let set_level = |draft: &mut Draft, level| {
+        let name = METADATA_VERSION.to_owned();
+        draft.push(MetadataRecord::FeatureLevel { name, level });
+    };
+    let from = |host| changed(&read("a"), |it| it.host = kafka_string(host));
+    set_level(&mut draft, 31);
+    let early = [
+        "UNSUPPORTED_VERSION: CIDR-based ACL host patterns require metadata version 4.4-IV1 or \
+         higher.",
+        "",
+    ];
+    let creations = vec![from("10.0.0.0/8"), from("10.0.0.1")];
+    assert_eq!(create(&mut draft, creations), early);
+    set_level(&mut draft, 32);
+    let creations = vec![
+        from("10.0.0.0/8"),
+        from("2001:db8::/32"),
+        from("10.0.0.0/33"),
+        from("db.example/8"),
+    ];
+    let outcomes = [
+        "",
+        "",
+        "INVALID_REQUEST: Invalid CIDR notation '10.0.0.0/33': the number of bits after the slash \
+         must be from 0 to 32",
+        "INVALID_REQUEST: Invalid CIDR notation 'db.example/8': what is before the slash is \
+         neither an IPv4 nor an IPv6 address",
+    ];
+    assert_eq!(create(&mut draft, creations), outcomes);
+    let hosts = draft.image.acls.values().map(|acl| acl.host.to_string());
+    let mut hosts: Vec<_> = hosts.collect();
+    hosts.sort();
+    assert_eq!(hosts, ["10.0.0.0/8", "10.0.0.1", "2001:db8::/32"]);
 }
 
 #[test]
