@@ -1,10 +1,13 @@
-//! ApiVersions, versions 0–4: which APIs and versions this broker serves, and which features the
+//! ApiVersions, versions 0–5: which APIs and versions this broker serves, and which features the
 //! cluster supports and has finalized.
 //!
 //! Answered from the table of APIs, before authentication too. The pipeline answers a request of an
 //! unknown version: in version 0, with UNSUPPORTED_VERSION and the versions of ApiVersions itself
 //! (KIP-511). Features are returned from version 3 (KIP-584); those with a lowest level of 0 only
 //! from version 4, as older Java clients fail on them (KAFKA-17492).
+//!
+//! In version 5 a client may name the cluster and the node that it means to have connected to, both
+//! or none. At another one it gets REBOOTSTRAP_REQUIRED, and looks for its cluster anew (KIP-1242).
 
 use std::sync::Arc;
 
@@ -16,12 +19,15 @@ use dohle_protocol::messages::api_versions_response::{
 
 use super::{Call, ClientSoftware, wire};
 
+/// The id of a node that a request does not name.
+const NO_NODE: i32 = -1;
+
 pub(super) async fn handle(call: Call, request: ApiVersionsRequestData) -> ApiVersionsResponseData {
     if call.version >= 3 && !is_valid(&request) {
-        return ApiVersionsResponseData {
-            error_code: ErrorCode::InvalidRequest.code(),
-            ..ApiVersionsResponseData::default()
-        };
+        return refusal(ErrorCode::InvalidRequest);
+    }
+    if !is_meant(&call, &request) {
+        return refusal(ErrorCode::RebootstrapRequired);
     }
     if call.version >= 3 {
         let software = ClientSoftware {
@@ -65,8 +71,23 @@ pub(super) async fn handle(call: Call, request: ApiVersionsRequestData) -> ApiVe
     response
 }
 
+fn refusal(code: ErrorCode) -> ApiVersionsResponseData {
+    ApiVersionsResponseData {
+        error_code: code.code(),
+        ..ApiVersionsResponseData::default()
+    }
+}
+
+/// Returns whether the client means this node, or does not say which one.
+fn is_meant(call: &Call, request: &ApiVersionsRequestData) -> bool {
+    let context = &call.context;
+    request.cluster_id.as_ref().is_none_or(|cluster_id| {
+        cluster_id.as_str() == context.cluster_id && request.node_id == context.node_id.0
+    })
+}
+
 /// Kafka's rule for the software's name and version: letters and digits, with dots and dashes
-/// inside.
+/// inside. The ids of a cluster and of a node come together.
 fn is_valid(request: &ApiVersionsRequestData) -> bool {
     let valid = |text: &str| {
         let plain = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
@@ -75,5 +96,7 @@ fn is_valid(request: &ApiVersionsRequestData) -> bool {
             && plain(text.chars().next())
             && plain(text.chars().next_back())
     };
-    valid(request.client_software_name.as_str()) && valid(request.client_software_version.as_str())
+    request.cluster_id.is_some() == (request.node_id != NO_NODE)
+        && valid(request.client_software_name.as_str())
+        && valid(request.client_software_version.as_str())
 }

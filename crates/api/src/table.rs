@@ -48,9 +48,9 @@ const NO_FLAGS: Api = Api {
     handler: |call, body| serve(call, body, api_versions::handle),
 };
 
-/// The APIs that a broker serves: versions as in Apache Kafka 4.3, handler, quota, operations that
-/// it depends on, and flags. Produce is advertised from 0 and served from 3, as Kafka does
-/// (KAFKA-18659): old versions of librdkafka check the lowest version only.
+/// The APIs that a broker serves: versions as in Apache Kafka 4.3, and some of 4.4, handler, quota,
+/// operations that it depends on, and flags. Produce is advertised from 0 and served from 3, as
+/// Kafka does (KAFKA-18659): old versions of librdkafka check the lowest version only.
 pub(crate) static TABLE: &[Api] = table! {
     Produce 0..=13 produce::handle, Produce [Topic Write, TransactionalId Write], pipelined;
     Fetch 4..=18 fetch::handle, Fetch [Topic Read, Cluster ClusterAction];
@@ -68,7 +68,7 @@ pub(crate) static TABLE: &[Api] = table! {
     DescribeGroups 0..=6 describe_groups::handle, Request [Group Describe];
     ListGroups 0..=5 list_groups::handle, Request [Cluster Describe, Group Describe];
     SaslHandshake 0..=1 sasl_handshake::handle, Request [], before_authentication;
-    ApiVersions 0..=4 api_versions::handle, Request [], before_authentication;
+    ApiVersions 0..=5 api_versions::handle, Request [], before_authentication;
     CreateTopics 2..=7 create_topics::handle,
         ControllerMutation [Cluster Create, Topic Create, Topic DescribeConfigs];
     DeleteTopics 1..=6 delete_topics::handle,
@@ -84,7 +84,7 @@ pub(crate) static TABLE: &[Api] = table! {
     EndTxn 0..=5 end_txn::handle, Request [TransactionalId Write];
     WriteTxnMarkers 1..=2 write_txn_markers::handle,
         Request [Cluster Alter, Cluster ClusterAction];
-    TxnOffsetCommit 0..=5 txn_offset_commit::handle,
+    TxnOffsetCommit 0..=6 txn_offset_commit::handle,
         Request [TransactionalId Write, Group Read, Topic Read];
     OffsetForLeaderEpoch 2..=4 offset_for_leader_epoch::handle,
         Request [Topic Describe, Cluster ClusterAction];
@@ -101,7 +101,7 @@ pub(crate) static TABLE: &[Api] = table! {
     ExpireDelegationToken 1..=2 delegation_tokens::expire, Request [];
     DescribeDelegationToken 1..=3 delegation_tokens::describe,
         Request [DelegationToken Describe, User DescribeTokens];
-    DeleteGroups 0..=2 delete_groups::handle, Request [Group Delete];
+    DeleteGroups 0..=3 delete_groups::handle, Request [Group Delete];
     AlterReplicaLogDirs 1..=2 alter_replica_log_dirs::handle, Request [Cluster Alter];
     DescribeLogDirs 1..=5 describe_log_dirs::handle, Request [Cluster Describe];
     CreatePartitions 0..=3 create_partitions::handle, ControllerMutation [Topic Alter];

@@ -1,9 +1,11 @@
-//! TxnOffsetCommit, versions 0–5: stores offsets of a group that take effect when the producer's
+//! TxnOffsetCommit, versions 0–6: stores offsets of a group that take effect when the producer's
 //! transaction is committed, and answers when their records are committed (KIP-98, KIP-447).
 //!
 //! The first offsets of a transaction in a partition of `__consumer_offsets` are verified with the
 //! transaction's coordinator; version 5 adds the partition to the transaction instead (KIP-890).
 //! From version 3 on members send their id and generation, and are fenced when these are outdated.
+//! In version 6 topics have an id in place of a name, and members of consumer groups learn that
+//! their epoch is stale (KIP-1319).
 //!
 //! Source: `handleTxnOffsetCommitRequest` of Kafka's `KafkaApis.scala`,
 //! `commitTransactionalOffsets` of `GroupCoordinatorService.java`.
@@ -38,6 +40,8 @@ const KNOWS_LOADING: i16 = 1;
 const KNOWS_ABORTABLE: i16 = 4;
 /// The first version that adds the partition of the group to the transaction.
 const ADDS_PARTITIONS: i16 = 5;
+/// The first version in which topics have ids.
+const TOPIC_IDS: i16 = 6;
 
 pub(super) async fn handle(
     call: Call,
@@ -52,11 +56,11 @@ pub(super) async fn handle(
             ..TxnOffsetCommitResponseData::default()
         };
     }
-    let (known, mut answers) = sort_out(&call, topics, false);
+    let (known, mut answers) = sort_out(&call, topics, call.version >= TOPIC_IDS);
     if !known.is_empty() {
         let offsets = OffsetCommitRequestData {
             group_id: request.group_id.clone(),
-            generation_id_or_member_epoch: request.generation_id,
+            generation_id_or_member_epoch: request.generation_id_or_member_epoch,
             member_id: request.member_id.clone(),
             group_instance_id: request.group_instance_id.clone(),
             topics: known,
@@ -195,6 +199,7 @@ fn topic_of(topic: TxnOffsetCommitRequestTopic) -> OffsetCommitRequestTopic {
     });
     OffsetCommitRequestTopic {
         name: topic.name,
+        topic_id: topic.topic_id,
         partitions: partitions.collect(),
         ..OffsetCommitRequestTopic::default()
     }
@@ -209,8 +214,8 @@ fn answer_of(topic: OffsetCommitResponseTopic) -> TxnOffsetCommitResponseTopic {
     });
     TxnOffsetCommitResponseTopic {
         name: topic.name,
+        topic_id: topic.topic_id,
         partitions: partitions.collect(),
-        ..TxnOffsetCommitResponseTopic::default()
     }
 }
 

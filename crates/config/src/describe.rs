@@ -75,8 +75,8 @@ pub(crate) fn describe_topic(
     described
 }
 
-/// Describes all properties of a group that sets `own` values. Internal properties are included only
-/// if the group sets them.
+/// Describes all properties of a group that sets `own` values. Internal properties are included
+/// only if the group sets them.
 #[must_use]
 pub(crate) fn describe_group(
     own: Option<&Properties>,

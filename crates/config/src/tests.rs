@@ -159,6 +159,8 @@ fn internal_properties_of_a_group_are_described_when_it_sets_them() {
         synonyms={DEFAULT_CONFIG:group.streams.assignment.interval.ms=1000}
         streams.assignor.name=sticky sensitive=false
         synonyms={DEFAULT_CONFIG:group.streams.assignors=sticky}
+        streams.num.standby.replicas=0 sensitive=false
+        synonyms={DEFAULT_CONFIG:group.streams.num.standby.replicas=0}
         streams.rack.aware.assignment.tags= sensitive=false
         synonyms={DEFAULT_CONFIG:group.streams.rack.aware.assignment.tags=}
     "#]]

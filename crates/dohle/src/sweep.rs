@@ -1,8 +1,8 @@
 //! Compares which values of each property are accepted with what Apache Kafka accepts: at the start
 //! of a node, and at run time for one broker, for all brokers, for a topic and for a group.
 //!
-//! `tests/compat/java/PropertySweep.java` records Kafka's answers in `testdata/sweep-4.3.1.tsv`, and
-//! those of a later release about the properties that it adds in `testdata/sweep-4.4.0.tsv`.
+//! `tests/compat/java/PropertySweep.java` records Kafka's answers in `testdata/sweep-4.3.1.tsv`,
+//! and those of a later release about the properties that it adds in `testdata/sweep-4.4.0.tsv`.
 //! Every difference is listed in `testdata/sweep-differences.txt` below its reason.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -7,6 +7,12 @@ use dohle_protocol::messages::offset_commit_request::{
 
 use crate::wire::topic_id_of_wire;
 
+/// The version of OffsetCommit from which on members send their epochs, and its errors are those of
+/// KIP-848.
+pub(crate) const MEMBER_EPOCHS: i16 = 9;
+/// The version of TxnOffsetCommit from which on it has the errors of KIP-848 (KIP-1319).
+const MEMBER_EPOCHS_IN_TRANSACTIONS: i16 = 6;
+
 /// The client that commits offsets, as described by its request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Committer<'a> {
@@ -58,6 +64,16 @@ impl<'a> Committer<'a> {
     /// Returns whether the request names a member or a generation.
     pub fn names_member(&self) -> bool {
         self.epoch >= 0 || !self.member_id.is_empty() || self.instance_id.is_some()
+    }
+
+    /// Returns whether the client expects GROUP_ID_NOT_FOUND and STALE_MEMBER_EPOCH. Others get
+    /// ILLEGAL_GENERATION instead.
+    pub fn knows_member_epochs(&self) -> bool {
+        let from = match self.in_transaction {
+            true => MEMBER_EPOCHS_IN_TRANSACTIONS,
+            false => MEMBER_EPOCHS,
+        };
+        self.version >= from
     }
 
     /// The partitions that it commits offsets for.

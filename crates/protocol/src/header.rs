@@ -3,8 +3,9 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use kacrab_protocol::generated::{ApiKey, RequestHeaderData};
 use kacrab_protocol::tagged::read_tagged_fields;
-use kacrab_protocol::version::request_header_version;
 use kacrab_protocol::{KafkaString, ProtocolError};
+
+use crate::newer::request_header_version;
 
 /// A request's header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +53,7 @@ impl RequestHeader {
         let Some(api) = ApiKey::from_i16(key) else {
             return Err(HeaderError::UnknownApi { key, version });
         };
-        let header_version = request_header_version(key, version);
+        let header_version = request_header_version(api, version);
         let data = match with_readable_client_id(frame) {
             None => RequestHeaderData::read(frame, header_version)?,
             Some((mut start, mut rest)) => {

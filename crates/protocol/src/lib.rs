@@ -17,13 +17,26 @@ pub mod header;
 pub mod inter_broker;
 pub mod kinds;
 pub mod message;
+pub mod newer;
 pub mod produce;
 mod values;
 
-/// The message structs of every API, generated from the schemas of Apache Kafka 4.3.
+/// The message structs of every API: generated from the schemas of Apache Kafka 4.3, except for
+/// those that have newer versions.
 pub mod messages {
     pub use kacrab_protocol::generated::*;
     pub use kacrab_protocol::{KafkaString, KafkaUuid, RawTaggedField};
+
+    pub use crate::newer::api_versions_request::{self, ApiVersionsRequestData};
+    pub use crate::newer::delete_groups_response::{
+        self, DeletableGroupResult, DeleteGroupsResponseData,
+    };
+    pub use crate::newer::txn_offset_commit_request::{
+        self, TxnOffsetCommitRequestData, TxnOffsetCommitRequestTopic,
+    };
+    pub use crate::newer::txn_offset_commit_response::{
+        self, TxnOffsetCommitResponseData, TxnOffsetCommitResponseTopic,
+    };
 }
 
 pub use foreign::Foreign;

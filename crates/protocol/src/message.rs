@@ -1,12 +1,11 @@
 //! Requests and responses: pairs them, decodes within bounds, and encodes with a header.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use kacrab_protocol::generated as wire;
 use kacrab_protocol::generated::ApiKey;
-use kacrab_protocol::version::{request_header_version, response_header_version};
 use kacrab_protocol::{KafkaString, ProtocolError};
 
-use crate::produce;
+use crate::newer::{self, request_header_version, response_header_version};
+use crate::{messages as wire, produce};
 
 /// The most bytes that a request may have besides its records. Small elements grow about fortyfold
 /// when decoded, so this limits the memory that one hostile frame can use. 100,000 partitions fit.
@@ -103,10 +102,11 @@ macro_rules! apis {
                 type Response = wire::$response;
 
                 fn read(body: &mut Bytes, version: i16) -> Result<Self, ProtocolError> {
-                    wire::$request::read(body, version)
+                    wire::$request::read(body, newer::request_version(Self::KEY, version))
                 }
 
                 fn write(&self, out: &mut BytesMut, version: i16) -> Result<(), ProtocolError> {
+                    let version = newer::request_version(Self::KEY, version);
                     wire::$request::write(self, out, version)
                 }
             }
@@ -115,10 +115,11 @@ macro_rules! apis {
                 const KEY: ApiKey = ApiKey::$api;
 
                 fn read(body: &mut Bytes, version: i16) -> Result<Self, ProtocolError> {
-                    wire::$response::read(body, version)
+                    wire::$response::read(body, newer::response_version(Self::KEY, version))
                 }
 
                 fn write(&self, out: &mut BytesMut, version: i16) -> Result<(), ProtocolError> {
+                    let version = newer::response_version(Self::KEY, version);
                     wire::$response::write(self, out, version)
                 }
 
@@ -283,7 +284,7 @@ pub fn encode_request<R: Request>(
     };
     let mut out = BytesMut::with_capacity(256);
     out.put_i32(0);
-    header.write(&mut out, request_header_version(R::KEY as i16, version))?;
+    header.write(&mut out, request_header_version(R::KEY, version))?;
     request.write(&mut out, version)?;
     let length = out.len() - crate::frame::LENGTH_BYTES;
     set_length(&mut out, length);
@@ -299,7 +300,7 @@ pub fn decode_response<R: Response>(
     version: i16,
     correlation_id: i32,
 ) -> Result<R, String> {
-    let header = response_header_version(R::KEY as i16, version);
+    let header = response_header_version(R::KEY, version);
     let header = wire::ResponseHeaderData::read(&mut frame, header).map_err(|it| it.to_string())?;
     if header.correlation_id != correlation_id {
         return Err("it answers another request".to_owned());
@@ -311,7 +312,7 @@ pub fn decode_response<R: Response>(
 pub(crate) fn begin_frame(out: &mut BytesMut, key: ApiKey, version: i16, correlation_id: i32) {
     out.put_i32(0);
     out.put_i32(correlation_id);
-    if response_header_version(key as i16, version) >= 1 {
+    if response_header_version(key, version) >= 1 {
         // No tagged fields.
         out.put_u8(0);
     }

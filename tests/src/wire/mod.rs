@@ -11,6 +11,7 @@ pub mod codec;
 pub mod compare;
 pub mod coverage;
 pub mod names;
+pub mod newer;
 pub mod permissions;
 pub mod recording;
 pub mod run;

@@ -43,7 +43,7 @@ async fn api_versions_are_the_table() {
         client_software_version: text("1.0"),
         ..ApiVersionsRequestData::default()
     };
-    for version in 0..=4 {
+    for version in 0..=5 {
         let response = ask!(
             client,
             ApiVersions,
@@ -64,6 +64,42 @@ async fn api_versions_are_the_table() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_means_another_cluster_or_node_is_sent_away() {
+    let broker = Broker::start(&[]).await;
+    let mut client = broker.client();
+    let away = ErrorCode::RebootstrapRequired;
+    let invalid = ErrorCode::InvalidRequest;
+    let here = (Some("cluster"), NODE.0);
+    for (version, (cluster_id, node_id), refused) in [
+        (5, here, None),
+        (5, (Some("cluster"), NODE.0 + 1), Some(away)),
+        (5, (Some("other"), NODE.0), Some(away)),
+        (5, (Some(""), NODE.0), Some(away)),
+        (5, (Some("cluster"), -1), Some(invalid)),
+        (5, (None, NODE.0), Some(invalid)),
+        (5, (None, -1), None),
+        (4, (Some("other"), 9), None),
+    ] {
+        let request = ApiVersionsRequestData {
+            client_software_name: text("test"),
+            client_software_version: text("1.0"),
+            cluster_id: cluster_id.map(text),
+            node_id,
+        };
+        let response = ask!(
+            client,
+            ApiVersions,
+            version,
+            request,
+            ApiVersionsResponseData
+        );
+        let expected = refused.map_or(0, ErrorCode::code);
+        assert_eq!(response.error_code, expected, "{version} {request:?}");
+        assert_eq!(response.api_keys.is_empty(), refused.is_some());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_newer_api_versions_is_answered_in_version_0() {
     let broker = Broker::start(&[]).await;
     let mut client = broker.client();
@@ -73,11 +109,11 @@ async fn a_newer_api_versions_is_answered_in_version_0() {
     let [api] = &response.api_keys[..] else {
         panic!("one key: {response:?}")
     };
-    assert_eq!((api.api_key, api.min_version, api.max_version), (18, 0, 4));
+    assert_eq!((api.api_key, api.min_version, api.max_version), (18, 0, 5));
 }
 
 #[test]
-fn the_table_has_each_api_once_and_only_versions_that_the_codec_has() {
+fn the_table_has_each_api_once_and_only_versions_that_can_be_decoded() {
     for (at, api) in TABLE.iter().enumerate() {
         assert!(
             TABLE[..at].iter().all(|other| other.key != api.key),
@@ -85,7 +121,8 @@ fn the_table_has_each_api_once_and_only_versions_that_the_codec_has() {
             api.key
         );
         let info = dohle_protocol::messages::client_api_info(api.key);
-        assert!(api.version_max <= info.max_version, "{:?}", api.key);
+        let newest = dohle_protocol::newer::newest_version(api.key);
+        assert!(api.version_max <= newest, "{:?}", api.key);
         assert!(api.key == ApiKey::Produce || api.version_min >= info.min_version);
     }
 }

@@ -56,7 +56,7 @@ async fn produced(
     version: i16,
     request: &ProduceRequestData,
 ) -> (PartitionProduceResponse, ProduceResponseData) {
-    let mut response = ask!(client, Produce, version, request, ProduceResponseData);
+    let mut response = ask!(client, Produce, version, *request, ProduceResponseData);
     let partition = response.responses[0].partition_responses.remove(0);
     (partition, response)
 }

@@ -271,10 +271,10 @@ macro_rules! ask {
     ($client:expr, $key:ident, $version:expr, $request:expr, $response:ty) => {{
         let (version, request) = ($version, &$request);
         let mut body = ::bytes::BytesMut::new();
-        request.write(&mut body, version).unwrap();
+        ::dohle_protocol::Request::write(request, &mut body, version).unwrap();
         let key = ::dohle_protocol::ApiKey::$key;
         let mut answer = $client.exchange(key, version, &body).await;
-        <$response>::read(&mut answer, version).unwrap()
+        <$response as ::dohle_protocol::Response>::read(&mut answer, version).unwrap()
     }};
 }
 pub(super) use ask;

@@ -343,12 +343,16 @@ async fn groups_are_listed_described_and_deleted_in_every_version() {
         let answer = ask!(
             client,
             DeleteGroups,
-            version.min(2),
+            version.min(3),
             request,
             DeleteGroupsResponseData
         );
         let codes = answer.results.iter().map(|it| it.error_code);
         assert_eq!(codes.collect::<Vec<_>>(), [0, not_found]);
+        let messages = answer.results.iter().map(|it| &it.error_message);
+        let messages = messages.map(|it| it.as_ref().map(KafkaString::as_str));
+        let message = (version >= 3).then_some("Group nobody not found.");
+        assert_eq!(messages.collect::<Vec<_>>(), [None, message]);
     }
 }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use dohle_coordinator::transactions::VerifyRequest;
 use dohle_model::record::{MetadataRecord, PartitionChange};
 use dohle_model::{ErrorCode, PartitionIndex, TopicId};
-use dohle_protocol::KafkaString;
 use dohle_protocol::messages::offset_fetch_request::{
     OffsetFetchRequestData, OffsetFetchRequestGroup,
 };
@@ -19,6 +18,7 @@ use dohle_protocol::messages::write_txn_markers_request::{
     WritableTxnMarker, WritableTxnMarkerTopic, WriteTxnMarkersRequestData,
 };
 use dohle_protocol::messages::write_txn_markers_response::WriteTxnMarkersResponseData;
+use dohle_protocol::{KafkaString, KafkaUuid};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -26,7 +26,7 @@ use tokio::time::{Instant, timeout};
 
 use super::coordinator::Nothing;
 use super::harness::{Broker, NODE, TestClient, ask};
-use crate::VerifyTransactions;
+use crate::{VerifyTransactions, wire};
 
 /// A transaction coordinator that returns the outcomes that the test has queued, and then success.
 #[derive(Debug, Default)]
@@ -61,6 +61,8 @@ struct Groups {
     verifier: Arc<Verifier>,
     client: TestClient,
     topic: TopicId,
+    /// The id of `t`.
+    committed: TopicId,
 }
 
 impl Groups {
@@ -71,7 +73,7 @@ impl Groups {
 
     async fn start_with(properties: &[(&str, &str)]) -> Self {
         let broker = Broker::start(properties).await;
-        broker.topic("t", 2).await;
+        let committed = broker.topic("t", 2).await;
         let topic = broker.topic("__consumer_offsets", 1).await;
         let verifier = Arc::new(Verifier::default());
         broker
@@ -83,6 +85,7 @@ impl Groups {
             verifier,
             client,
             topic,
+            committed,
         };
         this.loaded().await;
         this
@@ -120,7 +123,11 @@ impl Groups {
         self.loaded().await;
     }
 
-    async fn send(&mut self, version: i16, request: TxnOffsetCommitRequestData) -> Vec<i16> {
+    /// Sends a request for `t`, by its name and its id. Returns the code of each partition.
+    async fn send(&mut self, version: i16, mut request: TxnOffsetCommitRequestData) -> Vec<i16> {
+        for topic in &mut request.topics {
+            topic.topic_id = wire::wire_id(self.committed);
+        }
         let response = ask!(
             self.client,
             TxnOffsetCommit,
@@ -128,6 +135,13 @@ impl Groups {
             request,
             TxnOffsetCommitResponseData
         );
+        for topic in &response.topics {
+            let expected = match version {
+                6.. => ("", wire::wire_id(self.committed)),
+                _ => ("t", KafkaUuid::ZERO),
+            };
+            assert_eq!((topic.name.as_str(), topic.topic_id), expected);
+        }
         let partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
         partitions.map(|partition| partition.error_code).collect()
     }
@@ -225,7 +239,7 @@ fn request(epoch: i16, offsets: &[(i32, i64)]) -> TxnOffsetCommitRequestData {
 async fn offsets_of_a_transaction_are_committed_aborted_and_loaded() {
     let mut groups = Groups::start().await;
     let unstable = ErrorCode::UnstableOffsetCommit.code();
-    for version in 0..=5 {
+    for version in 0..=6 {
         let offset = i64::from(version);
         assert_eq!(groups.commit(version, 0, offset).await, 0);
         let before = (version > 0).then_some((offset - 1, 0));
@@ -247,11 +261,11 @@ async fn offsets_of_a_transaction_are_committed_aborted_and_loaded() {
         assert_eq!(groups.fetch(true).await, Some((offset, 0)));
     }
     groups.reload().await;
-    assert_eq!(groups.fetch(true).await, Some((5, 0)));
+    assert_eq!(groups.fetch(true).await, Some((6, 0)));
     // Each transaction was verified once: two of each version.
     let asked = groups.verifier.asked.lock();
     let adds: Vec<bool> = asked.iter().map(|request| request.add).collect();
-    assert_eq!(adds, [[false; 10].as_slice(), &[true; 2]].concat());
+    assert_eq!(adds, [[false; 10].as_slice(), &[true; 4]].concat());
     let partition = &asked[0].partitions[0];
     assert_eq!(partition.topic.as_str(), "__consumer_offsets");
 }
@@ -288,19 +302,26 @@ async fn producers_and_members_are_fenced() {
     // The generation of a group that has no members.
     let mut of_member = request(5, &[(0, 2)]);
     of_member.member_id = text("a");
-    of_member.generation_id = 3;
+    of_member.generation_id_or_member_epoch = 3;
     let unknown = ErrorCode::UnknownMemberId.code();
     assert_eq!(groups.send(3, of_member.clone()).await, [unknown]);
     of_member.group_id = text("nobody");
     let illegal = ErrorCode::IllegalGeneration.code();
-    assert_eq!(groups.send(3, of_member).await, [illegal]);
+    assert_eq!(groups.send(5, of_member.clone()).await, [illegal]);
+    let not_found = ErrorCode::GroupIdNotFound.code();
+    assert_eq!(groups.send(6, of_member).await, [not_found]);
     let mut unnamed = request(5, &[(0, 2)]);
     unnamed.group_id = text("");
     let invalid = ErrorCode::InvalidGroupId.code();
     assert_eq!(groups.send(3, unnamed).await, [invalid]);
     let missing = ErrorCode::UnknownTopicOrPartition.code();
-    let codes = groups.send(3, request(5, &[(0, 2), (9, 2)])).await;
-    assert_eq!(codes, [missing, 0]);
+    for version in [3, 6] {
+        let codes = groups.send(version, request(5, &[(0, 2), (9, 2)])).await;
+        assert_eq!(codes, [missing, 0]);
+    }
+    groups.committed = TopicId::from_bytes([9; 16]);
+    let unknown = ErrorCode::UnknownTopicId.code();
+    assert_eq!(groups.commit(6, 5, 2).await, unknown);
     assert_eq!(groups.fetch(false).await, Some((1, 0)));
 }
 

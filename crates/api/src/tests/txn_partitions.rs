@@ -96,7 +96,7 @@ fn request(index: i32, records: Bytes) -> ProduceRequestData {
 
 /// Sends a request. Returns the code and the base offset of the first partition.
 async fn sent(client: &mut TestClient, version: i16, request: &ProduceRequestData) -> (i16, i64) {
-    let response = ask!(client, Produce, version, request, ProduceResponseData);
+    let response = ask!(client, Produce, version, *request, ProduceResponseData);
     let partition = &response.responses[0].partition_responses[0];
     (partition.error_code, partition.base_offset)
 }

@@ -17,21 +17,16 @@ use crate::records::{OffsetKey, OffsetValue, Record};
 use crate::step::Failed;
 use crate::wire::topic_id_of_wire;
 
-/// From this version on a commit to a group that does not exist is refused as in KIP-848.
-const GROUP_ID_NOT_FOUND: i16 = 9;
-
 impl Committer<'_> {
     /// Checks that a client may commit to a group that does not exist. Only clients without
     /// membership may.
     ///
     /// # Errors
-    /// GROUP_ID_NOT_FOUND; ILLEGAL_GENERATION before version 9 and in transactions.
+    /// GROUP_ID_NOT_FOUND; ILLEGAL_GENERATION for clients that do not expect that error.
     pub fn validate_without_group(&self, group_id: &str) -> Result<(), Failed> {
         match self.epoch {
             ..0 => Ok(()),
-            _ if self.version >= GROUP_ID_NOT_FOUND && !self.in_transaction => {
-                Err(group_not_found(group_id))
-            }
+            _ if self.knows_member_epochs() => Err(group_not_found(group_id)),
             _ => Err(ErrorCode::IllegalGeneration.into()),
         }
     }

@@ -52,8 +52,8 @@ impl Shard {
     /// topics as for OffsetCommit.
     ///
     /// # Errors
-    /// When the member may not commit, and ILLEGAL_GENERATION for a member of a group that does not
-    /// exist.
+    /// When the member may not commit, and GROUP_ID_NOT_FOUND (before version 6 ILLEGAL_GENERATION)
+    /// for a member of a group that does not exist.
     pub fn txn_offset_commit(
         &self,
         request: &OffsetCommitRequestData,

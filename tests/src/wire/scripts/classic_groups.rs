@@ -359,8 +359,8 @@ pub(super) fn delete_groups() -> Script {
         ]);
         steps
     };
-    let mut sequences = each("states", 0..=2, &[], |_| steps());
-    sequences.extend(around(0..=2, &of(&[])));
+    let mut sequences = each("states", 0..=3, &[], |_| steps());
+    sequences.extend(around(0..=3, &of(&[])));
     Script {
         api: "DeleteGroups",
         unordered: &["Results"],

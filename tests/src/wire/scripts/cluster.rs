@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::script::{Script, Step, around, call, case, each};
 use super::{with, write_plain};
+use crate::cluster::CLUSTER_ID;
 
 pub(super) fn api_versions() -> Script {
     let of = |name: &str, version: &str| {
@@ -13,10 +14,10 @@ pub(super) fn api_versions() -> Script {
         request
     };
     let good = of("wire", "1.0");
-    let mut sequences = each("advertised", 0..=4, &[], |_| {
+    let mut sequences = each("advertised", 0..=5, &[], |_| {
         vec![case("a client", good.clone())]
     });
-    sequences.extend(each("software", 3..=4, &[], |_| {
+    sequences.extend(each("software", 3..=5, &[], |_| {
         vec![
             case("no name", of("", "1.0")),
             case("no version", of("wire", "")),
@@ -25,7 +26,22 @@ pub(super) fn api_versions() -> Script {
             case("dots and dashes", of("w.i-re", "1.0-a.b")),
         ]
     }));
-    sequences.extend(each("bytes", 3..=4, &[], |_| {
+    sequences.extend(each("node", 5..=5, &[], |_| {
+        let of =
+            |cluster: &str, node: i32| with(&good, &json!({"ClusterId": cluster, "NodeId": node}));
+        vec![
+            case("this node", of(CLUSTER_ID, 1)),
+            case("another node", of(CLUSTER_ID, 2)),
+            case("another cluster", of("other", 1)),
+            case("a cluster without a node", of(CLUSTER_ID, -1)),
+            case("a negative node", of(CLUSTER_ID, -2)),
+            case(
+                "a node without a cluster",
+                with(&good, &json!({"NodeId": 1})),
+            ),
+        ]
+    }));
+    sequences.extend(each("bytes", 3..=5, &[], |_| {
         vec![case("a byte is missing", good.clone()).changed(super::super::script::Change::Cut)]
     }));
     Script {

@@ -8,19 +8,19 @@ use super::{ID, add, add_group, end, init, with};
 
 pub(super) fn txn_offset_commit() -> Script {
     let topics = [("t", 2)];
-    let mut sequences = each("offsets", 0..=5, &topics, |_| offsets());
-    sequences.extend(each("without the group", 0..=5, &topics, |_| {
+    let mut sequences = each("offsets", 0..=6, &topics, |_| offsets());
+    sequences.extend(each("without the group", 0..=6, &topics, |_| {
         without_group()
     }));
-    sequences.extend(each("producers", 0..=5, &topics, |_| producers()));
-    sequences.extend(each("members", 3..=5, &topics, |_| members()));
-    sequences.extend(each("a consumer group", 3..=5, &topics, |_| {
+    sequences.extend(each("producers", 0..=6, &topics, |_| producers()));
+    sequences.extend(each("members", 3..=6, &topics, |_| members()));
+    sequences.extend(each("a consumer group", 3..=6, &topics, |_| {
         consumer_group()
     }));
     let mut request = committed(&json!([]));
     request["ProducerId"] = json!(7);
     request["ProducerEpoch"] = json!(0);
-    sequences.extend(around(0..=5, &request));
+    sequences.extend(around(0..=6, &request));
     Script {
         api: "TxnOffsetCommit",
         unordered: &["Topics", "Partitions"],
@@ -38,7 +38,12 @@ fn partition(index: i32, offset: i64) -> Value {
 }
 
 fn topic(name: &str, partitions: &[Value]) -> Value {
-    json!({"Name": name, "Partitions": partitions})
+    let id = match name {
+        "t%" => "$id of t".to_owned(),
+        "" => "0".repeat(32),
+        _ => "ab".repeat(16),
+    };
+    json!({"Name": name, "TopicId": id, "Partitions": partitions})
 }
 
 fn offsets() -> Vec<Step> {
@@ -147,7 +152,7 @@ fn members() -> Vec<Step> {
     let one = committed(&json!([topic("t%", &[partition(0, 5)])]));
     let changed = |changes: Value| with(&one, &changes);
     let member = |member: Value, generation: Value| {
-        changed(json!({"MemberId": member, "GenerationId": generation}))
+        changed(json!({"MemberId": member, "GenerationIdOrMemberEpoch": generation}))
     };
     let protocols = json!([{"Name": "range", "Metadata": "00"}]);
     let join = json!({"GroupId": "g%", "SessionTimeoutMs": 30000, "RebalanceTimeoutMs": 30000,
@@ -204,7 +209,10 @@ fn members() -> Vec<Step> {
 fn consumer_group() -> Vec<Step> {
     let one = committed(&json!([topic("t%", &[partition(0, 5)])]));
     let member = |member: &str, epoch: Value| {
-        with(&one, &json!({"MemberId": member, "GenerationId": epoch}))
+        with(
+            &one,
+            &json!({"MemberId": member, "GenerationIdOrMemberEpoch": epoch}),
+        )
     };
     let join = json!({"GroupId": "g%", "MemberId": "member-1", "MemberEpoch": 0,
         "RebalanceTimeoutMs": 30000, "SubscribedTopicNames": ["t%"], "TopicPartitions": []});

@@ -3,16 +3,13 @@
 
 use dohle_model::{ErrorCode, Timestamp};
 
-use crate::committer::{CommitPartition, Committer};
+use crate::committer::{CommitPartition, Committer, MEMBER_EPOCHS};
 use crate::ids::GroupId;
 use crate::kind::GroupKind;
 use crate::modern::consumer::group::ConsumerGroup;
 use crate::modern::consumer::member::ConsumerMember;
 use crate::records::Record;
 use crate::step::Failed;
-
-/// From this version on an OffsetCommit has member epochs.
-const MEMBER_EPOCHS: i16 = 9;
 
 impl GroupKind for ConsumerGroup {
     fn type_name(&self) -> &'static str {
@@ -52,8 +49,9 @@ impl GroupKind for ConsumerGroup {
         }
         let outcome = self.validate_offset_commit(member_id, epoch, MEMBER_EPOCHS, &partitions);
         outcome.map_err(|failed| match failed.code {
-            // Clients do not expect STALE_MEMBER_EPOCH in this response.
-            ErrorCode::StaleMemberEpoch => ErrorCode::IllegalGeneration.into(),
+            ErrorCode::StaleMemberEpoch if !committer.knows_member_epochs() => {
+                ErrorCode::IllegalGeneration.into()
+            }
             _ => failed,
         })
     }

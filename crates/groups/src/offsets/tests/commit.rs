@@ -93,6 +93,10 @@ fn members_of_a_consumer_group_commit_in_their_epoch() {
         commit g t:0=6
         consumer empty
         commit empty t:0=6
+        commit g pid=7 t:0=6 gen=4 id=a
+        commit g pid=7 t:0=6 gen=4 id=a v5
+        commit nobody pid=7 t:0=6 gen=4 id=a
+        commit nobody pid=7 t:0=6 gen=4 id=a v5
         ",
         expect![[r#"
             > consumer g a:5
@@ -111,6 +115,14 @@ fn members_of_a_consumer_group_commit_in_their_epoch() {
             > consumer empty
             > commit empty t:0=6
               empty t-0 = 6 at 1000000
+            > commit g pid=7 t:0=6 gen=4 id=a
+              -> STALE_MEMBER_EPOCH
+            > commit g pid=7 t:0=6 gen=4 id=a v5
+              -> ILLEGAL_GENERATION
+            > commit nobody pid=7 t:0=6 gen=4 id=a
+              -> GROUP_ID_NOT_FOUND
+            > commit nobody pid=7 t:0=6 gen=4 id=a v5
+              -> ILLEGAL_GENERATION
         "#]],
     );
 }

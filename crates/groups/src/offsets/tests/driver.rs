@@ -342,7 +342,7 @@ impl Driver {
         let in_transaction = self.producer.is_some();
         self.step(|shard, step| {
             let outcome = match in_transaction {
-                true => shard.txn_offset_commit(&request, words.version.min(5), step),
+                true => shard.txn_offset_commit(&request, words.version.min(6), step),
                 false => shard.offset_commit(&request, &caller, step),
             };
             match outcome {

@@ -336,13 +336,13 @@ fn members_of_groups_are_fenced() {
             > commit h pid=7 t:0=5 gen=5 id=a
               h t-0 = 5 at 1000000
             > commit h pid=7 t:0=5 gen=4 id=a
-              -> ILLEGAL_GENERATION
+              -> STALE_MEMBER_EPOCH
             > commit h pid=7 t:0=5 gen=5 id=b
               -> UNKNOWN_MEMBER_ID
             > commit h pid=7 t:0=5
               h t-0 = 5 at 1000000
             > commit nobody pid=7 t:0=5 gen=1 id=a
-              -> ILLEGAL_GENERATION
+              -> GROUP_ID_NOT_FOUND
             > commit nobody pid=7 t:0=5
               nobody t-0 = 5 at 1000000
         "#]],

@@ -112,7 +112,7 @@ fn offsets((producer_id, producer_epoch): Producer) -> Vec<Case> {
         group_id: name("g"),
         producer_id,
         producer_epoch,
-        generation_id: -1,
+        generation_id_or_member_epoch: -1,
         topics: vec![m::txn_offset_commit_request::TxnOffsetCommitRequestTopic {
             name: name(topic),
             partitions: vec![Default::default()],
