@@ -4,6 +4,7 @@
 //! replica cancels it.
 //!
 //! Errors of a partition: LOG_DIR_NOT_FOUND for a path that is none of `log.dirs`;
+//! INVALID_REPLICA_ASSIGNMENT for a directory that is cordoned (KIP-1066);
 //! KAFKA_STORAGE_ERROR when the directory, another one, or the replica is offline;
 //! REPLICA_NOT_AVAILABLE and UNKNOWN_TOPIC_OR_PARTITION where this broker has no replica, which is
 //! created in that directory if it comes later; INVALID_TOPIC_EXCEPTION for a name that leaves no

@@ -1,5 +1,6 @@
 //! DescribeLogDirs, versions 1–5: log directories, the replicas in them and their sizes (KIP-113);
-//! sizes of the file systems from version 4 (KIP-827). A failed directory answers
+//! sizes of the file systems from version 4 (KIP-827), and whether a directory is cordoned from
+//! version 5 (KIP-1066). A failed directory answers
 //! KAFKA_STORAGE_ERROR. A replica that moves appears a second time, in the directory that it moves
 //! to, with the lag of its copy. A refusal has an error code from version 3, and no directories
 //! before.
@@ -77,6 +78,7 @@ fn to_wire(dir: &LogDirInfo, request: &DescribeLogDirsRequestData) -> DescribeLo
         topics: topics.into_iter().map(topic).collect(),
         total_bytes: bytes(dir.total_bytes),
         usable_bytes: bytes(dir.usable_bytes),
+        is_cordoned: dir.is_cordoned,
         ..DescribeLogDirsResult::default()
     }
 }

@@ -246,6 +246,7 @@ fn registration(id: NodeId, rack: Option<&str>) -> MetadataRecord {
         fenced: false,
         in_controlled_shutdown: false,
         log_dirs: DIRS.to_vec(),
+        cordoned_log_dirs: Vec::new(),
         features: vec![],
     })
 }
@@ -258,6 +259,7 @@ pub fn fence_other(fenced: bool) -> MetadataRecord {
         fenced: Some(fenced),
         in_controlled_shutdown: None,
         log_dirs: None,
+        cordoned_log_dirs: None,
     })
 }
 

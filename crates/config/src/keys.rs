@@ -71,6 +71,7 @@ pub mod broker {
         CONTROLLER_QUORUM_VOTERS: Vec<String> = "controller.quorum.voters";
         CONTROLLER_QUOTA_WINDOW_NUM: u32 = "controller.quota.window.num";
         CONTROLLER_QUOTA_WINDOW_SIZE_SECONDS: Duration = "controller.quota.window.size.seconds";
+        CORDONED_LOG_DIRS: Vec<String> = "cordoned.log.dirs";
         DEFAULT_REPLICATION_FACTOR: i16 = "default.replication.factor";
         DELEGATION_TOKEN_EXPIRY_CHECK_INTERVAL_MS: Duration =
             "delegation.token.expiry.check.interval.ms";

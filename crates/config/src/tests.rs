@@ -440,7 +440,6 @@ fn what_is_not_implemented_and_must_not_be_ignored_is_refused() {
             "com.example.Policy",
             "",
         ),
-        (Scope::Broker, "cordoned.log.dirs", "/data", ""),
         (Scope::Topic, "remote.storage.enable", "true", "false"),
     ] {
         let def = find(scope, name).unwrap();

@@ -20,6 +20,8 @@ pub(crate) struct BrokerReport {
     pub metadata_offset: MetadataOffset,
     pub want_shutdown: bool,
     pub offline_log_dirs: Vec<DirectoryId>,
+    /// The log directories that get no new replicas; `None` until the broker has its configuration.
+    pub cordoned_log_dirs: Option<Vec<DirectoryId>>,
     /// The limit of open files and connections of the broker's process; 0 when it is unknown.
     pub open_files_max: u64,
 }

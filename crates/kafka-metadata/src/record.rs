@@ -226,10 +226,16 @@ fn broker(reader: &mut Reader<'_>, version: u32) -> Result<KafkaRecord, DecodeEr
         fenced: reader.bool()?,
         in_controlled_shutdown: version >= 1 && reader.bool()?,
         log_dirs: Vec::new(),
+        cordoned_log_dirs: Vec::new(),
     };
     reader.tags(|tag, reader| {
-        if tag == 0 {
-            registration.log_dirs = directories(reader)?;
+        match tag {
+            0 => registration.log_dirs = directories(reader)?,
+            1 => {
+                let cordoned = reader.nullable_array(directory)?;
+                registration.cordoned_log_dirs = cordoned.unwrap_or_default();
+            }
+            _ => {}
         }
         Ok(())
     })?;
@@ -245,6 +251,7 @@ fn fence(reader: &mut Reader<'_>, fenced: bool) -> Result<KafkaRecord, DecodeErr
         fenced: Some(fenced),
         in_controlled_shutdown: None,
         log_dirs: None,
+        cordoned_log_dirs: None,
     };
     Ok(KafkaRecord::Metadata(
         MetadataRecord::BrokerRegistrationChange(change),
@@ -258,6 +265,7 @@ fn registration_change(reader: &mut Reader<'_>) -> Result<KafkaRecord, DecodeErr
         fenced: None,
         in_controlled_shutdown: None,
         log_dirs: None,
+        cordoned_log_dirs: None,
     };
     reader.tags(|tag, reader| {
         match tag {
@@ -273,6 +281,7 @@ fn registration_change(reader: &mut Reader<'_>) -> Result<KafkaRecord, DecodeErr
                 let log_dirs = directories(reader)?;
                 change.log_dirs = (!log_dirs.is_empty()).then_some(log_dirs);
             }
+            3 => change.cordoned_log_dirs = reader.nullable_array(directory)?,
             _ => {}
         }
         Ok(())

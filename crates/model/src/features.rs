@@ -8,6 +8,9 @@ use crate::record::SupportedFeature;
 /// The version of Kafka's metadata. Dohle's own records do not depend on it; other features do.
 pub const METADATA_VERSION: &str = "metadata.version";
 
+/// The level of `metadata.version` from which on brokers cordon log directories (KIP-1066).
+pub const CORDONED_LOG_DIRS_FROM: i16 = 30;
+
 /// Enables eligible leader replicas (KIP-966).
 pub const ELIGIBLE_LEADER_REPLICAS_VERSION: &str = "eligible.leader.replicas.version";
 

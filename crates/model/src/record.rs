@@ -91,8 +91,19 @@ pub struct BrokerRegistration {
     pub in_controlled_shutdown: bool,
     /// Its log directories.
     pub log_dirs: Vec<DirectoryId>,
+    /// Those of them that get no new replicas (KIP-1066). Registrations begin without any.
+    pub cordoned_log_dirs: Vec<DirectoryId>,
     /// The features it supports: name, lowest and highest level.
     pub features: Vec<SupportedFeature>,
+}
+
+impl BrokerRegistration {
+    /// Whether the broker has a log directory for new replicas. One without known directories has.
+    #[must_use]
+    pub fn has_uncordoned_dir(&self) -> bool {
+        let is_cordoned = |dir: &DirectoryId| self.cordoned_log_dirs.contains(dir);
+        self.log_dirs.is_empty() || !self.log_dirs.iter().all(is_cordoned)
+    }
 }
 
 /// A feature's range of levels that a node supports (KIP-584).
@@ -119,6 +130,8 @@ pub struct BrokerRegistrationChange {
     pub in_controlled_shutdown: Option<bool>,
     /// Its online log directories.
     pub log_dirs: Option<Vec<DirectoryId>>,
+    /// Its log directories that get no new replicas.
+    pub cordoned_log_dirs: Option<Vec<DirectoryId>>,
 }
 
 /// A change of a partition's registration; `None` leaves a field unchanged. Replay always raises

@@ -72,6 +72,7 @@ fn every_kind_of_record() -> Vec<MetadataRecord> {
         fenced: true,
         in_controlled_shutdown: false,
         log_dirs: vec![DirectoryId::from_bytes([7; 16])],
+        cordoned_log_dirs: vec![DirectoryId::from_bytes([8; 16])],
         features: vec![SupportedFeature {
             name: "metadata.version".into(),
             level_min: 7,
@@ -102,6 +103,7 @@ fn every_kind_of_record() -> Vec<MetadataRecord> {
             fenced: Some(false),
             in_controlled_shutdown: None,
             log_dirs: Some(vec![]),
+            cordoned_log_dirs: Some(vec![DirectoryId::from_bytes([9; 16])]),
         }),
         MetadataRecord::UnregisterBroker {
             id: NodeId(2),

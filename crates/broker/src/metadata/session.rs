@@ -86,6 +86,7 @@ impl Default for SessionState {
 struct DesiredState {
     shutdown: bool,
     offline_log_dirs: Vec<DirectoryId>,
+    cordoned_log_dirs: Option<Vec<DirectoryId>>,
 }
 
 /// The session. Dropping it ends the session, and the controller fences the broker at once.
@@ -194,6 +195,12 @@ impl ControllerSession {
     pub fn report_offline_log_dirs(&self, failed: Vec<DirectoryId>) {
         self.desired
             .send_modify(|desired| desired.offline_log_dirs = failed);
+    }
+
+    /// Reports all log directories that get no new replicas to the controller.
+    pub fn report_cordoned_log_dirs(&self, cordoned: Vec<DirectoryId>) {
+        self.desired
+            .send_modify(|desired| desired.cordoned_log_dirs = Some(cordoned));
     }
 
     /// Ends the session now; the controller fences the broker.
@@ -350,14 +357,16 @@ impl Runner {
                 | SessionEvent::ImageChanged => {}
             }
             let desired = self.desired.borrow_and_update().clone();
+            let ids = |dirs: &[DirectoryId]| {
+                let ids = dirs.iter().map(|id| convert::uuid_to_wire(id.0));
+                ids.collect::<Vec<_>>()
+            };
+            let cordoned = desired.cordoned_log_dirs.as_deref();
             let heartbeat = v1::SessionHeartbeat {
                 metadata_offset: self.images.borrow_and_update().offset.0,
                 want_shutdown: desired.shutdown,
-                offline_log_dirs: desired
-                    .offline_log_dirs
-                    .iter()
-                    .map(|id| convert::uuid_to_wire(id.0))
-                    .collect(),
+                offline_log_dirs: ids(&desired.offline_log_dirs),
+                cordoned_log_dirs: cordoned.map(|dirs| v1::DirectoryList { ids: ids(dirs) }),
                 open_files_max: self.config.open_files_max as u64,
             };
             let message = v1::session_request::Message::Heartbeat(heartbeat);

@@ -302,6 +302,7 @@ fn registration() -> BrokerRegistration {
         fenced: true,
         in_controlled_shutdown: false,
         log_dirs: vec![DirectoryId(Uuid([1; 16]))],
+        cordoned_log_dirs: Vec::new(),
         features: Vec::new(),
     }
 }

@@ -103,6 +103,7 @@ mod tests {
             fenced: false,
             in_controlled_shutdown: false,
             log_dirs: vec![DIR],
+            cordoned_log_dirs: Vec::new(),
             features: vec![],
         };
         change(&mut broker);

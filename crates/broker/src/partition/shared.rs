@@ -343,6 +343,7 @@ mod tests {
             fenced: false,
             in_controlled_shutdown: false,
             log_dirs: vec![directory(1), directory(2)],
+            cordoned_log_dirs: Vec::new(),
             features: Vec::new(),
         };
         replay(&mut image, MetadataRecord::RegisterBroker(broker));
@@ -364,6 +365,7 @@ mod tests {
             fenced: None,
             in_controlled_shutdown: None,
             log_dirs: Some(vec![directory(2)]),
+            cordoned_log_dirs: None,
         };
         replay(&mut image, MetadataRecord::BrokerRegistrationChange(failed));
         assert_eq!(eligible(&image), [false, true, true]);

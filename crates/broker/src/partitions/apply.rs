@@ -153,6 +153,9 @@ impl Partitions {
             self.moves.set_limit(dynamic.alter_log_dirs_rate);
             *self.settings.write() = CurrentConfig { values, dynamic };
         }
+        if all || change.is_first {
+            self.cordon();
+        }
         let topics: BTreeSet<&TopicName> = changed
             .iter()
             .filter_map(|resource| match resource {
@@ -338,6 +341,7 @@ impl Partitions {
             offline: dir.offline(),
             copy: dir.copy(name, topic_id, registered == Some(dir.id)),
             replicas: *replicas,
+            is_cordoned: self.is_cordoned(dir.id),
         })
         .collect()
     }

@@ -31,6 +31,8 @@ pub(super) struct Place {
     pub(super) copy: Copy,
     /// The number of replicas in it.
     pub(super) replicas: usize,
+    /// Whether it gets no new replicas while another can take them.
+    pub(super) is_cordoned: bool,
 }
 
 /// Where a replica is opened.
@@ -138,7 +140,10 @@ fn elsewhere(known: Option<usize>, places: &[Place]) -> Choice {
     if let (None, Some((at, reason))) = (known, unidentified) {
         return Choice::Offline(at, reason);
     }
-    let emptiest = online().min_by_key(|(_, place)| place.replicas);
+    // A replica may have been assigned to this broker just before all directories were cordoned.
+    let usable = online().filter(|(_, place)| !place.is_cordoned);
+    let emptiest = usable.min_by_key(|(_, place)| place.replicas);
+    let emptiest = emptiest.or_else(|| online().next());
     match known.or(emptiest.map(|(at, _)| at)) {
         Some(at) => Choice::Create(at),
         None => Choice::Offline(0, "all log directories are offline".to_owned()),
@@ -160,6 +165,7 @@ mod tests {
             offline: None,
             copy,
             replicas,
+            is_cordoned: false,
         }
     }
 
@@ -168,6 +174,30 @@ mod tests {
             offline: Some("broken".to_owned()),
             ..place(id, Copy::None, 0)
         }
+    }
+
+    #[test]
+    fn a_cordoned_directory_gets_a_new_replica_only_when_all_are_cordoned() {
+        let cordoned = |id, replicas| Place {
+            is_cordoned: true,
+            ..place(id, Copy::None, replicas)
+        };
+        let places = [
+            cordoned(D1, 0),
+            place(D2, Copy::None, 9),
+            place(D3, Copy::None, 8),
+        ];
+        assert_eq!(choose(None, &places, None, false), Choice::Create(2));
+        // The directory that the metadata name is used, and so is a log that is there.
+        assert_eq!(choose(Some(D1), &places, None, false), Choice::Create(0));
+        let all = [offline(D1), cordoned(D2, 3), cordoned(D3, 1)];
+        assert_eq!(choose(None, &all, None, false), Choice::Create(1));
+        let used = Place {
+            copy: Copy::Usable,
+            ..cordoned(D1, 1)
+        };
+        let places = [used, place(D2, Copy::None, 0)];
+        assert_eq!(choose(None, &places, None, false), Choice::Use(0));
     }
 
     #[test]

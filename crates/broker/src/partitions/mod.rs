@@ -2,7 +2,7 @@
 //!
 //! Invariant: the registry follows the metadata feed; nothing else creates or removes a partition.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -20,6 +20,7 @@ mod apply;
 mod cleaner;
 mod controller_link;
 mod copies;
+mod cordon;
 mod dirs;
 mod in_blocking;
 mod isr;
@@ -98,6 +99,8 @@ pub struct LogDirInfo {
     pub id: DirectoryId,
     /// Whether it failed.
     pub offline: bool,
+    /// Whether it gets no new replicas.
+    pub is_cordoned: bool,
     /// The size of its file system in bytes, if the system reports it.
     pub total_bytes: Option<u64>,
     /// Bytes of it that are available to this process.
@@ -137,6 +140,9 @@ pub struct Partitions {
     replicator: Arc<dyn Replicator>,
     /// The replicas that move between the log directories.
     moves: Arc<moves::Moves>,
+    /// The log directories that get no new replicas; `None` until the metadata were applied, which
+    /// contain the dynamic configuration.
+    cordoned: watch::Sender<Option<BTreeSet<DirectoryId>>>,
     tasks: Mutex<JoinSet<()>>,
     /// Held while a change of the metadata is applied, or closed logs are opened again.
     following: Mutex<()>,
@@ -192,6 +198,7 @@ impl Partitions {
             marker_replays: RwLock::default(),
             replicator: config.replicator,
             moves: Arc::new(moves),
+            cordoned: watch::Sender::new(None),
             tasks: Mutex::default(),
             following: Mutex::default(),
             applied_changed: Arc::default(),
@@ -247,7 +254,7 @@ impl Partitions {
     /// Returns the log directories that failed, and changes of them. The broker reports them with
     /// its heartbeats, and stops when no directory is left.
     #[must_use]
-    pub fn failed_dirs(&self) -> watch::Receiver<std::collections::BTreeSet<DirectoryId>> {
+    pub fn failed_dirs(&self) -> watch::Receiver<BTreeSet<DirectoryId>> {
         self.shared.failed_dirs()
     }
 
@@ -271,6 +278,7 @@ impl Partitions {
         }
         for info in &mut infos {
             info.replicas.extend(self.copies_in(info.id));
+            info.is_cordoned = !info.offline && self.is_cordoned(info.id);
         }
         infos.extend(self.offline_dirs.iter().map(OfflineDir::info));
         for info in &mut infos {
@@ -286,6 +294,7 @@ impl OfflineDir {
             path: std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone()),
             id: DirectoryId::UNASSIGNED,
             offline: true,
+            is_cordoned: false,
             total_bytes: None,
             usable_bytes: None,
             replicas: Vec::new(),
@@ -301,6 +310,7 @@ impl Dir {
             path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
             id: self.id,
             offline: self.offline().is_some(),
+            is_cordoned: false,
             total_bytes: space.as_ref().map(|space| space.f_blocks * space.f_frsize),
             usable_bytes: space.as_ref().map(|space| space.f_bavail * space.f_frsize),
             replicas: Vec::new(),

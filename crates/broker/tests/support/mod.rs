@@ -182,6 +182,7 @@ impl Cluster {
             fenced: false,
             in_controlled_shutdown: false,
             log_dirs: vec![DirectoryId(Uuid([node.0 as u8; 16]))],
+            cordoned_log_dirs: Vec::new(),
             features: Vec::new(),
         };
         let mut inner = self.inner.lock();

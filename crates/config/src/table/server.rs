@@ -76,7 +76,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .doc("Enable controlled shutdown of the server."),
     ConfigDef::new("cordoned.log.dirs", List, Value(""), Medium)
         .dynamic(PerBroker)
-        .only_default()
+        .honoured()
         .doc("A comma-separated list of the directories that are cordoned. Entries in this list \
              must be entries in log.dirs or log.dir configuration. This can also be set to * \
              to cordon all log directories."),

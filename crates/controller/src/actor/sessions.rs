@@ -132,6 +132,9 @@ impl Actor {
         if !report.offline_log_dirs.is_empty() {
             brokers::take_directories_offline(draft, broker, &report.offline_log_dirs);
         }
+        if let Some(cordoned) = &report.cordoned_log_dirs {
+            brokers::cordon_directories(draft, broker, cordoned);
+        }
         match (fenced, report.want_shutdown) {
             (true, false) => {
                 if !liveness.lapsed && report.metadata_offset >= liveness.unfence_at {

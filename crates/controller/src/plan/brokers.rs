@@ -10,8 +10,10 @@
 //!
 //! A broker joins ISRs and leads partitions only while it is active.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use dohle_model::features::{CORDONED_LOG_DIRS_FROM, METADATA_VERSION};
 use dohle_model::partition::PartitionRegistration;
 use dohle_model::record::{BrokerRegistration, BrokerRegistrationChange, MetadataRecord};
 use dohle_model::{ApiError, BrokerEpoch, DirectoryId, ErrorCode, NodeId, TopicIdPartition};
@@ -417,6 +419,23 @@ fn replicas(draft: &Draft, id: NodeId) -> Vec<(TopicIdPartition, Arc<PartitionRe
         .collect()
 }
 
+/// Records which log directories of a broker get no new replicas (KIP-1066), unless the metadata
+/// have them already, or their version is too old for it.
+pub fn cordon_directories(draft: &mut Draft, id: NodeId, cordoned: &[DirectoryId]) {
+    let Some(broker) = draft.image.brokers.get(&id).cloned() else {
+        return;
+    };
+    let level = draft.image.feature_level(METADATA_VERSION);
+    let ids = |dirs: &[DirectoryId]| dirs.iter().copied().collect::<BTreeSet<_>>();
+    let wanted = ids(cordoned);
+    if level < CORDONED_LOG_DIRS_FROM || ids(&broker.cordoned_log_dirs) == wanted {
+        return;
+    }
+    push_registration_change(draft, id, broker.epoch, |change| {
+        change.cordoned_log_dirs = Some(wanted.into_iter().collect());
+    });
+}
+
 /// Returns the number of partitions that a broker leads.
 #[must_use]
 pub fn leaderships(draft: &Draft, id: NodeId) -> usize {
@@ -445,6 +464,7 @@ fn push_registration_change(
         fenced: None,
         in_controlled_shutdown: None,
         log_dirs: None,
+        cordoned_log_dirs: None,
     };
     set(&mut change);
     draft.push(MetadataRecord::BrokerRegistrationChange(change));

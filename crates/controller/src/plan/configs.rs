@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use dohle_model::features::{CORDONED_LOG_DIRS_FROM, METADATA_VERSION};
 use dohle_model::image::TopicImage;
 use dohle_model::record::{ConfigResource, MetadataRecord};
 use dohle_model::{ApiError, ErrorCode, NodeId, TopicIdPartition, TopicName};
@@ -23,6 +24,9 @@ use super::{Draft, code_and_message, indexes, leaders};
 
 /// The property that determines the eligible leader replicas.
 const MIN_ISR: &str = "min.insync.replicas";
+
+/// The log directories of a broker that get no new replicas (KIP-1066).
+const CORDONED: &str = "cordoned.log.dirs";
 
 /// The property of a topic whose old segments are kept elsewhere (KIP-405).
 const REMOTE_STORAGE: &str = "remote.storage.enable";
@@ -199,6 +203,7 @@ fn alter_one(draft: &mut Draft, wanted: &ConfigChange<'_>) -> Result<(), ApiErro
         .unwrap_or_default();
     let after = values_after(draft, &resource, &now, wanted)?;
     check_min_isr(draft, &resource, &after)?;
+    check_cordoned(draft, &resource, &after)?;
     // Entries of a broker are written even when their values do not change, because the files to
     // which they refer may have changed.
     let is_broker = matches!(
@@ -274,6 +279,26 @@ fn check_min_isr(
         }
         _ => Ok(()),
     }
+}
+
+/// Refuses to cordon log directories while the version of the metadata is too old to record it.
+fn check_cordoned(
+    draft: &Draft,
+    resource: &ConfigResource,
+    after: &BTreeMap<String, Option<String>>,
+) -> Result<(), ApiError> {
+    let is_broker = matches!(
+        resource,
+        ConfigResource::Broker(_) | ConfigResource::BrokerDefault
+    );
+    let level = draft.image.feature_level(METADATA_VERSION);
+    if is_broker && after.contains_key(CORDONED) && level < CORDONED_LOG_DIRS_FROM {
+        return Err(ErrorCode::InvalidConfig.because(format!(
+            "The {CORDONED} configuration value cannot be set because it requires \
+             metadata.version >= 4.3-IV0"
+        )));
+    }
+    Ok(())
 }
 
 /// Sets one value of `min.insync.replicas` for all brokers, which overrides their property files:

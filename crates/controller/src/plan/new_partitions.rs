@@ -17,8 +17,18 @@ pub(super) fn place(
 ) -> Result<Vec<Vec<NodeId>>, ApiError> {
     let brokers = placement::usable_brokers(&draft.image);
     placement::place(&brokers, partitions, replication_factor, seed).map_err(|reason| {
+        let all = draft.image.brokers.values();
+        let cordoned = all.filter(|broker| !broker.has_uncordoned_dir());
+        let cordoned: Vec<NodeId> = cordoned.map(|broker| broker.id).collect();
+        let without = match cordoned.is_empty() {
+            true => String::new(),
+            false => format!(
+                ", without those whose log directories are all cordoned: [{}]",
+                listed(&cordoned)
+            ),
+        };
         ErrorCode::InvalidReplicationFactor.because(format!(
-            "Unable to replicate the partition {replication_factor} time(s): {reason}."
+            "Unable to replicate the partition {replication_factor} time(s): {reason}{without}."
         ))
     })
 }

@@ -22,8 +22,8 @@ pub struct UsableBroker {
     pub fenced: bool,
 }
 
-/// Returns the brokers of an image. Brokers that are shutting down get no new replicas while others
-/// can take them.
+/// Returns the brokers of an image that have a log directory for new replicas. Brokers that are
+/// shutting down get no new replicas while others can take them.
 #[must_use]
 pub fn usable_brokers(image: &MetadataImage) -> Vec<UsableBroker> {
     let usable = |b: &std::sync::Arc<dohle_model::record::BrokerRegistration>| UsableBroker {
@@ -31,7 +31,9 @@ pub fn usable_brokers(image: &MetadataImage) -> Vec<UsableBroker> {
         rack: b.rack.clone(),
         fenced: b.fenced || b.in_controlled_shutdown,
     };
-    image.brokers.values().map(usable).collect()
+    let brokers = image.brokers.values();
+    let usable_ones = brokers.filter(|broker| broker.has_uncordoned_dir());
+    usable_ones.map(usable).collect()
 }
 
 /// Chooses the replicas of `partitions` partitions, the preferred leader first.

@@ -225,14 +225,13 @@ fn keep_or_register(
 fn broker_report(heartbeat: v1::SessionHeartbeat) -> BrokerReport {
     let directory =
         |bytes: &bytes::Bytes| bytes.as_ref().try_into().ok().map(DirectoryId::from_bytes);
+    let directories = |ids: &[bytes::Bytes]| ids.iter().filter_map(directory).collect();
+    let cordoned = heartbeat.cordoned_log_dirs.as_ref();
     BrokerReport {
         metadata_offset: MetadataOffset(heartbeat.metadata_offset),
         want_shutdown: heartbeat.want_shutdown,
-        offline_log_dirs: heartbeat
-            .offline_log_dirs
-            .iter()
-            .filter_map(directory)
-            .collect(),
+        offline_log_dirs: directories(&heartbeat.offline_log_dirs),
+        cordoned_log_dirs: cordoned.map(|list| directories(&list.ids)),
         open_files_max: heartbeat.open_files_max,
     }
 }

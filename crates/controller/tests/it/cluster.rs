@@ -254,6 +254,8 @@ pub struct Broker {
     pub epoch: i64,
     /// The limit of open files that its heartbeats report, 0 for none.
     pub open_files_max: u64,
+    /// The cordoned log directories that its heartbeats report.
+    pub cordoned: Option<Vec<DirectoryId>>,
     /// The address at which the broker claims to listen.
     _listener: std::net::TcpListener,
     requests: mpsc::Sender<v1::SessionRequest>,
@@ -279,6 +281,7 @@ pub fn registration(id: i32, incarnation: u8, port: u16) -> BrokerRegistration {
         fenced: false,
         in_controlled_shutdown: false,
         log_dirs: vec![DirectoryId::from_bytes(directory)],
+        cordoned_log_dirs: Vec::new(),
         features: dohle_model::features::supported(),
     }
 }
@@ -308,6 +311,7 @@ impl Broker {
         Ok(Self {
             epoch: known_epoch,
             open_files_max: 0,
+            cordoned: None,
             _listener: listener,
             requests,
             responses,
@@ -340,6 +344,12 @@ impl Broker {
             metadata_offset,
             want_shutdown,
             offline_log_dirs,
+            cordoned_log_dirs: self.cordoned.as_ref().map(|dirs| v1::DirectoryList {
+                ids: dirs
+                    .iter()
+                    .map(|dir| convert::uuid_to_wire(dir.0))
+                    .collect(),
+            }),
             open_files_max: self.open_files_max,
         };
         let message = Some(Message::Heartbeat(heartbeat));

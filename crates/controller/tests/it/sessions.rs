@@ -36,6 +36,25 @@ fn a_new_cluster_finalizes_features_and_takes_brokers() {
 }
 
 #[test]
+fn cordoned_directories_that_heartbeats_report_are_recorded() {
+    let cluster = Cluster::start(1);
+    runtime().block_on(async {
+        let mut client = cluster.client().await;
+        let mut broker = Broker::join(&mut client, 7, 1).await;
+        let cordoned = |image: &MetadataImage| image.brokers[&NodeId(7)].cordoned_log_dirs.clone();
+        let image = cluster.controller(1).image();
+        assert_eq!(cordoned(&image), []);
+        let own = image.brokers[&NodeId(7)].log_dirs.clone();
+        for reported in [own, Vec::new()] {
+            broker.cordoned = Some(reported.clone());
+            broker.beat(u64::MAX, false).await;
+            let recorded = |image: &MetadataImage| cordoned(image) == reported;
+            cluster.image_where(1, "the directories", recorded).await;
+        }
+    });
+}
+
+#[test]
 fn requests_that_come_together_are_each_answered_where_they_hold() {
     let cluster = Cluster::start(1);
     runtime().block_on(async {

@@ -114,6 +114,7 @@ fn broker(id: i32, host: &str, port: u16, fenced: bool) -> (NodeId, Arc<BrokerRe
         fenced,
         in_controlled_shutdown: false,
         log_dirs: Vec::new(),
+        cordoned_log_dirs: Vec::new(),
         features: Vec::new(),
     };
     (NodeId(id), Arc::new(registration))

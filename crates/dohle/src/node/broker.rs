@@ -233,10 +233,13 @@ impl Broker {
         let sasl = Arc::clone(&config.sasl);
         let kafka = KafkaService::authorized(context, Arc::clone(&authorizer), sasl, quotas);
         let listeners = serve(&start, ports, &kafka, &replication, &authorizer);
-        let reporting = tokio::spawn(report_failed_dirs(
-            Arc::clone(&partitions),
-            Arc::clone(&session),
-        ));
+        let (dirs, reports) = (Arc::clone(&partitions), Arc::clone(&session));
+        let reporting = tokio::spawn(async move {
+            tokio::join!(
+                report_failed_dirs(&dirs, &reports),
+                report_cordoned_dirs(&dirs, &reports)
+            );
+        });
         Ok(Self {
             node: config.node_id,
             cache,
@@ -464,6 +467,7 @@ fn registration(start: &Start<'_>, incarnation: IncarnationId) -> BrokerRegistra
         fenced: true,
         in_controlled_shutdown: false,
         log_dirs: start.log_dirs.iter().map(|dir| dir.id).collect(),
+        cordoned_log_dirs: Vec::new(),
         features: features::supported(),
     }
 }
@@ -478,7 +482,7 @@ fn endpoint_text(endpoint: &Endpoint) -> String {
 }
 
 /// Reports failed log directories to the controller.
-async fn report_failed_dirs(partitions: Arc<Partitions>, session: Arc<ControllerSession>) {
+async fn report_failed_dirs(partitions: &Partitions, session: &ControllerSession) {
     let mut failed = partitions.failed_dirs();
     loop {
         let now: Vec<DirectoryId> = failed.borrow_and_update().iter().copied().collect();
@@ -486,6 +490,20 @@ async fn report_failed_dirs(partitions: Arc<Partitions>, session: Arc<Controller
             session.report_offline_log_dirs(now);
         }
         if failed.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Reports the log directories that get no new replicas to the controller.
+async fn report_cordoned_dirs(partitions: &Partitions, session: &ControllerSession) {
+    let mut cordoned = partitions.cordoned_dirs();
+    loop {
+        let now = cordoned.borrow_and_update().clone();
+        if let Some(now) = now {
+            session.report_cordoned_log_dirs(now.into_iter().collect());
+        }
+        if cordoned.changed().await.is_err() {
             return;
         }
     }

@@ -221,6 +221,7 @@ impl Controller {
             in_controlled_shutdown: false,
             // One disk holds other partitions, and never fails.
             log_dirs: vec![directory(id, 0), directory(id, disk)],
+            cordoned_log_dirs: Vec::new(),
             features: supported(),
         }
     }

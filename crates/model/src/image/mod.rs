@@ -332,6 +332,9 @@ impl MetadataImage {
         if let Some(log_dirs) = &change.log_dirs {
             broker.log_dirs.clone_from(log_dirs);
         }
+        if let Some(cordoned) = &change.cordoned_log_dirs {
+            broker.cordoned_log_dirs.clone_from(cordoned);
+        }
         Ok(())
     }
 

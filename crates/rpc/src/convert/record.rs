@@ -85,6 +85,7 @@ pub fn record_to_wire(record: &MetadataRecord) -> v1::MetadataRecord {
                 fenced: change.fenced,
                 in_controlled_shutdown: change.in_controlled_shutdown,
                 log_dirs: change.log_dirs.as_deref().map(directory_list),
+                cordoned_log_dirs: change.cordoned_log_dirs.as_deref().map(directory_list),
             })
         }
         MetadataRecord::Topic { name, id } => Record::Topic(v1::Topic {
@@ -208,16 +209,17 @@ pub fn record_from_wire(record: &v1::MetadataRecord) -> Result<MetadataRecord, C
             epoch: BrokerEpoch(record.epoch),
         },
         Record::BrokerRegistrationChange(change) => {
-            let log_dirs = change
-                .log_dirs
-                .as_ref()
-                .map(|list| directories_from_wire(&list.ids));
+            let directories = |list: &Option<v1::DirectoryList>| {
+                let ids = list.as_ref().map(|list| directories_from_wire(&list.ids));
+                ids.transpose()
+            };
             MetadataRecord::BrokerRegistrationChange(BrokerRegistrationChange {
                 id: NodeId(change.id),
                 epoch: BrokerEpoch(change.epoch),
                 fenced: change.fenced,
                 in_controlled_shutdown: change.in_controlled_shutdown,
-                log_dirs: log_dirs.transpose()?,
+                log_dirs: directories(&change.log_dirs)?,
+                cordoned_log_dirs: directories(&change.cordoned_log_dirs)?,
             })
         }
         Record::Topic(topic) => MetadataRecord::Topic {
@@ -436,6 +438,7 @@ pub fn registration_to_wire(registration: &BrokerRegistration) -> v1::BrokerRegi
         fenced: registration.fenced,
         in_controlled_shutdown: registration.in_controlled_shutdown,
         log_dirs: directories_to_wire(&registration.log_dirs),
+        cordoned_log_dirs: directories_to_wire(&registration.cordoned_log_dirs),
         features: registration
             .features
             .iter()
@@ -480,6 +483,7 @@ pub fn registration_from_wire(
         fenced: registration.fenced,
         in_controlled_shutdown: registration.in_controlled_shutdown,
         log_dirs: directories_from_wire(&registration.log_dirs)?,
+        cordoned_log_dirs: directories_from_wire(&registration.cordoned_log_dirs)?,
         features: features?,
     })
 }

@@ -55,6 +55,9 @@ pub enum MoveError {
     /// A directory is offline.
     #[error("log directory {} is offline", .0.display())]
     DirOffline(PathBuf),
+    /// The directory gets no new replicas (`cordoned.log.dirs`).
+    #[error("log directory {} is cordoned", .0.display())]
+    DirCordoned(PathBuf),
     /// The replica's log is offline.
     #[error("the replica is offline")]
     ReplicaOffline,
@@ -77,6 +80,7 @@ impl MoveError {
         match self {
             Self::NameTooLong => ErrorCode::InvalidTopicException,
             Self::UnknownDir(_) => ErrorCode::LogDirNotFound,
+            Self::DirCordoned(_) => ErrorCode::InvalidReplicaAssignment,
             Self::NoReplica { exists: true } => ErrorCode::ReplicaNotAvailable,
             Self::NoReplica { exists: false } => ErrorCode::UnknownTopicOrPartition,
             Self::DirOffline(_) | Self::ReplicaOffline | Self::Storage(_) => {
@@ -251,7 +255,7 @@ impl Partitions {
         self.known_dir(dir)
     }
 
-    /// Returns the log directory with this path, if it is online.
+    /// Returns the log directory with this path, if it is online and takes replicas.
     fn known_dir(&self, dir: &Path) -> Result<&Dir, MoveError> {
         let is_meant = |path: &Path| std::path::absolute(path).is_ok_and(|path| path == dir);
         if self
@@ -265,6 +269,9 @@ impl Partitions {
         let found = found.ok_or_else(|| MoveError::UnknownDir(dir.to_owned()))?;
         if self.has_failed(found) {
             return Err(MoveError::DirOffline(dir.to_owned()));
+        }
+        if self.is_cordoned(found.id) {
+            return Err(MoveError::DirCordoned(dir.to_owned()));
         }
         Ok(found)
     }

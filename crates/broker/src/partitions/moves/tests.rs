@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dohle_log::{Access, BatchBuilder, BatchOptions};
-use dohle_model::record::PartitionChange;
+use dohle_model::features::{CORDONED_LOG_DIRS_FROM, METADATA_VERSION};
+use dohle_model::record::{ConfigResource, MetadataRecord, PartitionChange};
 use dohle_model::{
     DirectoryId, LeaderEpoch, NodeId, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence,
     Timestamp, TopicName, TopicPartition,
@@ -13,7 +14,7 @@ use dohle_model::{
 use super::outcome::Progress;
 use super::*;
 use crate::partition::{Acks, AppendOrigin, FetchParams, Isolation, LeaderPart, PartOutcome};
-use crate::partitions::tests::{Broker, Disks, Quorum, directory_id};
+use crate::partitions::tests::{Broker, Disks, Quorum, created, directory_id};
 use crate::partitions::wall_clock;
 use crate::replica::LeaderAnswer;
 
@@ -65,6 +66,22 @@ impl Mover {
         (0..max)
             .take_while(|_| partitions.step_moves() == Progress::Made)
             .count()
+    }
+
+    /// The controller commits records.
+    fn commit(&mut self, records: Vec<MetadataRecord>) {
+        let delta = self.quorum.commit(records);
+        let quorum = self.quorum.clone();
+        self.broker.as_mut().unwrap().apply(&quorum, delta);
+    }
+
+    /// Sets `cordoned.log.dirs` of this broker.
+    fn configure(&mut self, cordoned: Option<&str>) {
+        self.commit(vec![MetadataRecord::Config {
+            resource: ConfigResource::Broker(NodeId(1)),
+            key: "cordoned.log.dirs".to_owned(),
+            value: cordoned.map(str::to_owned),
+        }]);
     }
 
     /// The controller commits the directory of the replica.
@@ -467,6 +484,62 @@ fn moves_are_refused_as_apache_kafka_refuses_them() {
         Ok(())
     );
     assert!(mover.future().is_none());
+}
+
+#[test]
+fn cordoned_directories_get_no_new_replicas_and_keep_those_they_have() {
+    let mut mover = Mover::new(3);
+    assert_eq!(
+        *mover.broker().partitions.cordoned_dirs().borrow(),
+        Some([].into())
+    );
+    let feature = MetadataRecord::FeatureLevel {
+        name: METADATA_VERSION.to_owned(),
+        level: CORDONED_LOG_DIRS_FROM,
+    };
+    mover.commit(vec![feature]);
+    let second = mover.disks.path(2).display().to_string();
+    mover.configure(Some(&second));
+    let cordoned = |mover: &Mover| {
+        let dirs = mover.broker().partitions.log_dirs();
+        dirs.iter().map(|dir| dir.is_cordoned).collect::<Vec<_>>()
+    };
+    assert_eq!(cordoned(&mover), [false, true]);
+    let reported = mover.broker().partitions.cordoned_dirs();
+    assert_eq!(*reported.borrow(), Some([directory_id(2)].into()));
+    let refused = mover.move_to(2).unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::InvalidReplicaAssignment);
+    assert!(mover.future().is_none());
+    // The first directory has more replicas than the second.
+    for (topic, id) in [("u", 2), ("v", 3)] {
+        mover.commit(created(topic, id, DirectoryId::UNASSIGNED));
+        assert_eq!(mover.broker().replica(topic).directory(), directory_id(1));
+    }
+    // A replica leaves a cordoned directory, and takes records until then.
+    mover.configure(Some("*"));
+    assert_eq!(cordoned(&mover), [true, true]);
+    mover.broker().produce("t", 2);
+    mover.configure(Some(&mover.disks.path(1).display().to_string()));
+    mover.move_to(2).unwrap();
+    mover.complete(2);
+    assert_eq!(mover.broker().log_end("t"), 5);
+    mover.configure(None);
+    assert_eq!(cordoned(&mover), [false, false]);
+}
+
+#[test]
+fn nothing_is_cordoned_before_the_version_of_the_metadata_allows_it() {
+    let mut mover = Mover::new(1);
+    mover.configure(Some("*"));
+    assert!(
+        mover
+            .broker()
+            .partitions
+            .log_dirs()
+            .iter()
+            .all(|dir| !dir.is_cordoned)
+    );
+    mover.move_to(2).unwrap();
 }
 
 #[test]

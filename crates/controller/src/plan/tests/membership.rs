@@ -1,5 +1,6 @@
 //! Tests of brokers that register, stop and return.
 
+use dohle_model::features::{CORDONED_LOG_DIRS_FROM, METADATA_VERSION};
 use dohle_model::record::MetadataRecord;
 use dohle_model::{BrokerEpoch, NodeId};
 use expect_test::expect;
@@ -33,6 +34,92 @@ fn a_restarted_broker_fences_its_old_incarnation_at_once() {
               foo-0 replicas 1,2 isr [2,1] leader 2 epochs 1/2
         "#]],
     );
+}
+
+#[test]
+fn brokers_whose_directories_are_all_cordoned_get_no_new_replicas() {
+    check(
+        "register 1 1 11
+         unfence 1
+         brokers 2 3 4
+         cordon 1 1 11
+         cordon 1 11 1
+         topic first
+         cordon 2 2
+         topic second
+         topic assigned 2
+         cordon 1 1
+         topic third
+         cordon 2
+         cordon 2 2
+         register 2",
+        expect![[r#"
+            > register 1 1 11
+              broker 1 epoch 0
+            > unfence 1
+              broker 1 unfenced
+            > brokers 2 3 4
+              broker 2 epoch 1
+              broker 2 unfenced
+              broker 3 epoch 2
+              broker 3 unfenced
+              broker 4 epoch 3
+              broker 4 unfenced
+            > cordon 1 1 11
+              broker 1 has 2 cordoned log directories
+            > cordon 1 11 1
+            > topic first
+              topic first
+              first-0 replicas 2,3,4 isr [2,3,4] leader 2 epochs 0/0
+              first-1 replicas 3,4,2 isr [3,4,2] leader 3 epochs 0/0
+            > cordon 2 2
+              broker 2 has 1 cordoned log directories
+            > topic second
+              INVALID_REPLICATION_FACTOR: Unable to replicate the partition 3 time(s): a replication factor of 3 needs as many brokers, but 2 are registered (2 of them running), without those whose log directories are all cordoned: [1, 2].
+            > topic assigned 2
+              topic assigned
+              assigned-0 replicas 2 isr [2] leader 2 epochs 0/0
+            > cordon 1 1
+              broker 1 has 1 cordoned log directories
+            > topic third
+              topic third
+              third-0 replicas 1,3,4 isr [1,3,4] leader 1 epochs 0/0
+              third-1 replicas 3,4,1 isr [3,4,1] leader 3 epochs 0/0
+            > cordon 2
+              broker 2 has 0 cordoned log directories
+            > cordon 2 2
+              broker 2 has 1 cordoned log directories
+            > register 2
+              first-0 replicas 2,3,4 isr [3,4] leader 3 epochs 1/1
+              first-1 replicas 3,4,2 isr [3,4] leader 3 epochs 0/1
+              assigned-0 replicas 2 isr [] leader none epochs 1/1 elr [2] last known [2]
+              broker 2 fenced
+              broker 2 epoch 4
+        "#]],
+    );
+}
+
+#[test]
+fn an_old_metadata_version_has_no_cordoned_directories() {
+    let mut harness = Harness::new(false);
+    harness.run("brokers 1");
+    harness.draft.push(MetadataRecord::FeatureLevel {
+        name: METADATA_VERSION.to_owned(),
+        level: CORDONED_LOG_DIRS_FROM - 1,
+    });
+    harness.run("cordon 1 1");
+    assert_eq!(
+        harness.draft.image.brokers[&NodeId(1)].cordoned_log_dirs,
+        []
+    );
+    for entry in ["cordoned.log.dirs=/data", "cordoned.log.dirs="] {
+        let refused = harness.run(&format!("config 1 {entry}"));
+        assert!(refused.contains("INVALID_CONFIG"), "{refused}");
+        assert!(
+            refused.contains("requires metadata.version >= 4.3-IV0"),
+            "{refused}"
+        );
+    }
 }
 
 #[test]

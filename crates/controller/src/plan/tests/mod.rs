@@ -188,6 +188,12 @@ impl Harness {
                 super::brokers::take_directories_offline(draft, node(id), &[dir]);
                 String::new()
             }
+            ["cordon", id, ref dirs @ ..] => {
+                let dir = |dir: &&str| DirectoryId::from_bytes(id16(200, dir.parse().unwrap()));
+                let dirs: Vec<DirectoryId> = dirs.iter().map(dir).collect();
+                super::brokers::cordon_directories(draft, node(id), &dirs);
+                String::new()
+            }
             ["assign", id, partition, dir] => self.assign(node(id), partition, dir),
             ["topic", name, ref rest @ ..] => {
                 let assignments: Vec<&str> = rest
@@ -269,6 +275,7 @@ impl Harness {
             fenced: false,
             in_controlled_shutdown: false,
             log_dirs: dirs.collect(),
+            cordoned_log_dirs: Vec::new(),
             features: dohle_model::features::supported(),
         }
     }
@@ -450,6 +457,9 @@ impl Harness {
                 }
                 if change.in_controlled_shutdown.is_some() {
                     output += " shutting down";
+                }
+                if let Some(dirs) = &change.cordoned_log_dirs {
+                    write!(output, " has {} cordoned log directories", dirs.len()).unwrap();
                 }
                 if let Some(dirs) = &change.log_dirs {
                     write!(output, " {} log dirs", dirs.len()).unwrap();

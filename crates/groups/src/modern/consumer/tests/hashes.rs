@@ -21,6 +21,7 @@ fn image() -> MetadataImage {
             fenced: false,
             in_controlled_shutdown: false,
             log_dirs: Vec::new(),
+            cordoned_log_dirs: Vec::new(),
             features: Vec::new(),
         };
         image.brokers.insert(NodeId(id), Arc::new(broker));
