@@ -110,6 +110,48 @@ impl Mover {
         assert_eq!(self.lives_in(), directory_id(dir));
     }
 
+    /// Another leader truncates the log of 10 records to `kept` ones; this broker leads again, and
+    /// appends `count` records of a new epoch.
+    fn replace_records(&mut self, kept: i64, count: u8) {
+        let replica = self.broker().replica("t");
+        self.elect(Some(NodeId(2)));
+        let subscription = replica.begin_subscription(NodeId(2)).unwrap().subscription;
+        let answer = LeaderAnswer {
+            subscription,
+            leader_epoch: replica.leader_epoch(),
+            error: None,
+            diverging: Some((LeaderEpoch(0), Offset(kept))),
+        };
+        let part = LeaderPart {
+            answer,
+            high_watermark: Offset::ZERO,
+            log_start_offset: Offset::ZERO,
+        };
+        let PartOutcome::Truncate(truncation) = replica.on_leader_part(&part, Bytes::new(), NOW)
+        else {
+            panic!("the log is not truncated");
+        };
+        replica.truncate_to_leader(&truncation, NOW);
+        assert_eq!(replica.positions().log_end_offset, Offset(kept));
+        self.elect(Some(NodeId(1)));
+        for value in 100..100 + count {
+            let records = batch(&[&[value]], None);
+            replica
+                .append(records, Acks::Leader, AppendOrigin::Client, wall_clock())
+                .unwrap();
+        }
+    }
+
+    /// Attempts the swap that was decided before.
+    fn swap(&self) -> Progress {
+        let partitions = &self.broker().partitions;
+        let _entered = self.broker().runtime.enter();
+        let id = self.broker().replica("t").id();
+        let running = partitions.moves.get(&id).unwrap();
+        let mut work = running.work.lock();
+        partitions.swap(&running, &mut work).unwrap()
+    }
+
     fn lives_in(&self) -> DirectoryId {
         self.broker().replica("t").directory()
     }
@@ -248,38 +290,59 @@ fn a_copy_follows_a_truncation_even_just_before_the_swap() {
         if promised_first {
             mover.assign(2);
         }
-        let replica = mover.broker().replica("t");
-        mover.elect(Some(NodeId(2)));
-        let subscription = replica.begin_subscription(NodeId(2)).unwrap().subscription;
-        let answer = LeaderAnswer {
-            subscription,
-            leader_epoch: replica.leader_epoch(),
-            error: None,
-            diverging: Some((LeaderEpoch(0), Offset(4))),
-        };
-        let part = LeaderPart {
-            answer,
-            high_watermark: Offset::ZERO,
-            log_start_offset: Offset::ZERO,
-        };
-        let PartOutcome::Truncate(truncation) = replica.on_leader_part(&part, Bytes::new(), NOW)
-        else {
-            panic!("the log is not truncated");
-        };
-        replica.truncate_to_leader(&truncation, NOW);
-        assert_eq!(replica.positions().log_end_offset, Offset(4));
-        mover.elect(Some(NodeId(1)));
-        // As many records as before, of another epoch.
-        for value in 100..106u8 {
-            let records = batch(&[&[value]], None);
-            replica
-                .append(records, Acks::Leader, AppendOrigin::Client, wall_clock())
-                .unwrap();
-        }
+        mover.replace_records(4, 6);
         let all = mover.records();
         mover.complete(2);
         assert_eq!(mover.records(), all);
     }
+}
+
+#[test]
+fn a_swap_that_was_decided_is_refused_when_its_reasons_have_changed() {
+    // As many records as before, of another epoch.
+    let mut mover = Mover::new(10);
+    mover.move_to(2).unwrap();
+    assert!(mover.steps(MANY) < MANY);
+    mover.assign(2);
+    mover.replace_records(4, 6);
+    let all = mover.records();
+    assert_eq!(mover.swap(), Progress::Waits);
+    assert_eq!(mover.lives_in(), directory_id(1));
+    mover.complete(2);
+    assert_eq!(mover.records(), all);
+
+    // The metadata name the old directory again.
+    let mut mover = Mover::new(10);
+    mover
+        .broker()
+        .replica("t")
+        .delete_records(Some(Offset(3)))
+        .unwrap();
+    mover.move_to(2).unwrap();
+    assert!(mover.steps(MANY) < MANY);
+    mover.assign(2);
+    mover.assign(1);
+    assert_eq!(mover.swap(), Progress::Waits);
+    assert_eq!(mover.lives_in(), directory_id(1));
+    // A crash right after a swap finds the log start in the checkpoint.
+    let checkpoint = mover.disks.path(2).join("log-start-offset-checkpoint");
+    let text = std::fs::read_to_string(checkpoint).unwrap();
+    assert!(text.contains("t 0 3\n"), "{text}");
+}
+
+#[test]
+fn a_copy_that_was_swapped_in_names_the_directory_of_a_log_that_cannot_be_removed() {
+    let mut mover = Mover::new(3);
+    mover.move_to(2).unwrap();
+    assert!(mover.steps(MANY) < MANY);
+    mover.assign(2);
+    // The old directory cannot be renamed.
+    std::fs::remove_dir_all(mover.disks.path(1).join("t-0")).unwrap();
+    mover.steps(MANY);
+    assert_eq!(mover.lives_in(), directory_id(2));
+    let note = mover.disks.path(2).join("t-0/replaced-directory.deleted");
+    let note = std::fs::read_to_string(note).unwrap();
+    assert_eq!(note, directory_id(1).to_string());
 }
 
 #[test]
@@ -484,6 +547,11 @@ fn moves_are_refused_as_apache_kafka_refuses_them() {
         Ok(())
     );
     assert!(mover.future().is_none());
+    partitions.shared.dir_failed(directory_id(2));
+    for topic in ["t", "none"] {
+        let refused = code(partitions.move_replica(&of(topic), &second));
+        assert_eq!(refused, Err(ErrorCode::KafkaStorageError), "{topic}");
+    }
 }
 
 #[test]
