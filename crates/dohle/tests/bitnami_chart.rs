@@ -90,18 +90,7 @@ fn check(pod: &str, expected: Expect) {
         .iter()
         .map(ToString::to_string)
         .collect();
-    let voters: Vec<String> = config
-        .voters
-        .iter()
-        .map(|voter| {
-            format!(
-                "{}@{}:{}",
-                voter.id.map_or(-1, |id| id.0),
-                voter.host,
-                voter.port
-            )
-        })
-        .collect();
+    let voters: Vec<String> = config.voters.iter().map(ToString::to_string).collect();
     let users: Vec<&str> = config
         .first_users
         .iter()

@@ -4,6 +4,8 @@ use std::fmt;
 
 use dohle_model::HostPort;
 
+use super::ConfiguredVoter;
+
 /// One entry of `listeners` or `advertised.listeners`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenerAddress {
@@ -19,6 +21,16 @@ impl fmt::Display for ListenerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let address = HostPort(&self.host, self.port);
         write!(f, "{}://{address}", self.name)
+    }
+}
+
+/// As in `controller.quorum.voters`: `id@host:port`.
+impl fmt::Display for ConfiguredVoter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(id) = self.id {
+            write!(f, "{id}@")?;
+        }
+        write!(f, "{}", HostPort(&self.host, self.port))
     }
 }
 

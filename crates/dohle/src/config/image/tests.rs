@@ -37,18 +37,7 @@ fn check(text: &str, expected: Expect) {
         let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         texts.join(",")
     };
-    let voters: Vec<String> = config
-        .voters
-        .iter()
-        .map(|voter| {
-            format!(
-                "{}@{}:{}",
-                voter.id.map_or(-1, |id| id.0),
-                voter.host,
-                voter.port
-            )
-        })
-        .collect();
+    let voters: Vec<String> = config.voters.iter().map(ToString::to_string).collect();
     let summary = format!(
         "node {} of {}\nlisteners {}\ncontroller {}\nadvertised {}\n\
          brokers use {}\nvoters {}\ndata {}\n",
