@@ -32,6 +32,7 @@ mod quickstart;
 mod quickstart_snippets;
 mod quorum_disks;
 mod quotas;
+mod read_your_writes;
 mod reassignment;
 mod security;
 mod start_and_stop;

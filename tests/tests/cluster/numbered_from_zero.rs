@@ -157,9 +157,27 @@ fn describe(bootstrap: &str) -> Result<String> {
         "0",
         "--all",
     ];
-    let runs: [(&str, &[&str]); 8] = [
+    // Deletes nothing, and asks each leader.
+    let delete = format!(
+        r#"{{"partitions": [{{"topic": "{TOPIC}", "partition": 0, "offset": 0}},
+            {{"topic": "{TOPIC}", "partition": 1, "offset": 0}},
+            {{"topic": "{TOPIC}", "partition": 2, "offset": 0}}], "version": 1}}"#
+    );
+    let folder = tempfile::tempdir()?;
+    let delete_file = folder.path().join("delete.json").display().to_string();
+    std::fs::write(&delete_file, delete)?;
+    let elections = ["--election-type", "preferred", "--all-topic-partitions"];
+    let runs: [(&str, &[&str]); 16] = [
+        ("delete-records", &["--offset-json-file", &delete_file]),
+        ("leader-election", &elections),
+        ("reassign-partitions", &["--list"]),
+        ("broker-api-versions", &[]),
+        ("features", &["describe"]),
+        ("cluster", &["cluster-id"]),
+        ("cluster", &["list-endpoints"]),
         ("consumer-groups", &reset),
         ("consumer-groups", &group),
+        ("groups", &["--list"]),
         ("get-offsets", &["--topic", TOPIC]),
         ("topics", &["--describe", "--topic", TOPIC]),
         ("configs", &config),
@@ -171,9 +189,15 @@ fn describe(bootstrap: &str) -> Result<String> {
     for (tool, args) in runs {
         let printed = match tool {
             // Offsets of the quorum advance.
-            "metadata-quorum" => {
+            "metadata-quorum" | "features" => {
                 let printed = ours(tool, bootstrap, args)?.run()?.ok()?;
                 format!("{} lines\n", printed.lines().count())
+            }
+            // Each consumer has been a group.
+            "groups" => {
+                let printed = ours(tool, bootstrap, args)?.run()?.ok()?;
+                let own = printed.lines().filter(|line| line.starts_with(GROUP));
+                own.map(|line| format!("{line}\n")).collect()
             }
             _ => ours(tool, bootstrap, args)?.run()?.ok()?,
         };
