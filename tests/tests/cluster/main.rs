@@ -19,6 +19,7 @@ mod import_kafka;
 mod java_tools;
 mod kafkajs;
 mod kcat;
+mod large_messages;
 mod log_directories;
 mod migration;
 mod mirror;

@@ -59,6 +59,25 @@ pub fn merge(
     Ok(())
 }
 
+/// What a request takes beside its batch: its header, names, lengths.
+const REQUEST_OVERHEAD: usize = 64 << 10;
+/// The limits of a producer that depend on the size of a record, and their defaults in bytes.
+const SIZE_LIMITS: [(&str, usize); 2] =
+    [("max.request.size", 1 << 20), ("buffer.memory", 32 << 20)];
+
+/// Raises the limits of a producer that are not set, so that it can send the largest batch that the
+/// topic accepts. Kafka's producers keep the defaults of these limits.
+pub fn follow_message_bytes_max(producer: &mut Properties, message_bytes_max: usize) {
+    let needed = message_bytes_max.saturating_add(REQUEST_OVERHEAD);
+    // The properties are numbers of 32 bits.
+    let needed = needed.min(i32::MAX as usize);
+    for (name, default) in SIZE_LIMITS {
+        if needed > default {
+            producer.set_default(name, needed.to_string());
+        }
+    }
+}
+
 /// How long to wait for a topic that the cluster was asked to create.
 const CREATION: Duration = Duration::from_secs(5);
 const BACKOFF: Duration = Duration::from_millis(50);

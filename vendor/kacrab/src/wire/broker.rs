@@ -1088,20 +1088,16 @@ impl BrokerTask {
     where
         F: FnOnce(&mut BytesMut) -> ProtocolResult<()>,
     {
-        let capacity_hint = frame::request_frame_capacity_hint(spec, body_len)?;
+        let header_len = frame::request_frame_capacity_hint(spec, 0)?;
+        let capacity_hint = header_len.saturating_add(body_len);
         let mut frame = self.buffers.acquire_write(capacity_hint);
-        if let Err(error) = frame::encode_request_frame_with_buffer(
-            &mut frame,
-            RequestFrameSpec {
-                capacity_hint,
-                ..spec
+        match write_frame(&mut frame, RequestFrameSpec { capacity_hint, ..spec }, write_body) {
+            Ok(()) => Ok(frame),
+            Err(error) => {
+                self.buffers.release_write(frame);
+                Err(error)
             },
-            write_body,
-        ) {
-            self.buffers.release_write(frame);
-            return Err(error.into());
         }
-        Ok(frame)
     }
 
     async fn write_pooled_frame(&self, stream: &mut BrokerStream, frame: BytesMut) -> Result<()> {
@@ -1236,7 +1232,7 @@ async fn read_response_frames<R>(
     R: AsyncRead + Unpin,
 {
     loop {
-        match read_frame(&mut reader, read_buffer_capacity, &buffers).await {
+        match read_response(&mut reader, read_buffer_capacity, &buffers).await {
             Ok(frame) => lock_pipeline(&pipeline).complete_response(frame),
             Err(_error) => {
                 lock_pipeline(&pipeline).fail_all();
@@ -1247,10 +1243,31 @@ async fn read_response_frames<R>(
     }
 }
 
+/// Write the header, the body, and the length of both in front. Unlike the frames of
+/// `kacrab_protocol` it may be as long as the protocol allows: brokers have a limit of their own
+/// (`socket.request.max.bytes`).
+fn write_frame<F>(frame: &mut BytesMut, spec: RequestFrameSpec<'_>, write_body: F) -> Result<()>
+where
+    F: FnOnce(&mut BytesMut) -> ProtocolResult<()>,
+{
+    frame::encode_request_frame_with_buffer(frame, spec, |_frame| Ok(()))?;
+    write_body(frame)?;
+    let length = i32::try_from(frame.len().saturating_sub(4))
+        .map_err(|_error| WireError::ConnectionClosed)?;
+    if let Some(prefix) = frame.get_mut(..4) {
+        prefix.copy_from_slice(&length.to_be_bytes());
+    }
+    Ok(())
+}
+
 /// How a TLS record with an alert begins. As the length of a frame it would be larger than
-/// any that is accepted.
+/// any that is accepted while a connection begins.
 const TLS_ALERT: [u8; 2] = [0x15, 0x03];
 
+/// The most that is allocated for a response before its bytes arrive.
+const READ_AHEAD: usize = 4 << 20;
+
+/// Read a response while a connection begins: the peer may be no broker at all.
 async fn read_frame<R>(
     reader: &mut R,
     read_buffer_capacity: Option<usize>,
@@ -1266,9 +1283,35 @@ where
     if !(0..=frame::MAX_FRAME_LENGTH).contains(&length) {
         return Err(WireError::ConnectionClosed);
     }
+    read_payload(reader, length, read_buffer_capacity, buffers).await
+}
 
+/// Read a response of a broker. As in Java's client its length has no limit: a fetch has its
+/// first batch whole, however large the topic allows it to be.
+async fn read_response<R>(
+    reader: &mut R,
+    read_buffer_capacity: Option<usize>,
+    buffers: &BufferPools,
+) -> Result<Bytes>
+where
+    R: AsyncRead + Unpin,
+{
+    let length = reader.read_i32().await?;
+    read_payload(reader, length, read_buffer_capacity, buffers).await
+}
+
+async fn read_payload<R>(
+    reader: &mut R,
+    length: i32,
+    read_buffer_capacity: Option<usize>,
+    buffers: &BufferPools,
+) -> Result<Bytes>
+where
+    R: AsyncRead + Unpin,
+{
     let length = usize::try_from(length).map_err(|_| WireError::ConnectionClosed)?;
-    let capacity = read_buffer_capacity.map_or(length, |capacity| length.max(capacity));
+    let expected = length.min(READ_AHEAD);
+    let capacity = read_buffer_capacity.map_or(expected, |capacity| expected.max(capacity));
     let mut payload = buffers.acquire_read(capacity);
     // Every exit past this point must hand the buffer back, mirroring
     // `write_pooled_frame`: a bare `?` would drop it out of the pool for good.
@@ -2076,6 +2119,23 @@ mod tests {
         assert!(matches!(
             read_frame(&mut oversized, None, &buffers).await,
             Err(WireError::ConnectionClosed)
+        ));
+    }
+
+    #[tokio::test]
+    async fn read_response_reads_a_payload_of_any_length_as_it_arrives() {
+        let buffers = BufferPools::new(1);
+        let length = frame::MAX_FRAME_LENGTH.saturating_add(1);
+        let bytes = length.to_be_bytes();
+        let payload = vec![7; usize::try_from(length).expect("a length")];
+        let mut whole = tokio::io::AsyncReadExt::chain(&bytes[..], &payload[..]);
+        let read = read_response(&mut whole, None, &buffers).await;
+        assert_eq!(read.expect("payload"), payload);
+
+        let mut short = tokio::io::AsyncReadExt::chain(&bytes[..], &b"abc"[..]);
+        assert!(matches!(
+            read_response(&mut short, None, &buffers).await,
+            Err(WireError::Io(_))
         ));
     }
 

@@ -8,7 +8,9 @@ mod send;
 
 use dohle_admin::client::{self, Properties};
 
-use crate::client::{config_file, given_properties, merge, renamed, wait_for};
+use crate::client::{
+    config_file, follow_message_bytes_max, given_properties, merge, renamed, wait_for,
+};
 use crate::connect::BOOTSTRAP_SERVER;
 use crate::options::{Parsed, all_of, usage};
 use crate::tool_run::{Tool, ToolRun, Work};
@@ -45,7 +47,8 @@ const OPTIONS: &str = r#"
     --max-block-ms <max block on send>: The max time that the producer will block for during a send
         request. (default: 60000)
     --max-memory-bytes <total memory in bytes>: The total memory for messages waiting to be sent:
-        buffer.memory in producer configs. (default: 33554432)
+        buffer.memory in producer configs. (default: 33554432, or what the largest message of the topic
+        takes)
     --max-partition-memory-bytes <memory in bytes per partition>: (DEPRECATED) Use --batch-size
         instead. (default: 16384)
     --line-reader <reader_class>: What reads lines; there is only Kafka's own,
@@ -120,13 +123,16 @@ impl ProducerSettings {
             ("retries", "message-send-max-retries", "3"),
             ("retry.backoff.ms", "retry-backoff-ms", "100"),
             ("send.buffer.bytes", "socket-buffer-size", "102400"),
-            ("buffer.memory", "max-memory-bytes", "33554432"),
             ("batch.size", "batch-size", "16384"),
             ("batch.size", "max-partition-memory-bytes", "16384"),
             ("metadata.max.age.ms", "metadata-expiry-ms", "300000"),
             ("max.block.ms", "max-block-ms", "60000"),
         ] {
             merge(&mut producer, parsed, property)?;
+        }
+        // Its default depends on the topic.
+        if let Some(memory) = parsed.value("max-memory-bytes")? {
+            producer.set("buffer.memory", memory);
         }
         Ok(Self {
             parser: LineParser::new(&topic, &reader)?,
@@ -183,6 +189,7 @@ async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
     let limit = client::message_bytes_max(&cluster, &settings.topic).await;
     if let Some(limit) = limit {
         settings.limit_batches(limit);
+        follow_message_bytes_max(&mut settings.producer, limit);
     }
     // A record that is too large may become small enough by compression.
     let codec = settings.producer.get("compression.type");

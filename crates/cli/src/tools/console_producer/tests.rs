@@ -194,3 +194,19 @@ fn the_first_records_without_a_key_stay_together_and_others_are_left_to_the_clie
     none.place(&mut record);
     assert!(!record.has_assigned_partition());
 }
+
+#[test]
+fn the_producer_follows_the_largest_message_of_the_topic_unless_its_limits_are_set() {
+    let check = |line: &str, limit: usize, expected: [&str; 2]| {
+        let mut producer = settings(line).unwrap().producer;
+        follow_message_bytes_max(&mut producer, limit);
+        let found = ["max.request.size", "buffer.memory"].map(|name| producer.get(name));
+        assert_eq!(found.map(|value| value.unwrap_or("-")), expected, "{line}");
+    };
+    check("", 900_000, ["-", "-"]);
+    check("", 20_000_000, ["20065536", "-"]);
+    check("", 40_000_000, ["40065536", "40065536"]);
+    check("", usize::MAX, ["2147483647", "2147483647"]);
+    let set = "--max-memory-bytes 7 --command-property max.request.size=9";
+    check(set, 40_000_000, ["9", "7"]);
+}

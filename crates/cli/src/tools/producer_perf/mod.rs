@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use dohle_admin::client::{self, Properties};
 
-use crate::client::{config_file, given_properties, renamed, wait_for};
+use crate::client::{config_file, follow_message_bytes_max, given_properties, renamed, wait_for};
 use crate::options::{Parsed, UsageError, any_of, arguments, one_of, usage};
 use crate::tool_run::{Failure, Tool, ToolRun, Work};
 
@@ -87,8 +87,6 @@ struct ProducerPerfSettings {
     print_metrics: bool,
     transaction_duration: Option<Duration>,
     producer: Properties,
-    /// Bytes.
-    memory: usize,
 }
 
 /// How the values are made.
@@ -146,9 +144,6 @@ impl ProducerPerfSettings {
             usage("--bootstrap-server is missing, and no property sets bootstrap.servers")?;
         }
         producer.set_default("client.id", "perf-producer-client");
-        let memory = producer
-            .get("buffer.memory")
-            .and_then(|text| text.parse().ok());
         Ok(Self {
             topic: parsed.required("topic")?.to_owned(),
             records,
@@ -157,9 +152,17 @@ impl ProducerPerfSettings {
             reporting_interval: interval,
             print_metrics: parsed.has("print-metrics"),
             transaction_duration: transactions(parsed, &mut producer)?,
-            memory: memory.unwrap_or(32 << 20),
             producer,
         })
+    }
+}
+
+impl ProducerPerfSettings {
+    /// Returns the producer's memory in bytes.
+    fn memory(&self) -> usize {
+        let memory = self.producer.get("buffer.memory");
+        let memory = memory.and_then(|text| text.parse().ok());
+        memory.unwrap_or(32 << 20)
     }
 }
 
@@ -192,7 +195,7 @@ fn transactions(parsed: &Parsed, producer: &mut Properties) -> anyhow::Result<Op
 
 async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
     let payload = payload(&run.parsed)?;
-    let settings = ProducerPerfSettings::read(&run.parsed)?;
+    let mut settings = ProducerPerfSettings::read(&run.parsed)?;
     let delimiter = run.parsed.value("payload-delimiter")?.unwrap_or("\\n");
     let delimiter = if delimiter == "\\n" { "\n" } else { delimiter };
     let payloads = match payload {
@@ -210,6 +213,9 @@ async fn work(run: &ToolRun<'_>) -> anyhow::Result<()> {
     )?;
     let cluster = client::connect(&settings.producer).await?;
     wait_for(&cluster, &settings.topic).await?;
+    if let Some(limit) = client::message_bytes_max(&cluster, &settings.topic).await {
+        follow_message_bytes_max(&mut settings.producer, limit);
+    }
     let producer = client::producer(&cluster, &settings.producer).await?;
     run::run(producer, &settings, payloads).await
 }

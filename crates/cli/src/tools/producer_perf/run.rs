@@ -163,7 +163,7 @@ async fn send_all(
     payloads: &mut Payloads,
     clock: &Clock,
 ) -> anyhow::Result<()> {
-    let room = Room::new(settings.memory);
+    let room = Room::new(settings.memory());
     let topic: Arc<str> = Arc::from(settings.topic.as_str());
     let mut transaction: Option<Instant> = None;
     for number in 0..settings.records {
