@@ -21,7 +21,7 @@ const TOKENS: &str = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLo
 const LOG: &str = "info,openraft=off,sled=warn,h2=warn,hyper=warn,tonic=warn,tower=warn,\
                    dohle_network::listener=debug";
 /// How many sessions end on each listener of each node while records are produced.
-const SESSIONS: usize = 10;
+const SESSIONS: usize = 4;
 const PARTITIONS: i32 = 3;
 
 /// The properties of nodes whose sessions end after a short time: controllers authenticate each
@@ -45,7 +45,7 @@ fn properties(files: &Path) -> Result<String> {
          sasl.oauthbearer.jwks.endpoint.url=file://{files}/jwks.json\n\
          sasl.oauthbearer.token.endpoint.url=file://{files}/token\n\
          sasl.oauthbearer.expected.audience=dohle\n\
-         connections.max.reauth.ms=500\n\
+         connections.max.reauth.ms=1500\n\
          early.start.listeners=CONTROLLER\n\
          authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
          super.users=User:ANONYMOUS;User:node\n",
