@@ -267,12 +267,6 @@ impl FetchSession {
                 continue;
             }
             let found = entry.find(context, image);
-            if found.as_ref().err() == Some(&ErrorCode::NotLeaderOrFollower)
-                && let Some(id) = Entry::id(&entry.topic, entry.index, image)
-                && resolve::is_replica(image, &id, context.node)
-            {
-                reads.removed.push((*token, id));
-            }
             if self.is_watching {
                 entry.watch(found.as_ref().ok(), &self.ready_set, *token);
             }
@@ -282,6 +276,14 @@ impl FetchSession {
                 Ok(found) => context.read(&found, &entry.wanted, room, min_one, memory),
                 Err(code) => Looked::Found(PartitionRead::failed(code)),
             };
+            // A partition that is removed after it was found fails with another error.
+            if let Looked::Found(PartitionRead::Failed(_)) = looked
+                && let Some(id) = Entry::id(&entry.topic, entry.index, image)
+                && resolve::is_replica(image, &id, context.node)
+                && context.partitions.get(&id).is_none()
+            {
+                reads.removed.push((*token, id));
+            }
             match looked {
                 Looked::Found(outcome) => reads.add(*token, outcome),
                 Looked::Cold(read) => return Some((*token, read)),
