@@ -62,7 +62,8 @@ fn without_tls(family: Family) -> &'static [&'static str] {
 fn with_tls(family: Family) -> &'static [&'static str] {
     match family {
         Family::Java => &["terminated during authentication"],
-        Family::Librdkafka => &["connecting to a PLAINTEXT broker listener?"],
+        // Mostly it adds "connecting to a PLAINTEXT broker listener?".
+        Family::Librdkafka => &["in state SSL_HANDSHAKE"],
         Family::FranzGo => &["is TLS misconfigured on the client or the broker?"],
         Family::Kafkajs => &["disconnected before secure TLS connection was established"],
         Family::Aiokafka => &["Unable connect to"],
