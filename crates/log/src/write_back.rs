@@ -66,6 +66,7 @@ pub(crate) trait Written: Send + Sync {
 #[derive(Default)]
 pub struct WriteBack {
     files: Mutex<Vec<Weak<dyn Written>>>,
+    /// The length of `files`, which an append reads without the lock.
     listed: AtomicUsize,
     bytes: AtomicU64,
     is_rung: AtomicBool,
@@ -86,15 +87,16 @@ impl WriteBack {
     /// Sets what is called when a pass is due: once until the pass begins, from the thread that
     /// appends. Only the first call has an effect.
     pub fn when_due(&self, bell: impl Fn() + Send + Sync + 'static) {
-        // A second bell would belong to a second broker on the same logs.
+        // One broker has the logs, and sets the bell once.
         let _ = self.bell.set(Box::new(bell));
     }
 
     /// Counts bytes that were written, and adds their file to the next pass if it is not listed.
     pub(crate) fn wrote(&self, len: u64, unlisted: Option<Weak<dyn Written>>) {
         if let Some(file) = unlisted {
-            self.files.lock().push(file);
-            self.listed.fetch_add(1, Ordering::Relaxed);
+            let mut files = self.files.lock();
+            files.push(file);
+            self.listed.store(files.len(), Ordering::Relaxed);
         }
         let bytes = self.bytes.fetch_add(len, Ordering::Relaxed) + len;
         let files = self.listed.load(Ordering::Relaxed) as u64;
@@ -113,8 +115,11 @@ impl WriteBack {
     pub fn start(&self) {
         self.is_rung.store(false, Ordering::Relaxed);
         self.bytes.store(0, Ordering::Relaxed);
-        let files = std::mem::take(&mut *self.files.lock());
-        self.listed.fetch_sub(files.len(), Ordering::Relaxed);
+        let files = {
+            let mut files = self.files.lock();
+            self.listed.store(0, Ordering::Relaxed);
+            std::mem::take(&mut *files)
+        };
         for file in files.iter().filter_map(Weak::upgrade) {
             if let Err(error) = file.start_write_back()
                 && !self.has_failed.swap(true, Ordering::Relaxed)
