@@ -78,7 +78,7 @@ fn refusal(code: ErrorCode) -> ApiVersionsResponseData {
     }
 }
 
-/// Returns whether the client means this node, or does not say which one.
+/// Returns whether the request names this node, or none.
 fn is_meant(call: &Call, request: &ApiVersionsRequestData) -> bool {
     let context = &call.context;
     request.cluster_id.as_ref().is_none_or(|cluster_id| {

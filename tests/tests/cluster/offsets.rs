@@ -16,7 +16,7 @@ use kacrab_protocol::generated as kafka;
 
 use crate::faults::allow_lost_connections;
 
-const TOPIC: &str = "orders";
+pub(crate) const TOPIC: &str = "orders";
 /// How long a member may take to join and to commit.
 const SETTLED: Duration = Duration::from_secs(60);
 
@@ -210,8 +210,8 @@ fn name(group: usize) -> String {
     format!("group-{group}")
 }
 
-/// A commit without membership, of partition 0.
-fn commit_request(group: &str, offset: i64) -> kafka::OffsetCommitRequestData {
+/// Returns a commit without membership, of partition 0.
+pub(crate) fn commit_request(group: &str, offset: i64) -> kafka::OffsetCommitRequestData {
     kafka::OffsetCommitRequestData {
         group_id: text(group),
         generation_id_or_member_epoch: -1,
@@ -224,6 +224,24 @@ fn commit_request(group: &str, offset: i64) -> kafka::OffsetCommitRequestData {
             }],
             ..Default::default()
         }],
+        ..Default::default()
+    }
+}
+
+/// Returns a request for the committed offsets of partition 0.
+pub(crate) fn fetch_request(groups: impl Iterator<Item = String>) -> kafka::OffsetFetchRequestData {
+    let groups = groups.map(|group| kafka::OffsetFetchRequestGroup {
+        group_id: text(&group),
+        member_epoch: -1,
+        topics: Some(vec![kafka::OffsetFetchRequestTopics {
+            name: text(TOPIC),
+            partition_indexes: vec![0],
+            ..Default::default()
+        }]),
+        ..Default::default()
+    });
+    kafka::OffsetFetchRequestData {
+        groups: groups.collect(),
         ..Default::default()
     }
 }
@@ -254,20 +272,7 @@ fn commit_all(cluster: &Cluster, offset: i64) -> Result<()> {
 
 /// Fetches all groups from a node. Each group has this offset, or must be asked for again.
 fn fetch(connection: &mut KafkaConnection, offset: i64) -> Result<BTreeSet<String>> {
-    let groups = (0..GROUPS).map(|group| kafka::OffsetFetchRequestGroup {
-        group_id: text(&name(group)),
-        member_epoch: -1,
-        topics: Some(vec![kafka::OffsetFetchRequestTopics {
-            name: text(TOPIC),
-            partition_indexes: vec![0],
-            ..Default::default()
-        }]),
-        ..Default::default()
-    });
-    let request = kafka::OffsetFetchRequestData {
-        groups: groups.collect(),
-        ..Default::default()
-    };
+    let request = fetch_request((0..GROUPS).map(name));
     let mut known = BTreeSet::new();
     for group in connection.call(&request, 8)?.groups {
         if TRY_AGAIN.contains(&group.error_code) {

@@ -9,45 +9,20 @@ use dohle_tests::cluster::text;
 use dohle_tests::wait::{DEADLINE, eventually};
 use kacrab_protocol::generated as kafka;
 
-const TOPIC: &str = "orders";
+use crate::offsets::{TOPIC, commit_request, fetch_request};
+
 const GROUP: &str = "workers";
 const COMMITS: i64 = 500;
 
 /// Commits an offset of partition 0.
 fn commit(connection: &mut KafkaConnection, offset: i64) -> Result<i16> {
-    let request = kafka::OffsetCommitRequestData {
-        group_id: text(GROUP),
-        generation_id_or_member_epoch: -1,
-        topics: vec![kafka::OffsetCommitRequestTopic {
-            name: text(TOPIC),
-            partitions: vec![kafka::OffsetCommitRequestPartition {
-                partition_index: 0,
-                committed_offset: offset,
-                ..Default::default()
-            }],
-            ..Default::default()
-        }],
-        ..Default::default()
-    };
-    Ok(connection.call(&request, 8)?.topics[0].partitions[0].error_code)
+    let answer = connection.call(&commit_request(GROUP, offset), 8)?;
+    Ok(answer.topics[0].partitions[0].error_code)
 }
 
 /// Returns the committed offset of partition 0.
 fn committed(connection: &mut KafkaConnection) -> Result<i64> {
-    let group = kafka::OffsetFetchRequestGroup {
-        group_id: text(GROUP),
-        member_epoch: -1,
-        topics: Some(vec![kafka::OffsetFetchRequestTopics {
-            name: text(TOPIC),
-            partition_indexes: vec![0],
-            ..Default::default()
-        }]),
-        ..Default::default()
-    };
-    let request = kafka::OffsetFetchRequestData {
-        groups: vec![group],
-        ..Default::default()
-    };
+    let request = fetch_request(std::iter::once(GROUP.to_owned()));
     let answer = connection.call(&request, 8)?;
     let group = answer.groups.first().context("no group")?;
     ensure!(group.error_code == 0, "error {}", group.error_code);

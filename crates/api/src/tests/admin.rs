@@ -34,15 +34,20 @@ fn text(value: &str) -> KafkaString {
     KafkaString::from(value.to_owned())
 }
 
+/// Returns a request of a client that names its software.
+fn software() -> ApiVersionsRequestData {
+    ApiVersionsRequestData {
+        client_software_name: text("test"),
+        client_software_version: text("1.0"),
+        ..ApiVersionsRequestData::default()
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn api_versions_are_the_table() {
     let broker = Broker::start(&[]).await;
     let mut client = broker.client();
-    let request = ApiVersionsRequestData {
-        client_software_name: text("test"),
-        client_software_version: text("1.0"),
-        ..ApiVersionsRequestData::default()
-    };
+    let request = software();
     for version in 0..=5 {
         let response = ask!(
             client,
@@ -81,10 +86,9 @@ async fn a_client_that_means_another_cluster_or_node_is_sent_away() {
         (4, (Some("other"), 9), None),
     ] {
         let request = ApiVersionsRequestData {
-            client_software_name: text("test"),
-            client_software_version: text("1.0"),
             cluster_id: cluster_id.map(text),
             node_id,
+            ..software()
         };
         let response = ask!(
             client,

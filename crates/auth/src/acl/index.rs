@@ -412,7 +412,7 @@ impl AclIndex {
         ranges.map(Host::Range).collect()
     }
 
-    /// Returns what the ACLs of a pattern say about users at a host, which is in `ranges`.
+    /// Returns the grants of a pattern for users at a host, which is in `ranges`.
     fn grants_of<'a>(
         &'a self,
         pattern: PatternId,

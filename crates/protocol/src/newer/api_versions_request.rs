@@ -28,7 +28,7 @@ pub struct ApiVersionsRequestData {
     pub client_software_version: KafkaString,
     /// The cluster that the client intends to connect to.
     pub cluster_id: Option<KafkaString>,
-    /// The node that the client intends to connect to; -1 if it does not say.
+    /// The node that the client intends to connect to; -1 for any node.
     pub node_id: i32,
 }
 
