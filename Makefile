@@ -24,7 +24,7 @@ help: ## list the targets
 
 test-wire test-cluster test-streams test-peers bench: export DOHLE_BIN := $(DOHLE_BIN)
 # A test that fails prints its error alone; a backtrace would hide it. Panics keep theirs.
-test-wire test-cluster test-streams test-images: export RUST_LIB_BACKTRACE ?= 0
+test-wire test-cluster test-streams test-images bench-guard: export RUST_LIB_BACKTRACE ?= 0
 
 # Builds a release, unless DOHLE_BIN names another binary.
 binary:

@@ -18,6 +18,10 @@ use dohle_tests::{Cluster, KafkaConnection, root};
 /// since threads meet at different moments; other compilers and processors add to that.
 const MARGIN: f64 = 0.30;
 
+/// How often a case is run before its count is reported as too high: what disturbs a run only adds
+/// instructions, so the smallest count is the one nearest to the truth.
+const ATTEMPTS: u32 = 3;
+
 const TOPIC: &str = "guarded";
 
 /// One kind of request. Together the requests of a case execute many more instructions than the
@@ -149,18 +153,29 @@ fn main() -> Result<()> {
     let mut exceeded = Vec::new();
     let idle = instructions(None)?;
     for case in CASES {
-        let all = instructions(Some(case))?;
-        let each = all.saturating_sub(idle) / u64::from(case.times);
-        writeln!(text, "{each}\t{}", case.name)?;
         let known = recorded.iter().find(|(name, _)| name == case.name);
+        ensure!(
+            records || known.is_some(),
+            "{:?} has no recorded count",
+            case.name
+        );
+        let allowed = known.map(|(_, known)| *known as f64 * (1.0 + MARGIN));
+        let mut each = f64::INFINITY;
+        for _ in 0..ATTEMPTS {
+            let all = instructions(Some(case))?;
+            each = each.min(all.saturating_sub(idle) as f64 / f64::from(case.times));
+            if allowed.is_some_and(|allowed| each <= allowed) {
+                break;
+            }
+        }
+        writeln!(text, "{each:.0}\t{}", case.name)?;
         let Some((_, known)) = known else {
-            ensure!(records, "{:?} has no recorded count", case.name);
-            println!("{each:>12}  {}", case.name);
+            println!("{each:>12.0}  {}", case.name);
             continue;
         };
-        let ratio = each as f64 / *known as f64;
+        let ratio = each / *known as f64;
         println!(
-            "{each:>12}  {ratio:.3} of the recorded {known}: {}",
+            "{each:>12.0}  {ratio:.3} of the recorded {known}: {}",
             case.name
         );
         if ratio > 1.0 + MARGIN {
