@@ -259,6 +259,9 @@ impl<M: Machine> Coordinator<M> {
     where
         Q: Request<Machine = M>,
     {
+        if Q::AFTER_TIMERS {
+            self.run_timers_of(shard);
+        }
         let plan = |machine: &mut M, step: &mut Step<'_, M>| request.plan(machine, step);
         let (reply, commit) = self.step(shard, WriteMode::Atomic, plan)?;
         commit.done(self.commit_deadline()).await?;

@@ -1,7 +1,10 @@
 //! The timers of all shards of a coordinator: one task that sleeps until the first of them expires.
 //!
 //! The task is notified when an earlier timer is set, and visits the shards only when a timer may
-//! have expired.
+//! have expired. A request that must see what has ended ([`Request::AFTER_TIMERS`]) does not wait
+//! for the task: the timers of its shard are handled before it.
+//!
+//! [`Request::AFTER_TIMERS`]: dohle_machine::Request::AFTER_TIMERS
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Weak};
@@ -112,19 +115,24 @@ impl<M: Machine> Coordinator<M> {
     /// Handles the timers that have expired, and sets the wake-up for the next.
     fn run_timers(self: &Arc<Self>) {
         for shard in self.shards() {
-            // Each step sets the wake-up for the machine's remaining timers.
-            while let Some(deadline) = shard.next_deadline() {
-                if deadline > self.started.elapsed() {
-                    self.wakeup.set(deadline);
-                    break;
-                }
-                let mut timer = None;
-                let outcome = self.step(&shard, WriteMode::PerRecord, |machine, step| {
-                    timer = run_expired_timer(machine, step);
-                });
-                if let (Err(code), Some(timer)) = (outcome, timer) {
-                    self.run_again(&shard, timer, code);
-                }
+            self.run_timers_of(&shard);
+        }
+    }
+
+    /// Handles the timers of a shard that have expired, and sets the wake-up for the next.
+    pub(super) fn run_timers_of(self: &Arc<Self>, shard: &Arc<ShardRuntime<M>>) {
+        // Each step sets the wake-up for the machine's remaining timers.
+        while let Some(deadline) = shard.next_deadline() {
+            if deadline > self.started.elapsed() {
+                self.wakeup.set(deadline);
+                break;
+            }
+            let mut timer = None;
+            let outcome = self.step(shard, WriteMode::PerRecord, |machine, step| {
+                timer = run_expired_timer(machine, step);
+            });
+            if let (Err(code), Some(timer)) = (outcome, timer) {
+                self.run_again(shard, timer, code);
             }
         }
     }

@@ -126,6 +126,8 @@ impl Request for DescribeConsumerGroup<'_> {
     type Machine = Shard;
     type Reply = consumer_group::DescribedGroup;
 
+    const AFTER_TIMERS: bool = true;
+
     fn plan(&self, shard: &mut Shard, step: &mut Step<'_>) -> Self::Reply {
         shard.describe_consumer_group(self.group_id, step)
     }
@@ -144,6 +146,8 @@ impl Request for DescribeGroup<'_> {
     type Machine = Shard;
     type Reply = DescribedGroup;
 
+    const AFTER_TIMERS: bool = true;
+
     fn plan(&self, shard: &mut Shard, step: &mut Step<'_>) -> Self::Reply {
         shard.describe_group(self.group_id, self.version, step)
     }
@@ -160,6 +164,8 @@ impl Request for ListGroups<'_> {
     type Machine = Shard;
     type Reply = Vec<ListedGroup>;
 
+    const AFTER_TIMERS: bool = true;
+
     fn plan(&self, shard: &mut Shard, step: &mut Step<'_>) -> Self::Reply {
         shard.list_groups(self.filter, step)
     }
@@ -175,6 +181,8 @@ pub struct DeleteGroup<'a> {
 impl Request for DeleteGroup<'_> {
     type Machine = Shard;
     type Reply = Result<(), Failed>;
+
+    const AFTER_TIMERS: bool = true;
 
     fn plan(&self, shard: &mut Shard, step: &mut Step<'_>) -> Self::Reply {
         shard.delete_group(self.group_id, step)
@@ -245,6 +253,8 @@ pub struct OffsetDelete<'a> {
 impl Request for OffsetDelete<'_> {
     type Machine = Shard;
     type Reply = Result<OffsetDeleteResponseData, Failed>;
+
+    const AFTER_TIMERS: bool = true;
 
     fn plan(&self, shard: &mut Shard, step: &mut Step<'_>) -> Self::Reply {
         shard.offset_delete(self.request, step)

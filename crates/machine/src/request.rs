@@ -15,6 +15,10 @@ pub trait Request {
     /// ([`Step::unresolved`]). Otherwise [`Step::lookups`] is `None`.
     const LOOKS_UP: bool = false;
 
+    /// Whether timers that have expired are handled before the request is planned. Otherwise their
+    /// task may be late, and the request sees what ended before it arrived.
+    const AFTER_TIMERS: bool = false;
+
     /// Plans the request.
     fn plan(&self, machine: &mut Self::Machine, step: &mut Step<'_, Self::Machine>) -> Self::Reply;
 

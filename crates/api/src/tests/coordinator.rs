@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use dohle_broker::partitions::wall_clock;
+use dohle_groups::requests::DeleteGroup;
 use dohle_groups::{GroupId, Record, Shard, Step, SyncReply, SyncToken};
 use dohle_log::{BatchBuilder, BatchOptions};
 use dohle_machine::{ParkedRequest, Request};
@@ -243,6 +244,36 @@ async fn a_join_is_parked_and_answered_by_its_timer_and_the_group_survives_a_rel
         (synced.error_code, &synced.assignment[..]),
         (0, &b"all"[..])
     );
+}
+
+/// A member whose session is over is gone for a request that arrives after it, even if the task of
+/// the timers has not run since. A client may delete a group right after the session of its last
+/// member, because it waits for no longer than that.
+#[tokio::test]
+async fn a_group_can_be_deleted_as_soon_as_the_session_of_its_last_member_is_over() {
+    const SESSION: Duration = Duration::from_millis(100);
+    let properties = [
+        ("group.initial.rebalance.delay.ms", "0"),
+        ("group.min.session.timeout.ms", "1"),
+    ];
+    let (broker, _) = coordinator(&properties).await;
+    let mut client = broker.client();
+    let id = member_id(&mut client).await;
+    let request = JoinGroupRequestData {
+        session_timeout_ms: SESSION.as_millis() as i32,
+        ..join(&id)
+    };
+    let joined = ask!(client, JoinGroup, 9, request, JoinGroupResponseData);
+    assert_eq!(joined.error_code, 0);
+    // The only thread of the runtime is busy until the session is over, so no timer runs.
+    let over = std::time::Instant::now() + SESSION;
+    while std::time::Instant::now() < over {
+        std::hint::spin_loop();
+    }
+    let group = DeleteGroup { group_id: "g" };
+    let deleted = timeout(DEADLINE, broker.context.groups.run("g", &group));
+    let deleted = deleted.await.expect("an answer");
+    assert_eq!(deleted.map(|outcome| outcome.is_ok()), Ok(true));
 }
 
 #[tokio::test]
