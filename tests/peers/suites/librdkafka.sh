@@ -27,10 +27,13 @@ get() {
   (cd "$source" && ./configure && make -j2 libs && make -j2 -C tests build) >"$build/librdkafka.log" 2>&1
 }
 
-# Two of Apache Kafka's scripts, where the tests look for them.
+# Three of Apache Kafka's scripts and its client, where the tests look for them: some tests run Java programs.
 kafka_scripts() {
-  mkdir -p "$work/kafka/bin"
+  mkdir -p "$work/kafka/bin" "$work/kafka/libs"
   local script
+  find "$JARS" -name 'kafka-clients-*.jar' ! -name '*-test.jar' -exec ln -s -t "$work/kafka/libs" {} +
+  printf '%s\n' '#!/bin/sh' "exec java -Xmx256m -cp \"$JARS/*:\$CLASSPATH\" \"\$@\"" >"$work/kafka/bin/kafka-run-class.sh"
+  chmod +x "$work/kafka/bin/kafka-run-class.sh"
   for script in kafka-topics.sh:org.apache.kafka.tools.TopicCommand kafka-acls.sh:org.apache.kafka.tools.AclCommand; do
     cat >"$work/kafka/bin/${script%%:*}" <<SCRIPT
 #!/bin/sh
@@ -44,7 +47,7 @@ run_suite() {
   kafka_scripts
   export KAFKA_PATH=$work/kafka BROKERS TEST_KAFKA_VERSION=4.3.1
   BROKERS=$(bootstrap)
-  printf '%s\n' "metadata.broker.list=$BROKERS" test.topic.random=true >"$work/test.conf"
+  printf '%s\n' "metadata.broker.list=$BROKERS" test.topic.random=true test.timeout.multiplier=3 >"$work/test.conf"
   export RDKAFKA_TEST_CONF=$work/test.conf TEST_CONSUMER_GROUP_PROTOCOL=$protocol
   export LD_LIBRARY_PATH=../src:../src-cpp TESTS_SKIP
   TESTS_SKIP=$(excluded | joined ,)
