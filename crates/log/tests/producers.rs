@@ -330,3 +330,33 @@ fn transactions_hold_back_the_last_stable_offset_until_their_marker_is_replicate
     follower.append_as_follower(records, NOW).unwrap();
     check(&follower);
 }
+
+#[test]
+fn producers_of_deleted_segments_are_known_after_a_crash() {
+    // The active segment was just opened, is opened by the deletion, or has no snapshot.
+    for case in ["opened", "all", "no snapshot"] {
+        let dir = tempfile::tempdir().unwrap();
+        let config = LogConfig {
+            retention_ms: Some(Duration::from_secs(60)),
+            ..LogConfig::default()
+        };
+        let mut log = open(dir.path(), config.clone());
+        try_append(&mut log, from_producer(9, 0, 0, 3)).unwrap();
+        let later = Timestamp(NOW.0 + 100_000);
+        if case != "all" {
+            log.roll(NOW).unwrap();
+            append(&mut log, batch(1, 10, later.0), 0);
+        }
+        if case == "no snapshot" {
+            log.flush(NOW).unwrap();
+            std::fs::remove_file(dir.path().join("00000000000000000003.snapshot")).unwrap();
+        }
+        let deleted = log.delete_old_segments(log.log_end_offset(), later);
+        assert_eq!(deleted.unwrap().len(), 1, "{case}");
+        drop(log);
+        let (mut log, _) = open_with(dir.path(), config, unclean());
+        assert_eq!(log.log_start_offset(), Offset(3), "{case}");
+        let again = try_append(&mut log, from_producer(9, 0, 0, 3)).unwrap();
+        assert_eq!(again, "duplicate of 0..=2", "{case}");
+    }
+}

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use dohle_log::{AppendError, Batches, Log, ReadLimits, ReadPlan, StorageError};
+use dohle_log::{AppendError, Batches, Log, ProducerState, ReadLimits, ReadPlan, StorageError};
 use dohle_model::{DirectoryId, Offset, Timestamp};
 
 use super::Partition;
@@ -87,6 +87,22 @@ impl Partition {
                 Err(self.plan_failed(error, positions))
             }
         }
+    }
+
+    /// Returns the state of the producers below `offset`, where a copy begins; `None` when the log
+    /// begins above it by now.
+    ///
+    /// # Errors
+    /// When the log is offline, or a file cannot be read.
+    pub(crate) fn producers_below(
+        &self,
+        offset: Offset,
+        now: Timestamp,
+    ) -> Result<Option<ProducerState>, ReadError> {
+        let state = self.state.lock();
+        let producers = state.log()?.producers_below(offset, now);
+        drop(state);
+        producers.map_err(|error| self.read_failed(&error))
     }
 
     /// Puts the copy in the place of the log, if nothing is missing in it but the newest records,
@@ -203,7 +219,9 @@ fn copy_rest(log: &Log, copy: &mut Log, now: Timestamp) -> bool {
         if copied > SWAP_BYTES_MAX || read.records.is_empty() {
             return false;
         }
-        if append_copied(copy, read.records, log.log_end_offset(), now).is_err() {
+        let producers = |offset| log.producers_below(offset, now).map_err(AppendError::from);
+        let end = log.log_end_offset();
+        if !append_copied(copy, read.records, end, now, producers).unwrap_or(false) {
             return false;
         }
     }
@@ -211,27 +229,33 @@ fn copy_rest(log: &Log, copy: &mut Log, now: Timestamp) -> bool {
 }
 
 /// Appends records of the current log to its copy, unchanged. A copy without records begins with
-/// the first batch, which may begin below the log start.
+/// the first batch, which may begin below the log start, and with the producers below that batch.
+/// Returns whether the records were appended, which they are not when the log begins above them by
+/// now.
 ///
 /// # Errors
-/// When the records do not fit the copy, because the log was truncated meanwhile, or a write
-/// failed.
-pub(crate) fn append_copied(
+/// When `producers` fails, the records do not fit the copy, because the log was truncated
+/// meanwhile, or a write failed.
+pub(crate) fn append_copied<E: From<StorageError> + From<AppendError>>(
     copy: &mut Log,
     records: bytes::Bytes,
     end: Offset,
     now: Timestamp,
-) -> Result<(), AppendError> {
+    producers: impl FnOnce(Offset) -> Result<Option<ProducerState>, E>,
+) -> Result<bool, E> {
     let start = copy.log_start_offset();
-    let first = Batches::new(&records).next();
-    if let Some(Ok(first)) = first
-        && start == copy.log_end_offset()
-        && first.header.base_offset < start
-    {
-        copy.truncate_fully_and_start_at(first.header.base_offset, now)?;
+    if start == copy.log_end_offset() {
+        let first = Batches::new(&records).next().and_then(Result::ok);
+        let base = first.map_or(start, |first| first.header.base_offset.min(start));
+        let Some(producers) = producers(base)? else {
+            return Ok(false);
+        };
+        if base < start || !producers.is_empty() {
+            copy.begin_copy_at(base, producers, now)?;
+        }
     }
     // Compaction leaves gaps in a log, whatever its policy is now.
     copy.append_replicated(records, end, now)?;
     copy.maybe_advance_log_start_offset(start);
-    Ok(())
+    Ok(true)
 }

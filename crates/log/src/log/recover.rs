@@ -20,7 +20,7 @@ use dohle_model::{LeaderEpoch, Offset, Timestamp, TopicPartition};
 use super::closed_segments::MissingEnd;
 use super::{Log, closed_segments, damaged_ranges, epochs, recovery_point, swap};
 use crate::batch::Batch;
-use crate::checkpoint::{Sync, read_if_exists, remove_if_exists};
+use crate::checkpoint::{Sync, read_if_exists, remove_if_exists, write_atomically};
 use crate::config::LogConfig;
 use crate::error::{Context, StorageError, StorageErrorKind};
 use crate::open_files::{LogCount, OpenFiles};
@@ -675,6 +675,21 @@ impl Log {
         self.producer_state
             .on_log_start_offset(self.log_start_offset);
         self.remove_stray_snapshots()
+    }
+
+    /// Writes a producer snapshot and syncs it.
+    pub(super) fn write_snapshot(&self, offset: Offset, bytes: &[u8]) -> Result<(), StorageError> {
+        let path = self.dir.join(file_name(offset, SNAPSHOT_SUFFIX));
+        write_atomically(self.fs(), &path, bytes, Sync::Yes)
+    }
+
+    /// Returns whether there is a file with a producer snapshot.
+    pub(super) fn has_snapshot(&self, offset: Offset) -> Result<bool, StorageError> {
+        let path = self.dir.join(file_name(offset, SNAPSHOT_SUFFIX));
+        match self.fs().metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            found => found.map(|_| true).context("stat", &path),
+        }
     }
 
     /// Removes a producer snapshot if it exists.

@@ -1,8 +1,9 @@
 //! A copy of a log in another log directory takes the place of the log (KIP-113).
 //!
-//! The copy has the same batches, which were appended to it like those of a leader. What batches do
-//! not contain is taken from the log under the partition's lock, and the copy's directory gets the
-//! ordinary name of the partition.
+//! The copy has the same batches, which were appended to it like those of a leader, and begins with
+//! the state of the producers below its first batch. What else batches do not contain is taken from
+//! the log under the partition's lock, and the copy's directory gets the ordinary name of the
+//! partition.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,9 +15,49 @@ use super::Log;
 use super::retention::DeletedSegment;
 use crate::checkpoint::sync_dir;
 use crate::error::{Context, StorageError};
-use crate::producer_state::snapshot;
+use crate::producer_state::{ProducerState, snapshot};
 
 impl Log {
+    /// Returns the state of the producers below `offset`, where a copy of the log begins; `None`
+    /// when the log begins above `offset`. Reads the newest snapshot at or below `offset`, and the
+    /// batches that follow it.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn producers_below(
+        &self,
+        offset: Offset,
+        now: Timestamp,
+    ) -> Result<Option<ProducerState>, StorageError> {
+        if offset < self.segments[0].base_offset {
+            return Ok(None);
+        }
+        if self.producer_state.is_empty() {
+            return Ok(Some(ProducerState::new(offset)));
+        }
+        self.producer_state_at(offset, now).map(Some)
+    }
+
+    /// Removes everything; the log is an empty copy that begins at `offset`, with the producers of
+    /// the log that is copied. Their state is on the disk when this returns: the batches that come
+    /// do not contain it, and each later state is the result of this one and of batches.
+    ///
+    /// # Errors
+    /// The same as for [`Log::truncate_fully_and_start_at`].
+    pub fn begin_copy_at(
+        &mut self,
+        offset: Offset,
+        mut producers: ProducerState,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        self.truncate_fully_and_start_at(offset, now)?;
+        producers.on_log_start_offset(offset);
+        let bytes = snapshot::encode(&producers);
+        self.guard_all_or_nothing(|log| log.write_snapshot(offset, &bytes))?;
+        self.set_producer_state(producers);
+        Ok(())
+    }
+
     /// Renames the log's directory, durably. Open files stay open.
     ///
     /// # Errors
@@ -47,8 +88,8 @@ impl Log {
     }
 
     /// Takes from `source`, of which this log is a complete copy, what batches do not contain: the
-    /// state of producers whose batches are gone, leader epochs without records, the high
-    /// watermark, and the configuration. `cleaned_to` is the first offset that compaction had not
+    /// state of producers, leader epochs without records, the high watermark, and the
+    /// configuration. `cleaned_to` is the first offset that compaction had not
     /// processed when the copying began. Flushes and cleanings of `source` that are still running
     /// do not apply to this log.
     ///
@@ -65,7 +106,8 @@ impl Log {
         self.leader_epochs = source.leader_epochs.clone();
         self.leader_epochs_dirty = true;
         self.producer_state = source.producer_state.clone();
-        // Recovery reads the batches alone, and would not find the producers that have none left.
+        // Compaction may have removed batches that changed the state of a producer. A start after a
+        // clean shutdown, and a truncation above this offset, begin with this state.
         let state = snapshot::encode(&self.producer_state);
         self.snapshots_pending.push((self.log_end_offset, state));
         self.generation = self.generation.max(source.generation) + 1;

@@ -8,7 +8,8 @@ use dohle_storage::FileSystem;
 
 use super::Log;
 use crate::checkpoint::remove_if_exists;
-use crate::error::StorageError;
+use crate::error::{StorageError, StorageErrorKind};
+use crate::producer_state::snapshot;
 use crate::segment::Segment;
 
 /// A segment that is no longer part of the log. Its files are renamed to `….deleted` and kept until
@@ -64,7 +65,7 @@ impl Log {
 
     /// Removes the segments that `retention.ms`, `retention.bytes` or the log start no longer
     /// require. Only segments that lie completely below the high watermark are removed. Renames
-    /// files but deletes none.
+    /// files but deletes none. Syncs a producer snapshot if the first kept segment has none.
     ///
     /// # Errors
     /// When a file cannot be read or renamed.
@@ -159,6 +160,7 @@ impl Log {
             self.segments.len()
         );
         let before = self.positions();
+        self.keep_producers_below(self.segments[reasons.len()].base_offset, now)?;
         self.guard(|log| {
             let kept = log.segments[reasons.len()].base_offset;
             log.forget_sizes(|base_offset| base_offset < kept)?;
@@ -184,5 +186,41 @@ impl Log {
             log.assert_not_shorter("a deletion of old segments", before);
             Ok(deleted)
         })
+    }
+
+    /// Writes the state of the producers below `kept`, the base offset of a segment, unless its
+    /// snapshot is on the disk. Without it, a start after a crash would not find the producers
+    /// whose batches are all in older segments, which are about to be deleted. When there is no
+    /// space, the next flush writes the snapshot.
+    fn keep_producers_below(&mut self, kept: Offset, now: Timestamp) -> Result<(), StorageError> {
+        if self.producer_state.is_empty() {
+            return Ok(());
+        }
+        let is_pending = |(offset, _): &&(Offset, Vec<u8>)| *offset == kept;
+        let pending = self.snapshots_pending.iter().rev().find(is_pending);
+        let bytes = match pending {
+            Some((_, bytes)) => bytes.clone(),
+            None if self.has_snapshot(kept)? => return Ok(()),
+            None => match self.producer_state_at(kept, now) {
+                Ok(state) => snapshot::encode(&state),
+                Err(error) if error.kind() == StorageErrorKind::Damage => {
+                    tracing::warn!(
+                        partition = %self.topic_partition, %error,
+                        "cannot read the producers of segments that are deleted: after a crash \
+                         they may be unknown"
+                    );
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        match self.write_snapshot(kept, &bytes) {
+            Err(error) if error.kind() == StorageErrorKind::Full => {
+                tracing::debug!(partition = %self.topic_partition, %error, "snapshot postponed");
+                self.snapshots_pending.push((kept, bytes));
+                Ok(())
+            }
+            written => self.guard_all_or_nothing(|_| written),
+        }
     }
 }

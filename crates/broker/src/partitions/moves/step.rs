@@ -6,7 +6,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use dohle_log::{Log, ReadPlan, StorageErrorKind};
+use dohle_log::StorageErrorKind;
 use dohle_model::Offset;
 use tokio::time::sleep;
 
@@ -131,9 +131,18 @@ impl Partitions {
         let Some(copy) = &mut work.copy else {
             return Ok(Progress::Waits);
         };
-        let copied = copy_planned(&plan, copy, end, |error| {
-            running.partition.read_failed(error).into()
-        })?;
+        let read = plan.read();
+        let read = read.map_err(|error| running.partition.read_failed(&error))?;
+        let copied = read.records.len();
+        if copied > 0 {
+            // Records that a truncation removed meanwhile are not appended, or removed again by
+            // the next steps.
+            let now = wall_clock();
+            append_copied(copy, read.records, end, now, |offset| {
+                let producers = running.partition.producers_below(offset, now);
+                producers.map_err(StepFailure::from)
+            })?;
+        }
         self.moves.throttle.record(copied);
         work.progress.on_copied(copy.log_end_offset() >= end);
         if work.obstacle.take().is_some() {
@@ -192,20 +201,4 @@ impl Partitions {
         }
         Progress::Waits
     }
-}
-
-/// Reads planned records and appends them to the copy. Returns their bytes. Records that a
-/// truncation removed meanwhile are not appended, or removed again by the next steps.
-fn copy_planned(
-    plan: &ReadPlan,
-    copy: &mut Log,
-    end: Offset,
-    read_failed: impl Fn(&dohle_log::StorageError) -> StepFailure,
-) -> Result<usize, StepFailure> {
-    let read = plan.read().map_err(|error| read_failed(&error))?;
-    let bytes = read.records.len();
-    if bytes > 0 {
-        append_copied(copy, read.records, end, wall_clock())?;
-    }
-    Ok(bytes)
 }

@@ -39,6 +39,16 @@ impl Partitions {
         let Some(copy) = &mut work.copy else {
             return Ok(Progress::Waits);
         };
+        if copy.log_start_offset() == copy.log_end_offset() {
+            // Without records the copy has got no producers yet.
+            let start = copy.log_start_offset();
+            let Some(producers) = partition.producers_below(start, now)? else {
+                return Ok(Progress::Waits);
+            };
+            if !producers.is_empty() {
+                copy.begin_copy_at(start, producers, now)?;
+            }
+        }
         // Most of the copy is on the disk, and in the checkpoints of its directory, before the
         // lock is taken.
         copy.flush(now)?;

@@ -376,37 +376,39 @@ fn a_copy_begins_where_delete_records_left_the_log() {
 
 #[test]
 fn producers_whose_records_are_deleted_are_known_after_a_move() {
-    let mut mover = Mover::new(0);
-    let replica = mover.broker().replica("t");
-    let send = |replica: &Partition, id, sequence| {
-        let records = batch(&[b"x"], Some((id, sequence)));
-        replica.append(records, Acks::Leader, AppendOrigin::Client, wall_clock())
-    };
-    send(&replica, 7, 0).unwrap();
-    send(&replica, 8, 0).unwrap();
-    replica.delete_records(Some(Offset(1))).unwrap();
-    mover.move_to(2).unwrap();
-    mover.complete(2);
-    let known = |mover: &Mover| {
-        let mut known: Vec<i64> = mover
-            .broker()
-            .replica("t")
-            .producers()
-            .unwrap()
-            .iter()
-            .map(|producer| producer.producer_id.0)
-            .collect();
-        known.sort_unstable();
-        known
-    };
-    assert_eq!(known(&mover), [7, 8]);
-    // A batch that is sent again is not appended again.
-    let end = replica.positions().log_end_offset;
-    send(&replica, 7, 0).unwrap();
-    assert_eq!(replica.positions().log_end_offset, end);
-    drop(replica);
-    mover.restart(&[1, 2], true);
-    assert_eq!(known(&mover), [7, 8]);
+    // Some of the records are deleted before the move, or all.
+    for deleted in [1, 2] {
+        for clean in [true, false] {
+            let mut mover = Mover::new(0);
+            let replica = mover.broker().replica("t");
+            let send = |replica: &Partition, id, sequence| {
+                let records = batch(&[b"x"], Some((id, sequence)));
+                replica.append(records, Acks::Leader, AppendOrigin::Client, wall_clock())
+            };
+            send(&replica, 7, 0).unwrap();
+            send(&replica, 8, 0).unwrap();
+            replica.delete_records(Some(Offset(deleted))).unwrap();
+            mover.move_to(2).unwrap();
+            mover.complete(2);
+            let known = |mover: &Mover| {
+                let producers = mover.broker().replica("t").producers().unwrap();
+                let known = producers.iter().map(|producer| producer.producer_id.0);
+                known.collect::<std::collections::BTreeSet<_>>()
+            };
+            let all = std::collections::BTreeSet::from([7, 8]);
+            assert_eq!(known(&mover), all);
+            drop(replica);
+            mover.restart(&[1, 2], clean);
+            let case = format!("deleted {deleted}, clean {clean}");
+            assert_eq!(known(&mover), all, "{case}");
+            assert_eq!(mover.lives_in(), directory_id(2));
+            // A batch that is sent again is not appended again.
+            let replica = mover.broker().replica("t");
+            let end = replica.positions().log_end_offset;
+            send(&replica, 7, 0).unwrap();
+            assert_eq!(replica.positions().log_end_offset, end, "{case}");
+        }
+    }
 }
 
 #[test]
