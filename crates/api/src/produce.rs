@@ -304,7 +304,7 @@ async fn produce(
     for (name, topic_id, parts) in topics.into_iter().filter(|(_, _, it)| !it.is_empty()) {
         let mut partition_responses = Vec::with_capacity(parts.len());
         for part in parts {
-            let part = part.committed(deadline).await;
+            let part = part.committed(deadline).await.settled(&call.context).await;
             partition_responses.push(response.partition(part));
         }
         // A topic that the request names more than once is answered once.
@@ -529,6 +529,20 @@ impl Part {
                 let message = "the in-sync replicas did not have the records in time; they may \
                                still be committed";
                 self.outcome = Err(ErrorCode::RequestTimedOut.because(message).into());
+            }
+        }
+        self
+    }
+
+    /// Replaces the error of a partition that was removed meanwhile by that of its absence.
+    async fn settled(mut self, context: &Context) -> Self {
+        if let (Err(failure), Some(id)) = (&mut self.outcome, self.id) {
+            let replicas = (&*context.partitions, &*context.metadata, context.node_id);
+            let code = resolve::code_if_removed(replicas, id, failure.error.code).await;
+            if code != failure.error.code {
+                *failure = code
+                    .because("the partition was removed from this broker")
+                    .into();
             }
         }
         self

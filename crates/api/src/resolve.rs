@@ -46,6 +46,29 @@ pub(super) async fn until_removed(
         .await;
 }
 
+/// Returns the error code of a request that failed with `code` because its partition was removed
+/// from this broker meanwhile; otherwise `code`. As Kafka's `getPartitionOrError`, it is
+/// UNKNOWN_TOPIC_OR_PARTITION when the topic was deleted, and NOT_LEADER_OR_FOLLOWER when other
+/// brokers host the partition.
+pub(super) async fn code_if_removed(
+    (partitions, metadata, node): (&Partitions, &MetadataCache, NodeId),
+    id: TopicIdPartition,
+    code: ErrorCode,
+) -> ErrorCode {
+    let may_be_removed = matches!(
+        code,
+        ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError
+    );
+    if !may_be_removed || partitions.get(&id).is_some() {
+        return code;
+    }
+    until_removed(metadata, node, &[(0, id)]).await;
+    match metadata.image().partition(&id) {
+        Some(_) => ErrorCode::NotLeaderOrFollower,
+        None => ErrorCode::UnknownTopicOrPartition,
+    }
+}
+
 /// Whether the metadata list the broker among the replicas of the partition.
 pub(crate) fn is_replica(image: &MetadataImage, id: &TopicIdPartition, node: NodeId) -> bool {
     let registration = image.partition(id);

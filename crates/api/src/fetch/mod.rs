@@ -21,13 +21,14 @@ use std::time::Duration;
 use dohle_auth::quotas::QuotaType;
 use dohle_model::ErrorCode;
 use dohle_model::acl::{Operation, ResourceType};
+use dohle_model::image::MetadataImage;
 use dohle_protocol::messages::fetch_request::FetchRequestData;
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use super::Call;
 use crate::fetch_session::{
-    EPOCH_FINAL, EPOCH_INITIAL, FetchContext, FetchSession, PartitionResult, Reads,
+    ColdRead, EPOCH_FINAL, EPOCH_INITIAL, FetchContext, FetchSession, PartitionResult, Reads,
 };
 use crate::resolve;
 use dohle_broker::partition::Isolation;
@@ -269,8 +270,23 @@ async fn read_once(
         let Some((token, cold)) = cold else {
             return;
         };
-        reads.add(token, context.read_cold(cold).await);
+        read_from_disk(session, token, cold, context, &image, reads).await;
     }
+}
+
+/// Completes a read that waits for the disk, which began with this image.
+pub(super) async fn read_from_disk(
+    session: &Mutex<FetchSession>,
+    token: u32,
+    cold: ColdRead,
+    context: &FetchContext<'_>,
+    image: &MetadataImage,
+    reads: &mut Reads,
+) {
+    let outcome = context.read_cold(cold).await;
+    session
+        .lock()
+        .add_outcome(token, outcome, context, image, reads);
 }
 
 fn respond(call: &Call, results: Vec<PartitionResult>, session_id: i32) -> Fetched {

@@ -12,7 +12,7 @@ mod session;
 mod sessions;
 mod source;
 
-pub(crate) use read::{FetchContext, PartitionRead};
+pub(crate) use read::{ColdRead, FetchContext, PartitionRead};
 pub(crate) use session::{Entry, FetchSession, Reads, TopicKey};
 pub(crate) use sessions::{EPOCH_FINAL, EPOCH_INITIAL, Slots};
 pub(crate) use source::SentRecords;

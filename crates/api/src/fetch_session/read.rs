@@ -134,8 +134,8 @@ pub(crate) enum Looked {
 /// A read that waits for the disk.
 #[derive(Debug)]
 pub(crate) struct ColdRead {
-    partition: Arc<Partition>,
-    params: FetchParams,
+    pub partition: Arc<Partition>,
+    pub params: FetchParams,
 }
 
 impl FetchContext<'_> {

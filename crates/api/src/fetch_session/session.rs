@@ -276,20 +276,35 @@ impl FetchSession {
                 Ok(found) => context.read(&found, &entry.wanted, room, min_one, memory),
                 Err(code) => Looked::Found(PartitionRead::failed(code)),
             };
-            // A partition that is removed after it was found fails with another error.
-            if let Looked::Found(PartitionRead::Failed(_)) = looked
-                && let Some(id) = Entry::id(&entry.topic, entry.index, image)
-                && resolve::is_replica(image, &id, context.node)
-                && context.partitions.get(&id).is_none()
-            {
-                reads.removed.push((*token, id));
-            }
             match looked {
-                Looked::Found(outcome) => reads.add(*token, outcome),
+                Looked::Found(outcome) => {
+                    self.add_outcome(*token, outcome, context, image, reads);
+                }
                 Looked::Cold(read) => return Some((*token, read)),
             }
         }
         None
+    }
+
+    /// Adds the outcome of a read that began with this image, and notes a partition that was
+    /// removed after it was found: it has failed with another error.
+    pub fn add_outcome(
+        &self,
+        token: u32,
+        outcome: PartitionRead,
+        context: &FetchContext<'_>,
+        image: &MetadataImage,
+        reads: &mut Reads,
+    ) {
+        if let PartitionRead::Failed(_) = outcome
+            && let Some(Some(entry)) = self.entries.get(token as usize)
+            && let Some(id) = Entry::id(&entry.topic, entry.index, image)
+            && resolve::is_replica(image, &id, context.node)
+            && context.partitions.get(&id).is_none()
+        {
+            reads.removed.push((token, id));
+        }
+        reads.add(token, outcome);
     }
 
     /// Takes from `reads` the outcomes that the response lists, in order, and remembers what was

@@ -15,6 +15,7 @@ mod permissions;
 mod permissions_page;
 mod quotas;
 mod readers;
+mod removed;
 mod slow_readers;
 mod transactions;
 mod txn_offsets;
