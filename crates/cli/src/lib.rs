@@ -30,7 +30,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 pub use self::host::{Host, NewUser, NodeDirectories, PlannedImport, VoterState};
-pub use self::tool_run::{Failure, Tool, ToolRun};
+pub use self::tool_run::{Failure, Tool, ToolRun, explain};
 pub use self::tools::TOOLS;
 
 /// What a command line asks for.

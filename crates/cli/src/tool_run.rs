@@ -345,6 +345,18 @@ fn work(tool: &Tool, run: &ToolRun<'_>) -> anyhow::Result<()> {
     }
 }
 
+/// Formats an error with its causes, without causes that repeat the text before them.
+#[must_use]
+pub fn explain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 /// Prints what went wrong.
 fn fail(tool: &Tool, error: &anyhow::Error) -> ExitCode {
     let closed = error.downcast_ref::<std::io::Error>();
@@ -360,7 +372,7 @@ fn fail(tool: &Tool, error: &anyhow::Error) -> ExitCode {
         note(&format!("{message}\nRun {name} --help for all options."));
         return ExitCode::FAILURE;
     }
-    let message = format!("{error:#}");
+    let message = explain(error);
     match tool.failure {
         Failure::Stdout(prefix) => {
             // When standard output is closed, the exit code alone reports the failure.

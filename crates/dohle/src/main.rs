@@ -133,7 +133,7 @@ fn run(words: Vec<OsString>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{}", explain(&error));
+            tracing::error!("{}", dohle_cli::explain(&error));
             ExitCode::FAILURE
         }
     }
@@ -148,17 +148,6 @@ fn raise_open_files(command: &Command) {
         Ok((before, now)) => tracing::info!(before, now, "open files: soft limit raised to hard"),
         Err(error) => tracing::warn!("the limit of open files cannot be raised: {error}"),
     }
-}
-
-/// Formats an error with its causes, without causes that repeat the text before them.
-fn explain(error: &anyhow::Error) -> String {
-    let mut text = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text
 }
 
 /// Returns the machine's name.

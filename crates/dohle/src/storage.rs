@@ -142,3 +142,6 @@ pub fn plan_import(dirs: &[PathBuf]) -> anyhow::Result<PlannedImport> {
         },
     })
 }
+
+#[cfg(test)]
+mod tests;

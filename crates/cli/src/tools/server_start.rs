@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::Context;
 
 use crate::host::Host;
-use crate::tool_run::{Tool, Work};
+use crate::tool_run::{Tool, Work, explain};
 
 /// The row of the table.
 pub const TOOL: Tool = Tool::kafka(
@@ -38,7 +38,7 @@ fn work(mut args: Vec<OsString>, host: &Host) -> ExitCode {
     match start_daemon(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error:#}");
+            eprintln!("{}", explain(&error));
             ExitCode::FAILURE
         }
     }
