@@ -64,12 +64,19 @@ pub(super) fn check_assignment(
         );
     }
     for (at, node) in replicas.iter().enumerate() {
-        if !draft.image.brokers.contains_key(node) {
+        let Some(broker) = draft.image.brokers.get(node) else {
             let registered: Vec<NodeId> = draft.image.brokers.keys().copied().collect();
             return invalid(format!(
                 "The manual partition assignment includes broker {node}, but no such broker is \
                  registered; registered are [{}].",
                 listed(&registered)
+            ));
+        };
+        // As in Kafka, also when the broker has a replica already.
+        if !broker.has_uncordoned_dir() {
+            return invalid(format!(
+                "The manual partition assignment includes broker {node}, but all its log \
+                 directories are cordoned."
             ));
         }
         if replicas[..at].contains(node) {

@@ -48,6 +48,7 @@ fn brokers_whose_directories_are_all_cordoned_get_no_new_replicas() {
          cordon 2 2
          topic second
          topic assigned 2
+         reassign first-0 = 3,2
          cordon 1 1
          topic third
          cordon 2
@@ -77,8 +78,9 @@ fn brokers_whose_directories_are_all_cordoned_get_no_new_replicas() {
             > topic second
               INVALID_REPLICATION_FACTOR: Unable to replicate the partition 3 time(s): a replication factor of 3 needs as many brokers, but 2 are registered (2 of them running), without those whose log directories are all cordoned: [1, 2].
             > topic assigned 2
-              topic assigned
-              assigned-0 replicas 2 isr [2] leader 2 epochs 0/0
+              INVALID_REPLICA_ASSIGNMENT: The manual partition assignment includes broker 2, but all its log directories are cordoned.
+            > reassign first-0 = 3,2
+              INVALID_REPLICA_ASSIGNMENT: The manual partition assignment includes broker 2, but all its log directories are cordoned.
             > cordon 1 1
               broker 1 has 1 cordoned log directories
             > topic third
@@ -92,7 +94,6 @@ fn brokers_whose_directories_are_all_cordoned_get_no_new_replicas() {
             > register 2
               first-0 replicas 2,3,4 isr [3,4] leader 3 epochs 1/1
               first-1 replicas 3,4,2 isr [3,4] leader 3 epochs 0/1
-              assigned-0 replicas 2 isr [] leader none epochs 1/1 elr [2] last known [2]
               broker 2 fenced
               broker 2 epoch 4
         "#]],
