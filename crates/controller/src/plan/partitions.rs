@@ -67,6 +67,9 @@ fn alter_one(
         .iter()
         .map(|member| NodeId(member.broker_id))
         .collect();
+    // Leaders of Kafka propose sets. An ISR that did not change since the topic's creation has the
+    // order of the replicas.
+    target.isr.sort_unstable();
     target.leader_recovery_state = recovery;
     let Some(change) = draft.change(target) else {
         return Ok(());

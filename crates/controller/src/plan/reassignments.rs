@@ -135,6 +135,10 @@ fn reassign(
     }
     target.removing = outside(&was_there, wanted);
     target.adding = outside(wanted, &was_there);
+    // In Kafka's order, which lists of replicas show until the reassignment ends, and longer when
+    // it is cancelled.
+    target.removing.sort_unstable();
+    target.adding.sort_unstable();
     target.replicas = wanted.iter().chain(&target.removing).copied().collect();
     let change = draft.change(target);
     draft.push_change(id, change);

@@ -32,9 +32,9 @@ fn a_dead_leader_is_replaced_by_the_next_replica_in_sync() {
             > unfence 1
               broker 1 unfenced
             > isr foo-0 by 2 = 2,3,1
-              foo-0 replicas 1,2,3 isr [2,3,1] leader 2 epochs 1/2
+              foo-0 replicas 1,2,3 isr [1,2,3] leader 2 epochs 1/2
             > rebalance
-              foo-0 replicas 1,2,3 isr [2,3,1] leader 1 epochs 2/3
+              foo-0 replicas 1,2,3 isr [1,2,3] leader 1 epochs 2/3
         "#]],
     );
 }
@@ -87,7 +87,7 @@ fn below_min_isr_those_that_leave_stay_eligible() {
             > unfence 1
               broker 1 unfenced
             > isr foo-0 by 2 = 2,3,1
-              foo-0 replicas 1,2,3 isr [2,3,1] leader 2 epochs 2/7
+              foo-0 replicas 1,2,3 isr [1,2,3] leader 2 epochs 2/7
         "#]],
     );
 }
@@ -250,10 +250,10 @@ fn asked_for_elections_say_why_they_are_not_made() {
             > elect preferred foo-0
               foo-0: PREFERRED_LEADER_NOT_AVAILABLE: foo-0 has replicas [1, 2], of which [1, 2] are online and [2] in sync
             > isr foo-0 by 2 = 2,1
-              foo-0 replicas 1,2 isr [2,1] leader 2 epochs 1/2
+              foo-0 replicas 1,2 isr [1,2] leader 2 epochs 1/2
             > elect preferred
               foo-0: 
-              foo-0 replicas 1,2 isr [2,1] leader 1 epochs 2/3
+              foo-0 replicas 1,2 isr [1,2] leader 1 epochs 2/3
             > elect preferred
         "#]],
     );

@@ -31,7 +31,7 @@ fn a_restarted_broker_fences_its_old_incarnation_at_once() {
             > unfence 1
               broker 1 unfenced
             > isr foo-0 by 2 = 2,1
-              foo-0 replicas 1,2 isr [2,1] leader 2 epochs 1/2
+              foo-0 replicas 1,2 isr [1,2] leader 2 epochs 1/2
         "#]],
     );
 }

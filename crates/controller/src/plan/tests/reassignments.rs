@@ -38,6 +38,42 @@ fn a_reassignment_ends_when_its_target_is_in_sync() {
 }
 
 #[test]
+fn replicas_that_join_and_leave_are_sorted_as_in_kafka() {
+    check(
+        "brokers 1 2 3 4 5
+         topic foo 3,2,1
+         isr foo-0 by 3 = 3,1
+         isr foo-0 by 3 = 3,1,2
+         reassign foo-0 = 5,4
+         cancel foo-0",
+        expect![[r#"
+            > brokers 1 2 3 4 5
+              broker 1 epoch 0
+              broker 1 unfenced
+              broker 2 epoch 1
+              broker 2 unfenced
+              broker 3 epoch 2
+              broker 3 unfenced
+              broker 4 epoch 3
+              broker 4 unfenced
+              broker 5 epoch 4
+              broker 5 unfenced
+            > topic foo 3,2,1
+              topic foo
+              foo-0 replicas 3,2,1 isr [3,2,1] leader 3 epochs 0/0
+            > isr foo-0 by 3 = 3,1
+              foo-0 replicas 3,2,1 isr [1,3] leader 3 epochs 0/1
+            > isr foo-0 by 3 = 3,1,2
+              foo-0 replicas 3,2,1 isr [1,2,3] leader 3 epochs 0/2
+            > reassign foo-0 = 5,4
+              foo-0 replicas 5,4,1,2,3 isr [1,2,3] leader 3 epochs 0/3 adding [4,5] removing [1,2,3]
+            > cancel foo-0
+              foo-0 replicas 1,2,3 isr [1,2,3] leader 3 epochs 1/4
+        "#]],
+    );
+}
+
+#[test]
 fn the_leader_learns_that_it_was_reassigned_away() {
     check(
         "brokers 1 2
