@@ -366,6 +366,18 @@ fn unlimited_retention_is_none() {
 }
 
 #[test]
+fn each_property_that_is_listed_has_documentation() {
+    for scope in [Scope::Broker, Scope::Topic, Scope::Group] {
+        let listed = definitions(scope).filter(|def| !def.is_internal);
+        let lacking: Vec<_> = listed
+            .filter(|def| def.documentation.trim().is_empty())
+            .map(|def| def.name)
+            .collect();
+        assert!(lacking.is_empty(), "{lacking:?}");
+    }
+}
+
+#[test]
 fn a_damaged_value_reads_as_the_default() {
     let broker = BrokerValues::fixed(properties(&[("num.partitions", "many")]));
     assert_eq!(BrokerConfig::resolve(&broker).num_partitions, 1);
