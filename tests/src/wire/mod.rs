@@ -10,6 +10,7 @@ pub mod batches;
 pub mod codec;
 pub mod compare;
 pub mod coverage;
+pub mod kinds;
 pub mod names;
 pub mod newer;
 pub mod permissions;
