@@ -144,7 +144,12 @@ type Flushed = Pin<Box<dyn Future<Output = Result<(), RoleError>> + Send>>;
 struct Part {
     index: i32,
     id: Option<TopicIdPartition>,
-    outcome: Result<Appended, Failure>,
+    outcome: Result<Accepted, Failure>,
+}
+
+/// Records that are in the leader's log, and what remains to wait for.
+struct Accepted {
+    appended: Appended,
     flushed: Option<Flushed>,
     committed: Option<Committed>,
 }
@@ -215,8 +220,6 @@ fn refuse(topic: TopicProduceData, error: &ApiError) -> Topic {
         index: data.index,
         id: None,
         outcome: Err(error.clone().into()),
-        flushed: None,
-        committed: None,
     });
     (topic.name, topic.topic_id, parts.collect())
 }
@@ -361,23 +364,20 @@ struct Append<'a> {
 
 impl Append<'_> {
     async fn run(&self, data: PartitionProduceData, txn: Result<TxnAppend, ApiError>) -> Part {
-        let mut part = Part {
-            index: data.index,
-            id: None,
-            outcome: Err(ErrorCode::UnknownServerError.into()),
-            flushed: None,
-            committed: None,
-        };
-        part.outcome = self.append(&mut part, data.records, txn).await;
-        part
+        let PartitionProduceData { index, records, .. } = data;
+        let mut id = None;
+        let outcome = self.append(index, &mut id, records, txn).await;
+        Part { index, id, outcome }
     }
 
+    /// Appends to the partition with this index, and sets its id once the topic is found.
     async fn append(
         &self,
-        part: &mut Part,
+        index: i32,
+        id: &mut Option<TopicIdPartition>,
         records: Option<Bytes>,
         txn: Result<TxnAppend, ApiError>,
-    ) -> Result<Appended, Failure> {
+    ) -> Result<Accepted, Failure> {
         let call = self.call;
         let acks = self.acks.clone()?;
         let topic = if call.version >= BY_ID {
@@ -385,10 +385,9 @@ impl Append<'_> {
         } else {
             resolve::topic_by_name(self.image, self.name.as_str())?
         };
-        let index = dohle_model::PartitionIndex(part.index);
-        part.id = Some(TopicIdPartition {
+        *id = Some(TopicIdPartition {
             topic_id: topic.id,
-            partition: index,
+            partition: dohle_model::PartitionIndex(index),
         });
         let records = acceptable(records, call.version)?;
         // As in Kafka, before it is seen that clients may not write to the topic.
@@ -402,7 +401,7 @@ impl Append<'_> {
             let message = format!("topic {} is internal: only brokers write to it", topic.name);
             return Err(ErrorCode::InvalidTopicException.because(message).into());
         }
-        let partition = resolve::partition(&call.context.partitions, topic, part.index)?;
+        let partition = resolve::partition(&call.context.partitions, topic, index)?;
         let now = wall_clock();
         let owner = call.owner();
         let appended = partition.produce(records, &txn, acks, now, owner);
@@ -412,14 +411,20 @@ impl Append<'_> {
             failure.error = too_large::explained(call, &topic.name, failure.error);
             failure
         })?;
+        let mut accepted = Accepted {
+            appended,
+            flushed: None,
+            committed: None,
+        };
         if appended.flush {
-            part.flushed = Some(Box::pin(Arc::clone(&partition).flush_appended(now)));
+            let flushed = Arc::clone(&partition).flush_appended(now);
+            accepted.flushed = Some(Box::pin(flushed));
         }
         if acks == Acks::All {
             let committed = partition.wait_committed(appended.leader_epoch, appended.end());
-            part.committed = Some(Box::pin(committed));
+            accepted.committed = Some(Box::pin(committed));
         }
-        Ok(appended)
+        Ok(accepted)
     }
 }
 
@@ -509,17 +514,18 @@ fn acceptable(records: Option<Bytes>, version: i16) -> Result<Bytes, ApiError> {
 impl Part {
     /// Waits for the flush of what was appended, if one is required.
     async fn flush(&mut self) {
-        if let Some(flushed) = self.flushed.take()
+        if let Ok(accepted) = &mut self.outcome
+            && let Some(flushed) = accepted.flushed.take()
             && let Err(error) = flushed.await
         {
             self.outcome = Err(ApiError::from(AppendError::from(error)).into());
-            self.committed = None;
         }
     }
 
     /// Waits until what was appended is committed, if the request asks for that.
     async fn committed(mut self, deadline: Instant) -> Self {
-        let Some(committed) = self.committed.take() else {
+        let accepted = self.outcome.as_mut().ok();
+        let Some(committed) = accepted.and_then(|accepted| accepted.committed.take()) else {
             return self;
         };
         match timeout_at(deadline, committed).await {
@@ -568,7 +574,7 @@ impl<'a> Response<'a> {
 
     fn partition(&mut self, part: Part) -> PartitionProduceResponse {
         let failure = match part.outcome {
-            Ok(appended) => {
+            Ok(Accepted { appended, .. }) => {
                 return PartitionProduceResponse {
                     index: part.index,
                     base_offset: appended.base_offset.0,
