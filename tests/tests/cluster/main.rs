@@ -28,6 +28,7 @@ mod offsets;
 mod open_transactions;
 mod outage;
 mod page_cache;
+mod perf;
 mod producer_tools;
 mod quickstart;
 mod quickstart_snippets;

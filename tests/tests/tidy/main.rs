@@ -96,7 +96,7 @@ const FLOORS: &[&[&str]] = &[
     &["tls"],
     &["log", "rpc", "machine", "kafka-metadata"],
     &["groups", "transactions"],
-    &["network", "broker", "controller", "admin"],
+    &["network", "broker", "controller", "admin", "load"],
     &["coordinator"],
     &["api"],
     &["cli"],

@@ -18,6 +18,7 @@ mod leader_election;
 mod links;
 mod log_dirs;
 mod metadata_quorum;
+mod perf;
 mod producer_perf;
 mod reassign;
 mod server_start;
@@ -40,6 +41,7 @@ pub const TOOLS: &[Tool] = &[
     console_consumer::TOOL,
     producer_perf::TOOL,
     consumer_perf::TOOL,
+    perf::TOOL,
     dump_log::TOOL,
     groups::TOOL,
     get_offsets::TOOL,
