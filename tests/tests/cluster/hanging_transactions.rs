@@ -39,15 +39,8 @@ impl<'a> Client<'a> {
             producer_epoch: -1,
             ..Default::default()
         };
-        let find = kafka::FindCoordinatorRequestData {
-            key_type: TRANSACTION,
-            coordinator_keys: vec![text(id)],
-            ..Default::default()
-        };
         let producer = eventually(DEADLINE, "a producer id is assigned", || {
-            // Makes the cluster create the topic of transactions.
-            cluster.connect()?.call(&find, 6)?;
-            let answer = coordinator(cluster)?.call(&request, 4)?;
+            let answer = coordinator(cluster, id)?.call(&request, 4)?;
             ensure!(answer.error_code == 0, "error {}", answer.error_code);
             Ok(Some(Producer {
                 id: answer.producer_id,
@@ -60,6 +53,11 @@ impl<'a> Client<'a> {
             producer,
             partition,
         })
+    }
+
+    /// Returns the producer id and epoch.
+    pub(super) fn producer(&self) -> Producer {
+        self.producer
     }
 
     pub(super) fn add_partition(&self) -> Result<()> {
@@ -75,7 +73,7 @@ impl<'a> Client<'a> {
             v3_and_below_topics: vec![topic],
             ..Default::default()
         };
-        let answer = coordinator(self.cluster)?.call(&request, 3)?;
+        let answer = coordinator(self.cluster, self.id)?.call(&request, 3)?;
         let topic = &answer.results_by_topic_v3_and_below[0];
         let error_code = topic.results_by_partition[0].partition_error_code;
         ensure!(error_code == 0, "add a partition: error {error_code}");
@@ -102,7 +100,7 @@ impl<'a> Client<'a> {
             committed,
             ..Default::default()
         };
-        let answer = coordinator(self.cluster)?.call(&request, 4)?;
+        let answer = coordinator(self.cluster, self.id)?.call(&request, 4)?;
         ensure!(
             answer.error_code == 0,
             "EndTxn: error {}",
@@ -121,15 +119,27 @@ impl<'a> Client<'a> {
     }
 }
 
-fn leader(cluster: &Cluster, topic: &str, partition: i32) -> Result<KafkaConnection> {
-    let leader = cluster.leader(topic, usize::try_from(partition)?)?;
-    let node = cluster.nodes().iter().find(|node| node.id == leader);
-    node.context("the leader is no node")?.connect()
+fn connect(cluster: &Cluster, id: i32) -> Result<KafkaConnection> {
+    let node = cluster.nodes().iter().find(|node| node.id == id);
+    node.with_context(|| format!("{id} is no node"))?.connect()
 }
 
-/// Connects to the coordinator of all transactions, whose topic has one partition.
-fn coordinator(cluster: &Cluster) -> Result<KafkaConnection> {
-    leader(cluster, "__transaction_state", 0)
+fn leader(cluster: &Cluster, topic: &str, partition: i32) -> Result<KafkaConnection> {
+    connect(cluster, cluster.leader(topic, usize::try_from(partition)?)?)
+}
+
+/// Connects to the coordinator of the transactions of this id. Makes the cluster create the topic
+/// of transactions.
+fn coordinator(cluster: &Cluster, id: &str) -> Result<KafkaConnection> {
+    let find = kafka::FindCoordinatorRequestData {
+        key_type: TRANSACTION,
+        coordinator_keys: vec![text(id)],
+        ..Default::default()
+    };
+    let found = cluster.connect()?.call(&find, 6)?;
+    let found = found.coordinators.first().context("no coordinator")?;
+    ensure!(found.error_code == 0, "error {}", found.error_code);
+    connect(cluster, found.node_id)
 }
 
 fn verify(cluster: &Cluster, is_on: bool) -> Result<()> {

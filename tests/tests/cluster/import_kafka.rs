@@ -1,5 +1,6 @@
 //! Dohle continues on the directories of a stopped cluster of Apache Kafka: `storage import-kafka`
-//! takes over the metadata, and clients that kept running go on.
+//! takes over the metadata, and clients that kept running go on. A transaction that was open is
+//! aborted by its next producer, and a delegation token is used for a login.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use dohle_tests::clients::java;
 use dohle_tests::clients::kcat::kcat;
 use dohle_tests::clients::member::{Flavour, Member};
+use dohle_tests::clients::secure::Credentials;
 use dohle_tests::cluster::CLUSTER_ID;
 use dohle_tests::node::binary;
 use dohle_tests::ports::free_port;
@@ -16,6 +18,8 @@ use dohle_tests::program::{Output, Program, Running};
 use dohle_tests::{Cluster, until};
 
 use crate::console_tools::ours;
+use crate::hanging_transactions::Client;
+use crate::security::delegation_tokens::{only_token, token};
 
 const SETTLED: Duration = Duration::from_secs(180);
 const LIMIT: Duration = Duration::from_secs(600);
@@ -256,22 +260,17 @@ fn wait_for_orders(member: &mut Member, end: u32) -> Result<()> {
     })
 }
 
-/// Lists the topics that the user of the set-up may see, through the listener with SCRAM.
-fn topics_of_alice(cluster: &Cluster, users: &str) -> Result<String> {
-    let file = cluster.nodes()[0].data.with_file_name("alice.properties");
-    let login = "org.apache.kafka.common.security.scram.ScramLoginModule required \
-                 username=\"alice\" password=\"alice-secret\";";
-    std::fs::write(
-        &file,
-        format!(
-            "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=SCRAM-SHA-512\n\
-             sasl.jaas.config={login}\n"
-        ),
-    )?;
+/// Runs a tool as a user, through the listener with SCRAM.
+fn tool_as(
+    user: &Credentials,
+    (cluster, users): (&Cluster, &str),
+    (name, line): (&str, &str),
+) -> Result<String> {
+    let file = cluster.scratch().join("user.properties");
+    std::fs::write(&file, user.command_config())?;
     let file = file.display().to_string();
-    ours("topics", users, &["--list", "--command-config", &file])?
-        .run()?
-        .clean()
+    let words = [line.split(' ').collect(), vec!["--command-config", &file]].concat();
+    ours(name, users, &words)?.run()?.clean()
 }
 
 /// Checks what the programs say to directories that were not imported, and imports them.
@@ -290,6 +289,7 @@ fn import_all(cluster: &Cluster) -> Result<()> {
     for expected in [
         "one of the controllers 1, 2, 3",
         "1 SCRAM credential",
+        "1 delegation token",
         "2 ACLs",
         "2 quotas",
         "feature share.version at level 1: Dohle does not have it yet",
@@ -298,6 +298,13 @@ fn import_all(cluster: &Cluster) -> Result<()> {
         ensure!(plan.contains(expected), "no {expected:?} in {plan}");
     }
     ensure!(files(&first.data)? == before, "a dry run changes nothing");
+    // A file where the directory of the new log is to be.
+    let blocked = first.data.join("__cluster_metadata-0/dohle");
+    std::fs::write(&blocked, "")?;
+    let failed = import(&first.data, &["--yes"])?;
+    let causes = failed.to_string().matches("Not a directory").count();
+    ensure!(failed.code == 1 && causes == 1, "{failed}");
+    std::fs::remove_file(&blocked)?;
     for node in cluster.nodes() {
         let done = import(&node.data, &["--yes"])?.clean()?;
         ensure!(done.contains("The metadata are imported."), "{done}");
@@ -341,6 +348,7 @@ fn dohle_continues_on_the_directories_of_a_kafka_cluster() -> Result<()> {
             "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         )
         .property("super.users", "User:ANONYMOUS")
+        .property("delegation.token.secret.key", "secret-of-all-nodes")
         .prepare()?;
     let users = add_scram_listener(&cluster)?;
     Kafka::format(&cluster)?;
@@ -356,6 +364,17 @@ fn dohle_continues_on_the_directories_of_a_kafka_cluster() -> Result<()> {
     let mut modern = Member::start(Flavour::ConfluentConsumer, &bootstrap, "orders", "shipping")?;
     wait_for_orders(&mut classic, 600)?;
     wait_for_orders(&mut modern, 600)?;
+    let alice = Credentials::sasl("SCRAM-SHA-512", "alice", "alice-secret");
+    let create = (
+        "delegation-tokens",
+        "--create --max-life-time-period 3600000",
+    );
+    let created = only_token(&tool_as(&alice, (&cluster, &users), create)?)?;
+    let open = Client::init(&cluster, "carried", 0)?;
+    open.add_partition()?;
+    let (code, _) = open.write(0, "of a transaction that is open")?;
+    ensure!(code == 0, "error {code}");
+    let open = open.producer();
     let before = answers(&bootstrap)?;
     let running = import(&cluster.nodes()[0].data, &["--yes"])?;
     ensure!(running.code == 1, "{running}");
@@ -369,11 +388,24 @@ fn dohle_continues_on_the_directories_of_a_kafka_cluster() -> Result<()> {
         ensure!(was == is, "before: {was}\nafter: {is}");
     }
     ensure!(before.len() == after.len(), "{before:?}\n{after:?}");
-    produce(&bootstrap, "orders", orders(600..900))?;
+    produce(&bootstrap, "orders", orders(601..900))?;
+    // Its next producer aborts the transaction that was open, and commits one. Until then readers
+    // wait for its end.
+    let next = Client::init(&cluster, "carried", 0)?;
+    let known = next.producer();
+    ensure!(
+        known.id == open.id && known.epoch > open.epoch,
+        "{known:?} {open:?}"
+    );
+    next.add_partition()?;
+    ensure!(next.write(0, "600")?.0 == 0, "a record is refused");
+    next.end(true)?;
     wait_for_orders(&mut classic, 900)?;
     wait_for_orders(&mut modern, 900)?;
-    let visible = topics_of_alice(&cluster, &users)?;
-    ensure!(visible.trim() == "orders", "{visible}");
+    for user in [alice, token(&created)] {
+        let visible = tool_as(&user, (&cluster, &users), ("topics", "--list"))?;
+        ensure!(visible.trim() == "orders", "{visible}");
+    }
     classic.leave().context("the classic member")?;
     modern
         .leave()

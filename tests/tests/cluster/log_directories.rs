@@ -1,14 +1,19 @@
 //! All replicas of a node move to its other log directory, under a limit and under a producer with
 //! acks=all, with the tools of Kafka and ours. The node is killed in the middle, continues with the
 //! copies, and no acknowledged record is lost. A second move, of another node, is cancelled.
+//!
+//! New replicas avoid directories in `cordoned.log.dirs`, and brokers all of whose directories are
+//! in it (KIP-1066).
 
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use dohle_tests::clients::member::{Flavour, Member};
 use dohle_tests::clients::producer::Producer;
+use dohle_tests::cluster::text;
 use dohle_tests::wait::DEADLINE;
 use dohle_tests::{Cluster, replicas, until};
+use kacrab_protocol::generated as kafka;
 
 use super::console_tools::{ours, theirs};
 use super::failed_directory::{give_second_directories, second_directory};
@@ -207,4 +212,96 @@ fn replicas_move_between_log_directories_under_load_and_across_a_kill() -> Resul
     }
     eprintln!("{} records were acknowledged", acknowledged.len());
     Ok(())
+}
+
+/// Sets `cordoned.log.dirs` of the broker 1, or removes it.
+fn cordon(cluster: &Cluster, dirs: Option<&str>) -> Result<()> {
+    let change = match dirs {
+        Some(dirs) => [
+            "--add-config".to_owned(),
+            format!("cordoned.log.dirs={dirs}"),
+        ],
+        None => ["--delete-config".to_owned(), "cordoned.log.dirs".to_owned()],
+    };
+    let entity = ["--alter", "--entity-type", "brokers", "--entity-name", "1"];
+    let args = [&entity[..], &change.each_ref().map(String::as_str)].concat();
+    let altered = ours("configs", &cluster.bootstrap(), &args)?;
+    altered.run()?.clean()?;
+    Ok(())
+}
+
+/// Returns the error of a topic that would be created, on any broker or on the broker 1.
+fn refusal(cluster: &Cluster, replicas: i16, is_assigned: bool) -> Result<(i16, String)> {
+    let mut topic = kafka::CreatableTopic {
+        name: text("refused"),
+        num_partitions: 1,
+        replication_factor: replicas,
+        ..Default::default()
+    };
+    if is_assigned {
+        (topic.num_partitions, topic.replication_factor) = (-1, -1);
+        topic.assignments = vec![kafka::CreatableReplicaAssignment {
+            broker_ids: vec![1],
+            ..Default::default()
+        }];
+    }
+    let request = kafka::CreateTopicsRequestData {
+        topics: vec![topic],
+        timeout_ms: 30_000,
+        validate_only: true,
+        ..Default::default()
+    };
+    let response = cluster.connect()?.call(&request, 7)?;
+    let result = response.topics.into_iter().next();
+    let result = result.context("no answer for the topic")?;
+    let message = result.error_message.map(|text| text.to_string());
+    Ok((result.error_code, message.unwrap_or_default()))
+}
+
+#[test]
+fn new_replicas_avoid_cordoned_log_directories() -> Result<()> {
+    const INVALID_REPLICATION_FACTOR: i16 = 38;
+    const INVALID_REPLICA_ASSIGNMENT: i16 = 39;
+    let mut cluster = Cluster::of(2)
+        .property("offsets.topic.replication.factor", "1")
+        .prepare()?;
+    give_second_directories(&cluster)?;
+    cluster.start()?;
+    cluster.create_topic("before", 2, 2, &[])?;
+    let first = cluster.broker(1).data.clone();
+    let second = second_directory(&mut cluster, 1);
+    ensure!(
+        first.join("before-0").exists() != first.join("before-1").exists(),
+        "each directory has a replica"
+    );
+
+    cordon(&cluster, Some(&second.display().to_string()))?;
+    cluster.create_topic("t", 4, 2, &[])?;
+    for partition in 0..4 {
+        let replica = first.join(format!("t-{partition}"));
+        ensure!(replica.exists(), "{} is missing", replica.display());
+    }
+
+    cordon(&cluster, Some("*"))?;
+    until(DEADLINE, "the broker gets no new replica", || {
+        Ok(refusal(&cluster, 2, false)?.0 == INVALID_REPLICATION_FACTOR)
+    })?;
+    let (code, message) = refusal(&cluster, 2, true)?;
+    ensure!(code == INVALID_REPLICA_ASSIGNMENT, "{code}: {message}");
+    ensure!(
+        message.contains("log directories are cordoned"),
+        "{message}"
+    );
+    // The other broker has room, and the replicas that there are serve.
+    cluster.create_topic("elsewhere", 3, 1, &[])?;
+    for state in cluster.describe("elsewhere")? {
+        ensure!(state.replicas == [2], "{state:?}");
+    }
+    produce_until_acknowledged(&cluster, "t", "a value")?;
+
+    cordon(&cluster, None)?;
+    until(DEADLINE, "the broker gets new replicas again", || {
+        Ok(refusal(&cluster, 2, false)?.0 == 0)
+    })?;
+    cluster.stop()
 }

@@ -52,7 +52,7 @@ impl Tools<'_> {
 }
 
 /// Returns the id and the HMAC of the only token in the table that a tool prints.
-pub(super) fn only_token(printed: &str) -> Result<(String, String)> {
+pub(crate) fn only_token(printed: &str) -> Result<(String, String)> {
     let row = printed.lines().rfind(|line| line.contains("User:"));
     let mut cells = row.context("no token is printed")?.split_whitespace();
     let mut next = || cells.next().context("no cell").map(str::to_owned);
@@ -60,7 +60,7 @@ pub(super) fn only_token(printed: &str) -> Result<(String, String)> {
 }
 
 /// Returns the credentials of a client that logs in with a token.
-pub(super) fn token((id, hmac): &(String, String)) -> Credentials {
+pub(crate) fn token((id, hmac): &(String, String)) -> Credentials {
     Credentials {
         is_token: true,
         ..Credentials::sasl(MECHANISM, id, hmac)

@@ -14,7 +14,7 @@ use dohle_tls::testing::{TestAuthority, TestIdentity};
 
 mod acls;
 mod apache_kafka;
-mod delegation_tokens;
+pub(super) mod delegation_tokens;
 mod init;
 mod mistakes;
 mod nodes;
