@@ -57,7 +57,7 @@ pub(crate) enum ReadEnd {
     Producers(Arc<Produced>),
 }
 
-/// What the producers of a run and its consumers know of each other.
+/// The counts that the producers and the consumers of a run share.
 #[derive(Debug, Default)]
 pub(crate) struct Produced {
     /// Producers that have not ended.
