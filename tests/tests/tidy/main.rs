@@ -399,6 +399,22 @@ fn the_files_that_the_architecture_mentions_exist() {
     check(gone.map(|file| format!("{file} does not exist")).collect());
 }
 
+/// The tests that docs/durability.md lists beside the faults they hold.
+#[test]
+fn the_tests_that_hold_the_faults_exist() {
+    let texts = texts();
+    let (_, faults) = texts["docs/durability.md"]
+        .split_once("## Faults that were found")
+        .expect("the section");
+    let tests = faults.split('`').skip(1).step_by(2);
+    let tests: Vec<&str> = tests.filter(|name| name.matches('_').count() > 3).collect();
+    assert!(tests.len() > 10, "only {} tests were found", tests.len());
+    let code: Vec<String> = rust().map(|(_, text)| text).collect();
+    let exists = |test: &str| code.iter().any(|text| defines(text, test));
+    let gone = tests.iter().filter(|test| !exists(test));
+    check(gone.map(|test| format!("{test} does not exist")).collect());
+}
+
 /// A file without a `mod` that names it belongs to no program: it is not compiled, and its tests
 /// never run.
 #[test]
