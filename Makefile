@@ -12,17 +12,20 @@ BASE ?=
 # Which images are made: with a shell, without anything but the program.
 FLAVORS ?= shell distroless
 
+# The Apache Kafka that `make bench-kafka` compares with.
+BENCH_KAFKA ?= 4.4.0
+
 # The binary that the tests of whole nodes and the bench run.
 DOHLE_BIN ?= $(CURDIR)/target/release/dohle
 
 # The node under valgrind, which counts its instructions.
 COUNTED = DOHLE_COUNTED=$(DOHLE_BIN) DOHLE_BIN=$(CURDIR)/tests/bench_guard/counted.sh
 
-.PHONY: help run binary test test-unit test-wire wire-record record-authorizer record-properties test-cluster test-streams compat-deps image test-images test-peers fuzz bench bench-guard record-bench-guard lint unused deny advisories tidy
+.PHONY: help run binary test test-unit test-wire wire-record record-authorizer record-properties test-cluster test-streams compat-deps image test-images test-peers fuzz bench bench-kafka bench-guard record-bench-guard lint unused deny advisories tidy
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s $$'\t'
 
-test-wire test-cluster test-streams test-peers bench: export DOHLE_BIN := $(DOHLE_BIN)
+test-wire test-cluster test-streams test-peers bench bench-kafka: export DOHLE_BIN := $(DOHLE_BIN)
 # A test that fails prints its error alone; a backtrace would hide it. Panics keep theirs.
 test-wire test-cluster test-streams test-images bench-guard: export RUST_LIB_BACKTRACE ?= 0
 
@@ -83,6 +86,10 @@ fuzz: ## random input for the decoders, DURATION seconds of it (default 60) or D
 
 bench: compat-deps binary ## throughput, CPU, latency and memory of three nodes; BENCH="--bytes N" and the like
 	$(CARGO) run --locked --bin dohle-bench -- $(BENCH)
+
+bench-kafka: compat-deps binary ## Dohle and Apache Kafka in turns, ratios with intervals, floors; QUICK=1, FULL=1, BENCH="--rounds N" and the like
+	DOHLE_LOG_CHECK=off DOHLE_KAFKA_LIBS=$$(tests/compat/kafka-libs.sh $(BENCH_KAFKA)) \
+	  $(CARGO) run --release --locked --bin bench-kafka -- $(if $(QUICK),--quick) $(if $(FULL),--full) $(BENCH)
 
 bench-guard: binary ## instructions of a node for each kind of request, compared with those recorded; needs valgrind
 	$(COUNTED) $(CARGO) run --locked --bin bench-guard

@@ -36,6 +36,7 @@ const ALWAYS_ALLOWED: [&str; 4] = [
 pub struct Cluster {
     nodes: Vec<Node>,
     allowed: Vec<String>,
+    is_silent: bool,
     directory: TempDir,
 }
 
@@ -44,6 +45,7 @@ pub struct Cluster {
 pub struct Builder {
     count: usize,
     first_id: i32,
+    program: Option<PathBuf>,
     properties: Vec<(String, String)>,
     environment: Vec<(String, String)>,
     open_files: Option<u32>,
@@ -71,6 +73,7 @@ impl Cluster {
         Builder {
             count,
             first_id: 1,
+            program: None,
             properties: Vec::new(),
             environment: Vec::new(),
             open_files: None,
@@ -112,6 +115,12 @@ impl Cluster {
     /// Allows log lines with this text from now on.
     pub fn allow(&mut self, text: &str) {
         self.allowed.push(text.to_owned());
+    }
+
+    /// Does not print the ends of the logs when the cluster is dropped: for a program, whose error
+    /// output is always shown.
+    pub fn silence(&mut self) {
+        self.is_silent = true;
     }
 
     /// Connects to any running node. While none runs, another program may serve the first one's
@@ -316,6 +325,12 @@ impl Builder {
         self
     }
 
+    /// Sets the program of every node, which has Dohle's command line.
+    pub fn program(mut self, path: &Path) -> Self {
+        self.program = Some(path.to_owned());
+        self
+    }
+
     /// Sets the id of the first node; Kubernetes numbers from 0.
     pub fn first_id(mut self, id: i32) -> Self {
         self.first_id = id;
@@ -372,6 +387,7 @@ impl Builder {
                 .push(("CLUSTER_ID".to_owned(), CLUSTER_ID.to_owned()));
             node.environment.extend(self.environment.iter().cloned());
             node.open_files = self.open_files;
+            node.program.clone_from(&self.program);
             node.create_log()?;
             let properties = self.file(&node, *controller, &voters.join(","));
             write_private(&node.properties, properties)?;
@@ -380,6 +396,7 @@ impl Builder {
         Ok(Cluster {
             nodes,
             allowed: self.allowed,
+            is_silent: false,
             directory,
         })
     }
@@ -415,7 +432,7 @@ impl Drop for Cluster {
             }
         }
         // The test runner shows this when the test fails, and only then.
-        for node in &self.nodes {
+        for node in self.nodes.iter().filter(|_| !self.is_silent) {
             eprintln!("--- node {} ends its log with:", node.id);
             eprintln!("{}", logs::tail(&node.log, 25));
         }

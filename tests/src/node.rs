@@ -32,6 +32,8 @@ pub struct Node {
     /// The path of its properties file.
     pub properties: PathBuf,
     pub(crate) log: PathBuf,
+    /// The program; `None` for the one under test.
+    pub(crate) program: Option<PathBuf>,
     pub(crate) environment: Vec<(String, String)>,
     /// The limit of open files; `None` for that of the tests.
     pub(crate) open_files: Option<u32>,
@@ -74,6 +76,7 @@ impl Node {
             data: directory.join("data"),
             properties: directory.join("server.properties"),
             log: directory.join("node.log"),
+            program: None,
             environment: Vec::new(),
             open_files: None,
             child: None,
@@ -88,14 +91,15 @@ impl Node {
             .create(true)
             .append(true)
             .open(&self.log)?;
+        let program = self.program.clone().map_or_else(binary, Ok)?;
         let mut command = match self.open_files {
             Some(limit) => {
                 let mut shell = Command::new("sh");
                 let script = format!("ulimit -n {limit} && exec \"$@\"");
-                shell.args(["-c", &script, "sh"]).arg(binary()?);
+                shell.args(["-c", &script, "sh"]).arg(program);
                 shell
             }
-            None => Command::new(binary()?),
+            None => Command::new(program),
         };
         command.arg("server").arg(&self.properties);
         command
