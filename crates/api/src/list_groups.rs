@@ -1,7 +1,7 @@
 //! ListGroups, versions 0–5: the groups that this broker coordinates, by state (KIP-518, version 4)
-//! and type (KIP-848, version 5). While one of its shards loads, the answer is
-//! COORDINATOR_LOAD_IN_PROGRESS. A client that may not describe the cluster sees the groups that it
-//! may describe.
+//! and type (KIP-848, version 5), in the order of their ids. While one of its shards loads, the
+//! answer is COORDINATOR_LOAD_IN_PROGRESS. A client that may not describe the cluster sees the
+//! groups that it may describe.
 
 use dohle_groups::GroupFilter;
 use dohle_groups::requests::ListGroups;
@@ -38,5 +38,8 @@ pub(super) async fn handle(call: Call, request: ListGroupsRequestData) -> ListGr
             }
         }
     }
+    // Each shard lists its own in order.
+    let groups = &mut response.groups;
+    groups.sort_by(|a, b| a.group_id.as_str().cmp(b.group_id.as_str()));
     response
 }

@@ -401,7 +401,9 @@ async fn producers_are_described_with_their_transactions() {
     let (_broker, _, mut client) = start().await;
     let before = wall_clock();
     sent(&mut client, 12, &request(0, data(7, 4, 0))).await;
-    sent(&mut client, 12, &request(0, data(8, 0, 0))).await;
+    for id in (8..20).rev() {
+        sent(&mut client, 12, &request(0, data(id, 0, 0))).await;
+    }
     ended(&mut client, 2, vec![marker(7, 5, &[("t", 0)])]).await;
     let request = DescribeProducersRequestData {
         topics: vec![TopicRequest {
@@ -418,7 +420,7 @@ async fn producers_are_described_with_their_transactions() {
         request,
         DescribeProducersResponseData
     );
-    let mut producers: Vec<_> = found.topics[0].partitions[0]
+    let producers: Vec<_> = found.topics[0].partitions[0]
         .active_producers
         .iter()
         .map(|it| {
@@ -428,8 +430,9 @@ async fn producers_are_described_with_their_transactions() {
             (id, epoch, it.last_sequence, coordinator, start)
         })
         .collect();
-    producers.sort_unstable();
-    assert_eq!(producers, [(7, 5, -1, 3, -1), (8, 0, 0, -1, 1)]);
+    let mut expected = vec![(7, 5, -1, 3, -1)];
+    expected.extend((8..20).map(|id| (i64::from(id), 0, 0, -1, i64::from(20 - id))));
+    assert_eq!(producers, expected, "in the order of their ids");
     let unknown = ErrorCode::UnknownTopicOrPartition;
     let invalid = ErrorCode::InvalidTopicException;
     for (topic, code) in [("none", unknown), ("a/b", invalid), ("", invalid)] {

@@ -207,7 +207,8 @@ impl Partition {
         })
     }
 
-    /// Returns the state of the idempotent producers, as far as this replica has their records.
+    /// Returns the state of the idempotent producers by id, as far as this replica has their
+    /// records.
     ///
     /// # Errors
     /// When the log is offline.
@@ -222,7 +223,9 @@ impl Partition {
             current_txn_start_offset: entry.current_txn_first_offset,
             coordinator_epoch: entry.coordinator_epoch,
         });
-        Ok(info.collect())
+        let mut info: Vec<ProducerInfo> = info.collect();
+        info.sort_unstable_by_key(|producer| producer.producer_id);
+        Ok(info)
     }
 
     /// Returns the progress of the followers; empty on a follower.
