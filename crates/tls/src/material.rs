@@ -22,6 +22,8 @@ const READABLE_BY_OTHERS: u32 = 0o004;
 /// A certificate that expires within this time is reported.
 const EXPIRES_SOON_SECS: u64 = 30 * DAY_SECS;
 const DAY_SECS: u64 = 86_400;
+/// The version of X.509 that a certificate of a key must have.
+const VERSION: u32 = 3;
 
 /// What identifies the content of a file, without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,6 +145,15 @@ pub(crate) fn load_key(source: &Source, provider: &CryptoProvider) -> Result<Loa
     for certificate in &material.chain {
         let summary = Summary::of(certificate);
         summaries.push(summary.ok_or_else(|| explain("it has a damaged certificate".to_owned()))?);
+    }
+    if let Some(first) = summaries.first()
+        && first.version != VERSION
+    {
+        return Err(explain(format!(
+            "its first certificate has version {} of X.509, and version {VERSION} is needed; issue \
+             it again with extensions, as openssl x509 -req -extfile FILE does",
+            first.version
+        )));
     }
     let certified = CertifiedKey::from_der(material.chain, material.key, provider);
     let certified = certified.map_err(|error| {

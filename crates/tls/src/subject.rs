@@ -117,6 +117,8 @@ pub(crate) fn date(time: UnixTime) -> String {
 /// The host name and times of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Summary {
+    /// The version of X.509, from 1 on.
+    pub version: u32,
     /// The subject.
     pub subject: String,
     /// The most specific common name.
@@ -148,6 +150,8 @@ impl Summary {
         };
         let validity = parsed.validity();
         Some(Self {
+            // Encoded from 0 on.
+            version: parsed.version().0.saturating_add(1),
             subject: name_text(parsed.subject()),
             common_name,
             has_dns_names: names
@@ -194,6 +198,7 @@ mod tests {
     #[test]
     fn a_common_name_is_for_its_host_and_a_wildcard_for_one_label() {
         let summary = |common_name: &str| Summary {
+            version: 3,
             subject: String::new(),
             common_name: Some(common_name.to_owned()),
             has_dns_names: false,

@@ -475,6 +475,17 @@ fn properties_that_cannot_be_used_are_named() {
         error.contains("ssl.principal.mapping.rules is \"x\""),
         "{error}"
     );
+    let mut old = node.clone();
+    let version = [0xa0, 3, 2, 1, 2];
+    let at = old.certificate.windows(5).position(|at| at == version);
+    let mut bytes = old.certificate.to_vec();
+    bytes[at.unwrap() + 4] = 0;
+    old.certificate = bytes.into();
+    let error = lacks(own(&old, "", &[]));
+    assert!(
+        error.contains("its first certificate has version 1 of X.509, and version 3 is needed"),
+        "{error}"
+    );
     let damaged = pem("CERTIFICATE", b"nothing");
     let error = lacks(own(&node, &damaged, &[("ssl.client.auth", "required")]));
     assert!(error.contains("ssl.truststore.certificates: "), "{error}");
