@@ -1,14 +1,15 @@
 //! DeleteRecords, versions 0–2: moves the start of logs forward (KIP-107), and answers with the low
 //! watermark once all live replicas have followed, or REQUEST_TIMED_OUT. Offset -1 means the high
 //! watermark. Internal topics are refused, and topics that are compacted only, whose records others
-//! replace. A partition that is named more than once counts with its last offset.
+//! replace. A partition that is named more than once counts with its last offset. A partition that
+//! is removed from this broker meanwhile is answered at once, as in Produce.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dohle_model::acl::{Operation, ResourceType};
 use dohle_model::image::MetadataImage;
-use dohle_model::{ErrorCode, Offset};
+use dohle_model::{ErrorCode, Offset, PartitionIndex, TopicIdPartition};
 use dohle_protocol::messages::delete_records_request::DeleteRecordsRequestData;
 use dohle_protocol::messages::delete_records_response::{
     DeleteRecordsPartitionResult, DeleteRecordsResponseData, DeleteRecordsTopicResult,
@@ -46,7 +47,9 @@ pub(super) async fn handle(
                     true => begin(&partition, before),
                     false => Err(ErrorCode::PolicyViolation),
                 });
-            async move { to_wire(index, finish(begun, deadline).await) }
+            let id = id_of(&image, &name, index);
+            let context = &call.context;
+            async move { to_wire(index, finish(begun, deadline, context, id).await) }
         });
         let partitions = join_all(deleted).await;
         topics.push(DeleteRecordsTopicResult {
@@ -89,14 +92,27 @@ fn begin(
     Ok(partition.wait_low_watermark(start))
 }
 
+fn id_of(image: &MetadataImage, topic: &str, index: i32) -> Option<TopicIdPartition> {
+    Some(TopicIdPartition {
+        topic_id: image.topic(topic)?.id,
+        partition: PartitionIndex::from_wire(index)?,
+    })
+}
+
 async fn finish(
     begun: Result<impl Future<Output = Result<Offset, CommitError>>, ErrorCode>,
     deadline: Instant,
+    context: &Context,
+    id: Option<TopicIdPartition>,
 ) -> Result<Offset, ErrorCode> {
-    match timeout_at(deadline, begun?).await {
-        Ok(outcome) => outcome.map_err(|error| error.code()),
-        Err(_) => Err(ErrorCode::RequestTimedOut),
-    }
+    let code = match timeout_at(deadline, begun?).await {
+        Ok(Ok(low_watermark)) => return Ok(low_watermark),
+        Ok(Err(error)) => error.code(),
+        Err(_) => ErrorCode::RequestTimedOut,
+    };
+    let Some(id) = id else { return Err(code) };
+    let replicas = (&*context.partitions, &*context.metadata, context.node_id);
+    Err(resolve::code_if_removed(replicas, id, code).await)
 }
 
 fn to_wire(
