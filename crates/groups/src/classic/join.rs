@@ -55,11 +55,7 @@ impl<'a> Join<'a> {
                 protocols.push((protocol.name.to_string(), protocol.metadata.clone()));
             }
         }
-        // Version 0 has one timeout for both purposes.
-        let rebalance_timeout_ms = match request.rebalance_timeout_ms {
-            given @ 0.. if caller.version >= 1 => given,
-            _ => request.session_timeout_ms,
-        };
+        let rebalance_timeout_ms = rebalance_timeout_ms(request, caller.version);
         let reason = request.reason.as_ref().map(|reason| reason.as_str());
         Self {
             member_id: request.member_id.as_str(),
@@ -81,6 +77,16 @@ impl<'a> Join<'a> {
 
     fn names(&self) -> impl Iterator<Item = &str> {
         self.protocols.iter().map(|(name, _)| name.as_str())
+    }
+}
+
+/// Returns the rebalance timeout of a request: its session timeout when it has none. Version 0 has
+/// one timeout for both purposes, and clients that have no rebalance timeout send 0. Kafka takes
+/// that literally: it removes the member unless its SyncGroup arrives within about a millisecond.
+pub(crate) fn rebalance_timeout_ms(request: &JoinGroupRequestData, version: i16) -> i32 {
+    match request.rebalance_timeout_ms {
+        given @ 1.. if version >= 1 => given,
+        _ => request.session_timeout_ms,
     }
 }
 

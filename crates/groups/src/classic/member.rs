@@ -109,7 +109,7 @@ impl Member {
     #[must_use]
     pub(super) fn of(value: ClassicMemberValue, protocol: Option<&str>) -> (MemberId, Self) {
         let rebalance_timeout_ms = match value.rebalance_timeout {
-            ..0 => value.session_timeout,
+            ..=0 => value.session_timeout,
             given => given,
         };
         let member = Self {

@@ -17,6 +17,7 @@ use dohle_protocol::messages::leave_group_request::MemberIdentity;
 use dohle_protocol::messages::sync_group_request::SyncGroupRequestData;
 use dohle_protocol::messages::sync_group_response::SyncGroupResponseData;
 
+use crate::classic::join::rebalance_timeout_ms;
 use crate::ids::{GroupId, InstanceId, MemberId};
 use crate::migration::embedded::{self, PROTOCOL_TYPE};
 use crate::modern::consumer::member::ConsumerMember;
@@ -336,11 +337,7 @@ fn described(
     {
         new.common.rack_id = Some(rack_id.as_str().to_owned());
     }
-    // Version 0 has one timeout for both purposes.
-    new.rebalance_timeout_ms = match request.rebalance_timeout_ms {
-        given @ 0.. if caller.version >= 1 => given,
-        _ => request.session_timeout_ms,
-    };
+    new.rebalance_timeout_ms = rebalance_timeout_ms(request, caller.version);
     new.common.subscribed_topic_names = said.topics.iter().map(ToString::to_string).collect();
     new.subscribed_topic_regex = String::new();
     caller.client_id.clone_into(&mut new.common.client_id);

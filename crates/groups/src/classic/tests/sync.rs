@@ -456,3 +456,46 @@ fn a_member_that_leaves_while_it_waits_to_sync_is_answered() {
         "#]],
     );
 }
+
+#[test]
+fn a_member_without_a_rebalance_timeout_has_its_session_timeout_to_sync() {
+    check(
+        "
+        join a v3 rebalance=0s session=10s
+        tick 3s
+        tick 9s
+        heartbeat a
+        sync a assign=a:x
+        reload
+        ---
+        join a rebalance=0s session=10s
+        timers
+        tick 9s
+        sync a assign=a:y
+        heartbeat a
+        join b v3 rebalance=0s session=10s
+        tick 9s
+        heartbeat a
+        ",
+        expect![[r#"
+            > join a rebalance=0s session=10s
+              a: joined gen=2 id=a-01 leader=a-01 protocol=consumer/range a-01:
+              = CompletingRebalance gen=2 leader=a-01 a-01(to sync)
+            > timers
+              sync timer in 10s
+              session of a-01 in 10s
+            > tick 9s
+            > sync a assign=a:y
+              write g gen=2 "consumer"/range leader=a-01 a-01::"y"
+              a: synced "y" protocol=consumer/range
+              = Stable gen=2 leader=a-01 a-01
+            > heartbeat a
+              a: ok
+            > join b v3 rebalance=0s session=10s
+              = PreparingRebalance gen=2 leader=a-01 a-01 b-0c(joins)
+            > tick 9s
+            > heartbeat a
+              a: REBALANCE_IN_PROGRESS
+        "#]],
+    );
+}
