@@ -23,6 +23,7 @@ const PURE: &[&str] = &[
     "crates/config/src",
     "crates/model/src",
     "crates/protocol/src",
+    "crates/telemetry/src",
     "crates/controller/src/plan",
     "crates/controller/src/heartbeats",
     "crates/controller/src/raft/admission",
@@ -92,7 +93,7 @@ const DIRECT: &[&str] = &[
 
 /// Our crates by floor, from the ground. A crate may depend on those of the floors below its own.
 const FLOORS: &[&[&str]] = &[
-    &["model", "protocol", "storage"],
+    &["model", "protocol", "storage", "telemetry"],
     &["config", "auth"],
     &["tls"],
     &["log", "rpc", "machine", "kafka-metadata"],
