@@ -45,6 +45,7 @@ mod responses;
 mod run;
 #[cfg(test)]
 mod tests;
+mod window;
 
 pub use frames::FrameTimes;
 pub use memory_pool::{MemoryPermit, RequestMemoryPool, Share};

@@ -15,17 +15,13 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
+use super::window::{WINDOW_BYTES, WindowSize};
 use super::{Chunk, Frame, Load, RequestMemoryPool, SourceError};
 
 /// The most buffers of one vectored write.
 const SLICES_MAX: usize = 64;
-/// Bytes of records that are read for one write.
-const WINDOW_BYTES: usize = 256 << 10;
-/// Bytes of records that are read for the first write after the socket was full, since it may still
-/// be full.
-const WINDOW_BYTES_PROBE: usize = 16 << 10;
-/// The smallest window that is read, in bytes, unless fewer bytes are left.
-const WINDOW_BYTES_MIN: usize = 4 << 10;
+/// The smallest part of a window that is read beside other chunks, in bytes, unless fewer are left.
+const PART_BYTES_MIN: usize = 4 << 10;
 /// Bytes that a connection writes before it yields to other connections of its thread.
 const TURN_BYTES: usize = 2 << 20;
 
@@ -65,8 +61,7 @@ pub(super) struct Outbox {
     memory: usize,
     /// The number of bytes that the socket accepted.
     written_bytes: u64,
-    /// Whether the last write found the socket full.
-    was_full: bool,
+    window_size: WindowSize,
     /// Whether the stream may hold bytes that it accepted and has not sent yet, as TLS does.
     unflushed: bool,
     /// A read of the next window of the first chunk from the disk.
@@ -93,7 +88,7 @@ impl Outbox {
             bytes: 0,
             memory: 0,
             written_bytes: 0,
-            was_full: false,
+            window_size: WindowSize::new(),
             unflushed: false,
             loading: None,
             loaded: None,
@@ -130,15 +125,16 @@ impl Outbox {
 
     /// Appends a response that [`Self::expect`] has counted.
     pub fn push(&mut self, frame: Frame) {
-        let chunks = match frame {
-            Frame::One(chunk) => vec![Chunk::Memory(chunk)],
-            Frame::Many(chunks) => chunks,
-        };
-        for chunk in chunks {
-            if chunk.length() > 0 {
-                let memory = chunk.memory();
-                self.chunks.push_back(Entry { chunk, memory });
-            }
+        match frame {
+            Frame::One(chunk) => self.push_chunk(Chunk::Memory(chunk)),
+            Frame::Many(chunks) => chunks.into_iter().for_each(|chunk| self.push_chunk(chunk)),
+        }
+    }
+
+    fn push_chunk(&mut self, chunk: Chunk) {
+        if chunk.length() > 0 {
+            let memory = chunk.memory();
+            self.chunks.push_back(Entry { chunk, memory });
         }
     }
 
@@ -159,14 +155,18 @@ impl Outbox {
                 self.loading = None;
                 self.loaded = Some(loaded.map_err(WriteError::Records)?);
             }
-            let written = WINDOW.with_borrow_mut(|window| self.poll_write_once(window, stream, cx));
+            let (written, outcome) =
+                WINDOW.with_borrow_mut(|window| self.write_once(window, stream, cx));
             // Bytes that the socket did not accept are read again later.
             self.loaded = None;
-            self.was_full = written.is_pending();
-            let written = ready!(written)?;
+            self.window_size.on_accepted(written);
             self.written(written);
             self.unflushed |= written > 0;
             turn += written;
+            if outcome.is_pending() {
+                self.window_size.on_full();
+            }
+            ready!(outcome)?;
         }
         // A TCP socket needs no flush, but other streams (TLS) do.
         ready!(Pin::new(stream).poll_flush(cx))?;
@@ -174,18 +174,24 @@ impl Outbox {
         Poll::Ready(Ok(()))
     }
 
-    /// Makes one write and returns how many bytes it wrote: 0 when the first bytes have to be read
-    /// from the disk, which has begun then.
-    fn poll_write_once<S: AsyncWrite + Unpin>(
+    /// Gathers pieces, and writes until all of them are written or the socket is full. Returns how
+    /// many bytes were written: 0 when the first bytes have to be read from the disk, which has
+    /// begun then.
+    fn write_once<S: AsyncWrite + Unpin>(
         &mut self,
         window: &mut Vec<u8>,
         stream: &mut S,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<usize, WriteError>> {
+    ) -> (usize, Poll<Result<(), WriteError>>) {
+        // The usual response.
+        if self.chunks.len() == 1
+            && let Some(Chunk::Memory(bytes)) = self.chunks.front().map(|first| &first.chunk)
+        {
+            return write_all(&mut [IoSlice::new(bytes)], stream, cx);
+        }
         let pieces = match self.gather(window) {
-            Ok(pieces) if pieces.is_empty() => return Poll::Ready(Ok(0)),
             Ok(pieces) => pieces,
-            Err(reason) => return Poll::Ready(Err(WriteError::Records(reason))),
+            Err(reason) => return (0, Poll::Ready(Err(WriteError::Records(reason)))),
         };
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         for (slice, piece) in slices.iter_mut().zip(&pieces) {
@@ -198,16 +204,7 @@ impl Outbox {
                 Piece::Loaded => self.loaded.as_deref().unwrap_or_default(),
             });
         }
-        let stream = Pin::new(stream);
-        let written = if pieces.len() == 1 {
-            ready!(stream.poll_write(cx, &slices[0]))?
-        } else {
-            ready!(stream.poll_write_vectored(cx, &slices[..pieces.len()]))?
-        };
-        if written == 0 {
-            return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
-        }
-        Poll::Ready(Ok(written))
+        write_all(&mut slices[..pieces.len()], stream, cx)
     }
 
     /// Returns the pieces of the next write: chunks in memory, and at most one window of records.
@@ -233,13 +230,8 @@ impl Outbox {
             if window.is_empty() {
                 window.resize(WINDOW_BYTES, 0);
             }
-            let limit = if self.was_full {
-                WINDOW_BYTES_PROBE
-            } else {
-                window.len()
-            };
-            let room = limit.saturating_sub(used);
-            if room < rest.min(WINDOW_BYTES_MIN) {
+            let room = self.window_size.next().saturating_sub(used);
+            if room < rest.min(PART_BYTES_MIN) {
                 break;
             }
             match source.read(from, &mut window[used..used + room]) {
@@ -301,6 +293,37 @@ impl Outbox {
                 self.memory -= done.memory;
                 self.memory_pool.responses().sub(done.memory);
             }
+        }
+    }
+}
+
+/// Writes `slices` until the socket is full. Returns how many bytes were written. A socket that
+/// accepts a part is asked again with the rest: only its answer that it is full wakes the task when
+/// it is no longer.
+fn write_all<S: AsyncWrite + Unpin>(
+    mut slices: &mut [IoSlice<'_>],
+    stream: &mut S,
+    cx: &mut Context<'_>,
+) -> (usize, Poll<Result<(), WriteError>>) {
+    let mut written = 0;
+    loop {
+        let stream = Pin::new(&mut *stream);
+        let result = match &*slices {
+            [] => return (written, Poll::Ready(Ok(()))),
+            [slice] => stream.poll_write(cx, slice),
+            slices => stream.poll_write_vectored(cx, slices),
+        };
+        match result {
+            Poll::Pending => return (written, Poll::Pending),
+            Poll::Ready(Ok(0)) => {
+                let error = io::Error::from(io::ErrorKind::WriteZero);
+                return (written, Poll::Ready(Err(error.into())));
+            }
+            Poll::Ready(Ok(count)) => {
+                written += count;
+                IoSlice::advance_slices(&mut slices, count);
+            }
+            Poll::Ready(Err(error)) => return (written, Poll::Ready(Err(error.into()))),
         }
     }
 }

@@ -715,6 +715,11 @@ async fn records_are_read_as_the_client_takes_them() {
         "{read} bytes were read for a client that took none"
     );
     receive_stored(&mut fixture.client, STORED).await;
+    let read = fixture.echo.stored_read.load(Ordering::Relaxed);
+    assert!(
+        read <= STORED_BYTES * 3 / 2,
+        "{read} bytes were read to send {STORED_BYTES}"
+    );
 }
 
 #[tokio::test]
