@@ -5,11 +5,11 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use dohle_protocol::KafkaString;
 use dohle_protocol::messages::{
-    FindCoordinatorRequestData, InitProducerIdRequestData, MetadataRequestData,
-    MetadataRequestTopic,
+    FindCoordinatorRequestData, FindCoordinatorResponseData, InitProducerIdRequestData,
+    InitProducerIdResponseData, MetadataRequestData, MetadataRequestTopic,
 };
+use dohle_protocol::{KafkaString, Request};
 use dohle_tls::Connector;
 
 use crate::connection::Connection;
@@ -150,22 +150,13 @@ impl Cluster {
             ..FindCoordinatorRequestData::default()
         };
         let mut connection = self.any().await?;
-        for _ in 0..RETRIES {
-            let call = connection.call(&request, FIND_COORDINATOR_VERSIONS);
-            let response = patiently(call).await?;
-            if is_retriable(response.error_code) {
-                tokio::time::sleep(BACKOFF).await;
-                continue;
-            }
-            check("the coordinator of the transactions", response.error_code)?;
-            let port = u16::try_from(response.port).unwrap_or(0);
-            let address = (response.host.to_string(), port);
-            let open = Connection::open(&self.connector, &address.0, address.1);
-            return patiently(open).await;
-        }
-        Err(LoadError::Unreachable(
-            "no broker coordinates transactions".into(),
-        ))
+        let what = "the coordinator of the transactions";
+        let versions = FIND_COORDINATOR_VERSIONS;
+        let code = |response: &FindCoordinatorResponseData| response.error_code;
+        let response = until_ready(what, &mut connection, &request, versions, code).await?;
+        let port = u16::try_from(response.port).unwrap_or(0);
+        let host = response.host.to_string();
+        patiently(Connection::open(&self.connector, &host, port)).await
     }
 
     /// Takes a producer id. With a transactional id, aborts a transaction that is open.
@@ -183,23 +174,38 @@ impl Cluster {
             producer_epoch: -1,
             ..InitProducerIdRequestData::default()
         };
-        for _ in 0..RETRIES {
-            let call = connection.call(&request, INIT_PRODUCER_ID_VERSIONS);
-            let response = patiently(call).await?;
-            if is_retriable(response.error_code) {
-                tokio::time::sleep(BACKOFF).await;
-                continue;
-            }
-            check("InitProducerId", response.error_code)?;
-            return Ok(ProducerId {
-                id: response.producer_id,
-                epoch: response.producer_epoch,
-            });
-        }
-        Err(LoadError::Unreachable(
-            "no broker gives producer ids".into(),
-        ))
+        let versions = INIT_PRODUCER_ID_VERSIONS;
+        let code = |response: &InitProducerIdResponseData| response.error_code;
+        let response = until_ready("InitProducerId", connection, &request, versions, code).await?;
+        Ok(ProducerId {
+            id: response.producer_id,
+            epoch: response.producer_epoch,
+        })
     }
+}
+
+/// Sends a request until the code of its response is not one that passes by itself.
+///
+/// # Errors
+/// When the code is another one, or does not pass.
+async fn until_ready<R: Request>(
+    what: &str,
+    connection: &mut Connection,
+    request: &R,
+    versions: (i16, i16),
+    code: fn(&R::Response) -> i16,
+) -> Result<R::Response, LoadError> {
+    for _ in 0..RETRIES {
+        let response = patiently(connection.call(request, versions)).await?;
+        let code = code(&response);
+        if !is_retriable(code) {
+            check(what, code)?;
+            return Ok(response);
+        }
+        tokio::time::sleep(BACKOFF).await;
+    }
+    let text = format!("{what}: not ready after {RETRIES} attempts");
+    Err(LoadError::Unreachable(text))
 }
 
 /// Waits for a broker for a limited time.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
@@ -15,13 +14,13 @@ use dohle_protocol::messages::{
     FetchRequestData, FetchResponseData, ListOffsetsRequestData, ListOffsetsResponseData,
 };
 use dohle_protocol::{ApiKey, KafkaString, decode_response, encode_request};
-use tokio::task::JoinHandle;
 
 use crate::clock::{RunClock, StopSignal, nanos};
 use crate::cluster::{Cluster, patiently};
 use crate::connection::{CLIENT_ID, Connection};
 use crate::error::{self, LoadError, check};
 use crate::fetched::{self, Reading};
+use crate::leaders::LeaderRefresh;
 use crate::link::{Link, LinkEvent};
 use crate::options::{ConsumeLoad, Start};
 use crate::tally::ConsumeTally;
@@ -36,7 +35,6 @@ const LATEST: i64 = -1;
 const TICK: Duration = Duration::from_millis(100);
 /// How often a client goes on before other clients of its thread have their turn.
 const ROUNDS: usize = 16;
-const REFRESH_BACKOFF: Duration = Duration::from_millis(100);
 /// A response may take this much longer than a broker waits for records.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Records are awaited for this long after the last one was acknowledged.
@@ -90,9 +88,7 @@ pub(crate) struct Consumer {
     context: ConsumerContext,
     partitions: Vec<Partition>,
     routes: Vec<Route>,
-    refresh: Option<JoinHandle<Result<Vec<i32>, LoadError>>>,
-    refreshed: Instant,
-    is_stale: bool,
+    leaders: LeaderRefresh,
     clock: RunClock,
     /// When the client looks for its end and for late responses next.
     tick: Instant,
@@ -131,11 +127,9 @@ impl Consumer {
         };
         Self {
             partitions: ids.iter().map(partition).collect(),
+            leaders: LeaderRefresh::new(&context.cluster),
             context,
             routes: Vec::new(),
-            refresh: None,
-            refreshed: Instant::now(),
-            is_stale: false,
             clock: RunClock(Instant::now()),
             tick: Instant::now(),
             producers_ended: None,
@@ -267,7 +261,7 @@ impl Consumer {
             if self.is_over() {
                 return Poll::Ready(());
             }
-            self.poll_refresh(cx);
+            self.poll_leaders(cx);
             let mut wake = self.tick;
             let mut again = false;
             for index in 0..self.routes.len() {
@@ -315,30 +309,19 @@ impl Consumer {
         }
     }
 
-    fn poll_refresh(&mut self, cx: &mut Context<'_>) {
-        if let Some(refresh) = &mut self.refresh {
-            let Poll::Ready(refreshed) = Pin::new(refresh).poll(cx) else {
-                return;
-            };
-            self.refresh = None;
-            self.refreshed = Instant::now();
-            self.tally.refreshes += 1;
-            if let Ok(Ok(leaders)) = refreshed {
-                for partition in &mut self.partitions {
-                    let leader = leaders.get(partition.id as usize);
-                    partition.leader = leader.copied().unwrap_or(-1);
-                }
-                self.is_stale = self.partitions.iter().any(|it| it.leader < 0);
-                self.add_routes();
-            }
+    fn poll_leaders(&mut self, cx: &mut Context<'_>) {
+        let Poll::Ready(leaders) = self.leaders.poll(cx) else {
+            return;
+        };
+        self.tally.refreshes += 1;
+        for partition in &mut self.partitions {
+            let leader = leaders.get(partition.id as usize);
+            partition.leader = leader.copied().unwrap_or(-1);
         }
-        if self.is_stale && self.refresh.is_none() && self.refreshed.elapsed() >= REFRESH_BACKOFF {
-            let cluster = Arc::clone(&self.context.cluster);
-            let mut refresh = tokio::spawn(async move { cluster.leaders().await });
-            // The first poll registers this task.
-            let _ = Pin::new(&mut refresh).poll(cx).is_pending();
-            self.refresh = Some(refresh);
+        if self.partitions.iter().any(|it| it.leader < 0) {
+            self.leaders.mark_stale();
         }
+        self.add_routes();
     }
 
     /// Closes connections whose broker owes a response for too long.
@@ -353,7 +336,7 @@ impl Consumer {
                 route.link.close();
                 route.in_flight = None;
                 self.tally.on_failure("no response within the timeout");
-                self.is_stale = true;
+                self.leaders.mark_stale();
             }
         }
     }
@@ -379,7 +362,7 @@ impl Consumer {
                 LinkEvent::Lost(_) => {
                     route.in_flight = None;
                     self.tally.on_failure("connection lost");
-                    self.is_stale = true;
+                    self.leaders.mark_stale();
                 }
                 LinkEvent::Frame(frame) => {
                     self.on_response(index, frame);
@@ -396,7 +379,7 @@ impl Consumer {
             route.link.close();
             route.in_flight = None;
             self.tally.on_failure("connection lost");
-            self.is_stale = true;
+            self.leaders.mark_stale();
             return true;
         }
         came
@@ -491,7 +474,7 @@ impl Consumer {
                     // Not asked for again before its leader is known again.
                     self.tally.on_failure(&error::name(code));
                     partition.leader = -1;
-                    self.is_stale = true;
+                    self.leaders.mark_stale();
                     continue;
                 }
             }

@@ -26,6 +26,7 @@ mod fetched;
 mod frame;
 mod keys;
 mod latency;
+mod leaders;
 mod link;
 mod options;
 mod produce;

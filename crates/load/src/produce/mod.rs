@@ -10,7 +10,6 @@ mod session;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -18,13 +17,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use dohle_protocol::messages::ProduceResponseData;
 use dohle_protocol::{ApiKey, decode_response};
-use tokio::task::JoinHandle;
 
 use crate::clock::{RunClock, StopSignal, nanos, wall_ms};
 use crate::cluster::Cluster;
 use crate::connection::CLIENT_ID;
 use crate::error::{self, LoadError};
 use crate::frame::{PRODUCE_VERSIONS, ProduceFrame, ProduceSettings};
+use crate::leaders::LeaderRefresh;
 use crate::link::{Link, LinkEvent};
 use crate::options::ProduceLoad;
 use crate::schedule::{ClientSchedule, DueBatch, Next};
@@ -46,8 +45,6 @@ const DRAIN: Duration = Duration::from_secs(10);
 const STOP_DRAIN: Duration = Duration::from_secs(1);
 /// A client gives up after this long without an acknowledgement.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The time between two requests for the leaders.
-const REFRESH_BACKOFF: Duration = Duration::from_millis(100);
 
 /// The batches of a run, which all clients share.
 #[derive(Debug)]
@@ -93,9 +90,7 @@ pub(crate) struct Producer {
     session: Session,
     /// The next sequence of each partition.
     sequences: Vec<i32>,
-    refresh: Option<JoinHandle<Result<Vec<i32>, LoadError>>>,
-    refreshed: Instant,
-    is_stale: bool,
+    leaders: LeaderRefresh,
     clock: RunClock,
     warm_up: u64,
     is_paced: bool,
@@ -167,14 +162,12 @@ impl Producer {
     ) -> Self {
         let partitions = context.batches.partitions.len();
         Self {
+            leaders: LeaderRefresh::new(&context.cluster),
             cluster: context.cluster,
             routes: Vec::new(),
             schedule,
             session,
             sequences: vec![0; partitions],
-            refresh: None,
-            refreshed: Instant::now(),
-            is_stale: false,
             clock: RunClock(Instant::now()),
             warm_up: context.warm_up,
             is_paced: context.load.rate.is_some(),
@@ -265,7 +258,7 @@ impl Producer {
 
     fn poll(&mut self, cx: &mut Context<'_>, timer: &mut Timer) -> Poll<()> {
         for _ in 0..ROUNDS {
-            self.poll_refresh(cx);
+            self.poll_leaders(cx);
             self.poll_session(cx);
             let mut wake = self.tick;
             let mut again = false;
@@ -332,28 +325,17 @@ impl Producer {
     }
 
     /// Follows partitions to their new leaders.
-    fn poll_refresh(&mut self, cx: &mut Context<'_>) {
-        if let Some(refresh) = &mut self.refresh {
-            let Poll::Ready(refreshed) = Pin::new(refresh).poll(cx) else {
-                return;
-            };
-            self.refresh = None;
-            self.refreshed = Instant::now();
-            self.tally.refreshes += 1;
-            if let Ok(Ok(leaders)) = refreshed {
-                let leaders = self.batches.leaders(&leaders);
-                self.is_stale = leaders.contains(&-1);
-                self.schedule.set_leaders(&leaders);
-                self.add_routes();
-            }
+    fn poll_leaders(&mut self, cx: &mut Context<'_>) {
+        let Poll::Ready(leaders) = self.leaders.poll(cx) else {
+            return;
+        };
+        self.tally.refreshes += 1;
+        let leaders = self.batches.leaders(&leaders);
+        if leaders.contains(&-1) {
+            self.leaders.mark_stale();
         }
-        if self.is_stale && self.refresh.is_none() && self.refreshed.elapsed() >= REFRESH_BACKOFF {
-            let cluster = Arc::clone(&self.cluster);
-            let mut refresh = tokio::spawn(async move { cluster.leaders().await });
-            // The first poll registers this task.
-            let _ = Pin::new(&mut refresh).poll(cx).is_pending();
-            self.refresh = Some(refresh);
-        }
+        self.schedule.set_leaders(&leaders);
+        self.add_routes();
     }
 
     fn poll_session(&mut self, cx: &mut Context<'_>) {
@@ -428,7 +410,7 @@ impl Producer {
             route.window.on_complete(now);
             self.tally.on_failure(&batch, reason);
         }
-        self.is_stale = true;
+        self.leaders.mark_stale();
     }
 
     fn on_response(&mut self, index: usize, frame: Bytes) {
@@ -455,7 +437,9 @@ impl Producer {
             code => {
                 self.tally.on_failure(&batch, &error::name(code));
                 self.session.on_failure();
-                self.is_stale |= error::is_stale(code);
+                if error::is_stale(code) {
+                    self.leaders.mark_stale();
+                }
             }
         }
     }
