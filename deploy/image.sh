@@ -4,6 +4,7 @@
 #     deploy/image.sh build TAG              builds the static binary first, unless DOHLE_BINARY names one; makes two
 #                                            images: TAG with a shell, TAG-distroless with nothing but the program
 #     deploy/image.sh rootfs BINARY OUT.tar  only what goes into the image
+#     deploy/image.sh binary                 builds the static binary, and prints its path
 #     deploy/image.sh toolchain              adds what the static binary needs to be built with, or says what is missing
 #
 # FLAVORS is "shell", "distroless" or both; `rootfs` takes one of them, shell by default. The shell is Debian's bash-static
@@ -64,6 +65,13 @@ toolchain() {
   say "image: the static binary cannot be built. Missing:"
   printf '  - %s\n' "${missing[@]}" >&2
   return 1
+}
+
+# binary: builds the static binary, and prints its path.
+binary() {
+  toolchain || return 1
+  (cd "$root" && "${CARGO:-cargo}" build --profile image --locked --target "$target" --bin dohle) >&2 || return 1
+  echo "${CARGO_TARGET_DIR:-$root/target}/$target/image/dohle"
 }
 
 is_static() { [ -x "$1" ] && ! ldd "$1" >/dev/null 2>&1; }
@@ -215,11 +223,7 @@ build() {
     return 1
   fi
   if [[ " $flavors " == *" shell "* ]]; then shell_files; fi
-  if [ -z "$binary" ]; then
-    toolchain
-    (cd "$root" && "${CARGO:-cargo}" build --profile image --locked --target "$target" --bin dohle)
-    binary=${CARGO_TARGET_DIR:-$root/target}/$target/image/dohle
-  fi
+  [ -n "$binary" ] || binary=$(binary)
   for flavor in $flavors; do
     tag=$(tag_of "$1" "$flavor")
     context=$work/context-$flavor
@@ -235,5 +239,6 @@ case ${1:-} in
   build) build "${2:-dohle:latest}" ;;
   rootfs) rootfs "$2" "$3" "${FLAVORS:-shell}" ;;
   toolchain) toolchain ;;
+  binary) binary ;;
   *) sed -n '2,/^set/p' "$0" | sed '$d; s/^# \{0,1\}//' >&2 && exit 2 ;;
 esac

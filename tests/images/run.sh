@@ -43,7 +43,6 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 unshare --net --mount --pid --fork --kill-child true 2>"$work/unshare.log" ||
   skip "this machine makes no namespaces: $(tail -1 "$work/unshare.log")"
-target=$(uname -m)-unknown-linux-musl
 "$root/deploy/image.sh" toolchain || skip "the static binary cannot be built here"
 
 # Sockets have short paths only, so not below target/.
@@ -55,9 +54,7 @@ cleanup() {
 }
 trap cleanup EXIT
 echo "images: building the static binary"
-CARGO=${CARGO:-cargo}
-(cd "$root" && "$CARGO" build --profile image --locked --target "$target" --bin dohle)
-binary=${CARGO_TARGET_DIR:-$root/target}/$target/image/dohle
+binary=$("$root/deploy/image.sh" binary)
 export DOHLE_BINARY=$binary ENGINE=$engine WORK=$work
 export NODE_PATH=${NODE_PATH:-$root/target/compat/node/node_modules}
 unshare --net --mount --pid --fork --kill-child "$here/engine.sh" "$here/stories.sh" ${DOHLE_STORIES:-}
