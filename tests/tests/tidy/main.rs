@@ -194,10 +194,10 @@ fn pure_code_has_no_runtime_files_clock_or_randomness() {
         if let Some(pure) = pure {
             unused.remove(pure);
         }
-        if is_test(&path) || !(pure.is_some() || calls_itself_pure(&text)) {
+        if is_test(path) || !(pure.is_some() || calls_itself_pure(text)) {
             continue;
         }
-        for (number, line) in code(&text) {
+        for (number, line) in code(text) {
             for impure in IMPURE.iter().filter(|impure| line.contains(**impure)) {
                 complaints.push(format!("{path}:{}: {impure} in pure code", number + 1));
             }
@@ -216,10 +216,10 @@ fn the_log_and_the_raft_store_reach_the_system_through_traits() {
     let mut complaints = Vec::new();
     for (path, text) in rust() {
         let affected = THROUGH_TRAITS.iter().any(|it| path.starts_with(it));
-        if is_test(&path) || !affected || REACH_THE_SYSTEM.contains(&&*path) {
+        if is_test(path) || !affected || REACH_THE_SYSTEM.contains(&path) {
             continue;
         }
-        for (number, line) in code(&text) {
+        for (number, line) in code(text) {
             for direct in DIRECT.iter().filter(|direct| line.contains(**direct)) {
                 complaints.push(format!("{path}:{}: {direct}", number + 1));
             }
@@ -474,7 +474,7 @@ fn nothing_is_left_undone_ignored_or_slept_through() {
     let not_in_tests = [concat!("thread::sl", "eep("), concat!("time::sl", "eep(")];
     let mut complaints = Vec::new();
     for (path, text) in rust() {
-        let tests_from = if is_test(&path) || path.starts_with("tests/") {
+        let tests_from = if is_test(path) || path.starts_with("tests/") {
             0
         } else {
             let start = text
