@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use common::*;
 use dohle_log::{Access, FileRange, Log, LogConfig, RangeError, ReadLimits, ReadPlan, Records};
 use dohle_model::Offset;
+use dohle_storage::simulated::{Image, Power};
 use proptest::prelude::*;
 
 /// Returns all bytes of a range, read window by window.
@@ -225,4 +226,25 @@ fn a_damaged_header_ends_a_range_and_later_reads_end_before_it() {
         .locate(0, Access::Disk)
         .unwrap_err();
     assert!(matches!(error, RangeError::Storage(_)), "{error}");
+}
+
+#[test]
+fn headers_that_were_read_to_find_the_first_batch_are_not_read_again_to_find_the_last() {
+    let disk = Power::new(1, u64::MAX, |_| {}).disk(Image::new());
+    let (mut log, _) = open_on(&disk, LogConfig::default());
+    for _ in 0..20 {
+        append(&mut log, batch(1, 100, NOW.0), 0);
+    }
+    // The high watermark ends the reads. The second one continues where the first one ended.
+    for (first, end) in [(0, 10), (10, 15)] {
+        let plan = log.plan_read(Offset(first), limits(1 << 20, end)).unwrap();
+        let before = disk.reads();
+        let located = plan.locate(0, Access::Cached).unwrap();
+        assert_eq!(located.next_offset, Offset(end));
+        assert_eq!(
+            disk.reads() - before,
+            1,
+            "reads of the headers of {first}..{end}"
+        );
+    }
 }

@@ -2,28 +2,15 @@
 
 mod common;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::*;
-use dohle_log::{Log, LogConfig, OpenFiles};
+use dohle_log::LogConfig;
 use dohle_model::Offset;
-use dohle_storage::simulated::{Image, Power, SimulatedDisk};
+use dohle_storage::simulated::{Image, Power};
 
 const PAGE: u64 = 4_096;
-
-fn open_on(disk: &SimulatedDisk, config: LogConfig) -> (Log, Arc<OpenFiles>) {
-    let files = Arc::new(OpenFiles::default().within(disk.environment()));
-    let opened = Log::open_with(
-        Path::new("/t-0"),
-        partition(),
-        Arc::new(config),
-        unclean(),
-        Arc::clone(&files),
-    );
-    (opened.unwrap().0, files)
-}
 
 #[test]
 fn the_write_back_of_appended_records_is_started_once() {

@@ -180,6 +180,8 @@ struct Nodes {
     locked: BTreeSet<PathBuf>,
     /// The parts of files whose write-back was started: position and length.
     started: Vec<(u64, u64)>,
+    /// How often a part of an open file was read.
+    reads: usize,
     /// The content of the disk after the loss of power.
     image: Option<Image>,
 }
@@ -195,6 +197,7 @@ impl Nodes {
             nodes: vec![root],
             locked: BTreeSet::new(),
             started: Vec::new(),
+            reads: 0,
             image: None,
         };
         for (path, content) in image {
@@ -418,6 +421,12 @@ impl SimulatedDisk {
         self.nodes.lock().started.clone()
     }
 
+    /// Returns how often a part of an open file was read.
+    #[must_use]
+    pub fn reads(&self) -> usize {
+        self.nodes.lock().reads
+    }
+
     /// Returns the content that a restart finds on the disk. The power fails now if it has not
     /// failed yet.
     #[must_use]
@@ -542,7 +551,8 @@ impl File for Opened {
     }
 
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
-        let nodes = self.disk.nodes.lock();
+        let mut nodes = self.disk.nodes.lock();
+        nodes.reads += 1;
         let content = nodes.content(self.node);
         let from = content.len().min(position as usize);
         let len = buffer.len().min(content.len() - from);

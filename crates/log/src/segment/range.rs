@@ -213,26 +213,31 @@ const WALK_BYTES: usize = 4 << 10;
 /// Bytes that a walk over headers reads at a time when the end is far away.
 const WALK_BYTES_FAR: usize = 64 << 10;
 
-/// A walk over the headers of a segment.
+/// A walk over the headers of a segment. One walk serves all searches of a read, so that they share
+/// its buffer, and what it has read.
 struct Walk<'a> {
     view: &'a SegmentView,
     file: &'a dyn File,
     access: Access,
     /// The position of the next header.
     at: u32,
+    /// Bytes to read at a time.
+    chunk: usize,
+    /// Empty until the first read.
     buffer: Vec<u8>,
     buffer_at: u32,
     filled: usize,
 }
 
 impl<'a> Walk<'a> {
-    fn new(view: &'a SegmentView, file: &'a dyn File, access: Access, at: u32) -> Self {
+    fn new(view: &'a SegmentView, file: &'a dyn File, access: Access) -> Self {
         Self {
             view,
             file,
             access,
-            at,
-            buffer: vec![0; WALK_BYTES],
+            at: 0,
+            chunk: WALK_BYTES,
+            buffer: Vec::new(),
             buffer_at: 0,
             filled: 0,
         }
@@ -250,9 +255,14 @@ impl<'a> Walk<'a> {
         let mut have = self.filled.saturating_sub(skipped);
         let mut from = skipped;
         if have < BATCH_HEADER_SIZE.min(left) {
-            let length = self.buffer.len().min(left);
+            if self.buffer.len() < self.chunk {
+                self.buffer = vec![0; self.chunk];
+            }
+            let length = self.chunk.min(left);
             let position = u64::from(self.at);
             let out = &mut self.buffer[..length];
+            // A read that fails may have overwritten a part of the buffer.
+            self.filled = 0;
             self.filled = read_at(self.file, position, out, self.access, &view.files)?;
             self.buffer_at = self.at;
             (have, from) = (self.filled, 0);
@@ -334,7 +344,8 @@ impl ReadPlan {
         if let Some(located) = self.at_the_end(view, file, memory_max, access)? {
             return Ok(Some(located));
         }
-        let Some((position, first)) = self.first(view, &**file, access)? else {
+        let mut walk = Walk::new(view, &**file, access);
+        let Some((position, first)) = self.first(&mut walk)? else {
             return Ok(None);
         };
         let nothing = Some(Located {
@@ -347,9 +358,7 @@ impl ReadPlan {
         if first.size as usize > self.limits.max_bytes && !self.limits.min_one {
             return Ok(nothing);
         }
-        let Some((end, next_offset)) = self.end(view, &**file, access, position, &first)? else {
-            return Ok(nothing);
-        };
+        let (end, next_offset) = self.end(&mut walk, position, &first)?;
         view.files
             .remember(self.offset, (next_offset, end), view.truncations);
         let mut range = view.range(file, position, end);
@@ -404,15 +413,12 @@ impl ReadPlan {
     }
 
     /// Returns position and header of the batch that contains the offset, or of the next one.
-    fn first(
-        &self,
-        view: &SegmentView,
-        file: &dyn File,
-        access: Access,
-    ) -> Result<Option<(u32, BatchHeader)>, RangeError> {
+    fn first(&self, walk: &mut Walk<'_>) -> Result<Option<(u32, BatchHeader)>, RangeError> {
+        let view = walk.view;
         if let Start::Exactly(position) = view.start {
             // A stale hint is not damage: the batch is searched for instead.
-            let first = Walk::new(view, file, access, position).next();
+            walk.at = position;
+            let first = walk.next();
             if let Ok(Some((header, _))) = &first
                 && header.base_offset == self.offset
             {
@@ -427,18 +433,21 @@ impl ReadPlan {
             Start::ByOffset(_) | Start::ByTimestamp(_) => {
                 let relative = self.offset.since(view.files.base_offset());
                 let by_offset = |entry: &OffsetEntry| i64::from(entry.relative_offset) <= relative;
-                let entry = floor_in_file(view, access, by_offset)?;
+                let entry = floor_in_file(view, walk.access, by_offset)?;
                 entry.map_or(0, |entry| entry.position)
             }
         };
         // An index entry is used only when a batch at its position begins at or before the offset.
-        let start = match Walk::new(view, file, access, start).next() {
-            _ if start == 0 => 0,
-            Ok(Some((header, _))) if header.base_offset <= self.offset => start,
-            Err(RangeError::NotCached) => return Err(RangeError::NotCached),
-            _ => 0,
+        walk.at = start;
+        let start = match start {
+            0 => 0,
+            _ => match walk.next() {
+                Ok(Some((header, _))) if header.base_offset <= self.offset => start,
+                Err(RangeError::NotCached) => return Err(RangeError::NotCached),
+                _ => 0,
+            },
         };
-        let mut walk = Walk::new(view, file, access, start);
+        walk.at = start;
         loop {
             let position = walk.at;
             match walk.next()? {
@@ -455,18 +464,17 @@ impl ReadPlan {
     /// offset after them.
     fn end(
         &self,
-        view: &SegmentView,
-        file: &dyn File,
-        access: Access,
+        walk: &mut Walk<'_>,
         position: u32,
         first: &BatchHeader,
-    ) -> Result<Option<(u32, Offset)>, RangeError> {
+    ) -> Result<(u32, Offset), RangeError> {
+        let view = walk.view;
         let trusted = !view.files.is_distrusted();
         let bytes = u32::try_from(self.limits.max_bytes).unwrap_or(u32::MAX);
         let limit = position.saturating_add(bytes.max(first.size)).min(view.end);
         if trusted && limit == view.end && view.next_offset <= self.limits.upper_bound {
             // The rest of the segment is wanted, and its end is known.
-            return Ok(Some((view.end, view.next_offset)));
+            return Ok((view.end, view.next_offset));
         }
         let after_first = (position + first.size, first.next_offset());
         let is_far = (limit - position) as usize > WALK_BYTES_FAR;
@@ -477,38 +485,37 @@ impl ReadPlan {
             };
             let entry = match view.anchor {
                 Anchor::Known(entry) => entry.filter(fits),
-                Anchor::OnDisk => floor_in_file(view, access, fits)?,
+                Anchor::OnDisk => floor_in_file(view, walk.access, fits)?,
             };
             if let Some(entry) = entry
                 && entry.position > position
-                && let Ok(found) = self.walk_on(view, file, access, entry, limit)
+                && let Ok(found) = self.walk_on(walk, entry, limit)
                 && let Some(found) = found
             {
-                return Ok(Some(found));
+                return Ok(found);
             }
         }
-        let mut walk = Walk::new(view, file, access, after_first.0);
         if is_far {
-            walk.buffer = vec![0; WALK_BYTES_FAR];
+            walk.chunk = WALK_BYTES_FAR;
         }
-        self.walk_to_end(walk, after_first, limit).map(Some)
+        walk.at = after_first.0;
+        self.walk_to_end(walk, after_first, limit)
     }
 
     /// Walks from a batch that the index has to the last one that fits. Returns `None` when the
     /// batch does not match the index entry, or does not fit itself.
     fn walk_on(
         &self,
-        view: &SegmentView,
-        file: &dyn File,
-        access: Access,
+        walk: &mut Walk<'_>,
         entry: OffsetEntry,
         limit: u32,
     ) -> Result<Option<(u32, Offset)>, RangeError> {
-        let mut walk = Walk::new(view, file, access, entry.position);
+        walk.at = entry.position;
         let Some((header, end)) = walk.next()? else {
             return Ok(None);
         };
-        let expected = index::absolute(view.files.base_offset(), entry.relative_offset);
+        let base_offset = walk.view.files.base_offset();
+        let expected = index::absolute(base_offset, entry.relative_offset);
         if header.last_offset() != expected {
             return Ok(None);
         }
@@ -523,7 +530,7 @@ impl ReadPlan {
 
     fn walk_to_end(
         &self,
-        mut walk: Walk<'_>,
+        walk: &mut Walk<'_>,
         mut known: (u32, Offset),
         limit: u32,
     ) -> Result<(u32, Offset), RangeError> {

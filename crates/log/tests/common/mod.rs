@@ -13,13 +13,14 @@ use dohle_log::log::RepairStart;
 use dohle_log::validate::AppendOrigin;
 use dohle_log::{
     AppendInfo, BatchBuilder, BatchOptions, Batches, CompressionType, DecompressionMemory,
-    LeaderAppend, Log, LogConfig, OpenOptions, ReadLimits, RecoveryReport, Replaced,
+    LeaderAppend, Log, LogConfig, OpenFiles, OpenOptions, ReadLimits, RecoveryReport, Replaced,
     TimestampOffset, TimestampPlan, TimestampSearch, validate,
 };
 use dohle_model::{
     LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicName,
     TopicPartition,
 };
+use dohle_storage::simulated::SimulatedDisk;
 
 pub const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
@@ -53,6 +54,19 @@ pub fn unclean() -> OpenOptions {
 
 pub fn open(dir: &Path, config: LogConfig) -> Log {
     open_with(dir, config, unclean()).0
+}
+
+/// Opens a log on a simulated disk.
+pub fn open_on(disk: &SimulatedDisk, config: LogConfig) -> (Log, Arc<OpenFiles>) {
+    let files = Arc::new(OpenFiles::default().within(disk.environment()));
+    let opened = Log::open_with(
+        Path::new("/t-0"),
+        partition(),
+        Arc::new(config),
+        unclean(),
+        Arc::clone(&files),
+    );
+    (opened.unwrap().0, files)
 }
 
 /// Returns a batch as a producer sends it: `count` records of `size` bytes, timestamps from `at`
