@@ -18,7 +18,7 @@ use dohle_storage::{Environment, File, FileSystem, descriptors};
 use parking_lot::Mutex;
 
 use crate::error::{StorageError, StorageErrorKind};
-use crate::write_back::{Unstarted, WriteBack, Written};
+use crate::write_back::{self, Unstarted, WriteBack, Written};
 
 /// The most files that stay open for reading, however many descriptors the process may have.
 const READING_MAX: usize = 8_192;
@@ -183,6 +183,19 @@ struct HandleState {
     is_written: bool,
     is_in_ring: bool,
     unstarted: Unstarted,
+    /// The error with which the start of the write-back has failed.
+    failed_write_back: Option<io::Error>,
+}
+
+impl HandleState {
+    /// Returns the error of a failed write-back, again each time: what was lost stays lost.
+    fn write_back_result(&self) -> io::Result<()> {
+        let Some(error) = &self.failed_write_back else {
+            return Ok(());
+        };
+        let text = format!("the write-back of records failed: {error}");
+        Err(io::Error::new(error.kind(), text))
+    }
 }
 
 impl Handle {
@@ -214,7 +227,13 @@ impl Written for Handle {
         let (Some(pages), Some(file)) = (pages, file) else {
             return Ok(());
         };
-        file.start_write_back(pages.start, pages.end - pages.start)
+        match file.start_write_back(pages.start, pages.end - pages.start) {
+            Err(error) if write_back::may_lose_bytes(&error) => {
+                self.state.lock().failed_write_back.get_or_insert(error);
+                Ok(())
+            }
+            started => started,
+        }
     }
 }
 
@@ -307,13 +326,28 @@ impl LazyFile {
     }
 
     /// Notes that bytes were written, whose write-back is to be started soon.
-    pub(crate) fn wrote(&self, position: u64, len: u64) {
-        let is_unlisted = self.handle.state.lock().unstarted.wrote(position, len);
+    ///
+    /// # Errors
+    /// As for [`LazyFile::write_back_result`].
+    pub(crate) fn wrote(&self, position: u64, len: u64) -> io::Result<()> {
+        let (is_unlisted, result) = {
+            let mut state = self.handle.state.lock();
+            let is_unlisted = state.unstarted.wrote(position, len);
+            (is_unlisted, state.write_back_result())
+        };
         let unlisted = is_unlisted.then(|| -> Weak<dyn Written> {
             let handle: Weak<Handle> = Arc::downgrade(&self.handle);
             handle
         });
         self.open_files.write_back.wrote(len, unlisted);
+        result
+    }
+
+    /// # Errors
+    /// The error of the system when it could not begin to write bytes of this file, which it may
+    /// have dropped. A sync of the file does not report that.
+    pub(crate) fn write_back_result(&self) -> io::Result<()> {
+        self.handle.state.lock().write_back_result()
     }
 
     fn open(

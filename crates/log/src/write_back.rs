@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{OnceLock, Weak};
 
 use parking_lot::Mutex;
+use rustix::io::Errno;
 
 /// A pass is due after this many bytes over all files.
 const PASS_BYTES: u64 = 8 << 20;
@@ -59,7 +60,30 @@ impl Unstarted {
 /// A file that a pass visits.
 pub(crate) trait Written: Send + Sync {
     /// Starts the write-back of the whole pages that were written since the last call.
+    ///
+    /// # Errors
+    /// When the system cannot start it early, which loses nothing. The file keeps other errors.
     fn start_write_back(&self) -> io::Result<()>;
+}
+
+/// Returns whether the system may have dropped written bytes when it started their write-back with
+/// this error. Then nobody else reports that: ext4 drops pages for which it cannot allocate blocks,
+/// and a later sync has nothing to write and succeeds.
+pub(crate) fn may_lose_bytes(error: &io::Error) -> bool {
+    // The system did not begin: it lacks the call, it refuses it for this file or in this sandbox,
+    // or it asks for another try.
+    let has_not_begun = [
+        Errno::NOSYS,
+        Errno::OPNOTSUPP,
+        Errno::INVAL,
+        Errno::SPIPE,
+        Errno::PERM,
+        Errno::INTR,
+        Errno::AGAIN,
+        Errno::NOMEM,
+    ];
+    let known = error.raw_os_error().map(Errno::from_raw_os_error);
+    !known.is_some_and(|errno| has_not_begun.contains(&errno))
 }
 
 /// The written files of a node's logs.
@@ -150,7 +174,7 @@ mod tests {
         fn start_write_back(&self) -> io::Result<()> {
             self.passes.fetch_add(1, Ordering::Relaxed);
             if self.fails {
-                return Err(io::ErrorKind::Unsupported.into());
+                return Err(Errno::NOSYS.into());
             }
             Ok(())
         }
@@ -169,6 +193,17 @@ mod tests {
             counter.fetch_add(1, Ordering::Relaxed);
         });
         (write_back, rings)
+    }
+
+    #[test]
+    fn only_a_write_back_that_may_have_begun_loses_bytes() {
+        for errno in [Errno::IO, Errno::NOSPC, Errno::DQUOT, Errno::ROFS] {
+            assert!(may_lose_bytes(&errno.into()), "{errno}");
+        }
+        assert!(may_lose_bytes(&io::Error::other("unknown")));
+        for errno in [Errno::NOSYS, Errno::INVAL, Errno::PERM, Errno::NOMEM] {
+            assert!(!may_lose_bytes(&errno.into()), "{errno}");
+        }
     }
 
     #[test]

@@ -180,6 +180,8 @@ struct Nodes {
     locked: BTreeSet<PathBuf>,
     /// The parts of files whose write-back was started: position and length.
     started: Vec<(u64, u64)>,
+    /// The system's error for all further calls that start a write-back.
+    write_back_error: Option<i32>,
     /// How often a part of an open file was read.
     reads: usize,
     /// The content of the disk after the loss of power.
@@ -197,6 +199,7 @@ impl Nodes {
             nodes: vec![root],
             locked: BTreeSet::new(),
             started: Vec::new(),
+            write_back_error: None,
             reads: 0,
             image: None,
         };
@@ -421,6 +424,11 @@ impl SimulatedDisk {
         self.nodes.lock().started.clone()
     }
 
+    /// Makes all further calls that start a write-back fail with this error of the system.
+    pub fn fail_write_backs(&self, errno: i32) {
+        self.nodes.lock().write_back_error = Some(errno);
+    }
+
     /// Returns how often a part of an open file was read.
     #[must_use]
     pub fn reads(&self) -> usize {
@@ -590,7 +598,11 @@ impl File for Opened {
     }
 
     fn start_write_back(&self, position: u64, len: u64) -> io::Result<()> {
-        self.disk.nodes.lock().started.push((position, len));
+        let mut nodes = self.disk.nodes.lock();
+        if let Some(errno) = nodes.write_back_error {
+            return Err(io::Error::from_raw_os_error(errno));
+        }
+        nodes.started.push((position, len));
         Ok(())
     }
 

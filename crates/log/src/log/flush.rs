@@ -101,9 +101,10 @@ impl FlushTask {
         let fs = &*self.file_system;
         // The records are written first, so that they are safe even if the derived files cannot be
         // written.
-        if sync == Sync::Yes {
-            for (files, _) in &self.segments {
-                files.sync_log()?;
+        for (files, _) in &self.segments {
+            match sync {
+                Sync::Yes => files.sync_log()?,
+                Sync::No => files.check_write_back()?,
             }
         }
         for (files, indexes) in &self.segments {

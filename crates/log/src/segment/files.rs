@@ -279,10 +279,11 @@ impl SegmentFiles {
     pub(crate) fn write(&self, bytes: &[u8], position: u64) -> Result<(), StorageError> {
         let log = self.log.get_to_write(|| self.open_log())?;
         let written = log.write_all_at(bytes, position);
-        self.log.wrote(position, bytes.len() as u64);
+        let noted = self.log.wrote(position, bytes.len() as u64);
         // The path is built only for an error: building it took a fifth of the time of a small
         // write.
-        written.or_else(|error| Err(error).context("append to", &self.path(LOG_SUFFIX)))
+        written.or_else(|error| Err(error).context("append to", &self.path(LOG_SUFFIX)))?;
+        noted.or_else(|error| Err(error).context(SYNC_SEGMENT, &self.path(LOG_SUFFIX)))
     }
 
     /// Returns how often the file was truncated or deleted. A read compares this number before and
@@ -364,7 +365,15 @@ impl SegmentFiles {
     pub(crate) fn sync_log(&self) -> Result<(), StorageError> {
         self.log()?
             .sync_data()
-            .context(SYNC_SEGMENT, &self.path(LOG_SUFFIX))
+            .context(SYNC_SEGMENT, &self.path(LOG_SUFFIX))?;
+        self.check_write_back()
+    }
+
+    /// # Errors
+    /// When a write-back of the `.log` that was started early has failed.
+    pub(crate) fn check_write_back(&self) -> Result<(), StorageError> {
+        let result = self.log.write_back_result();
+        result.or_else(|error| Err(error).context(SYNC_SEGMENT, &self.path(LOG_SUFFIX)))
     }
 
     /// Reads up to `length` bytes at `position`, fewer only at the end of the file, into memory
