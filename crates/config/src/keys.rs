@@ -106,6 +106,7 @@ pub mod broker {
         GROUP_MAX_SESSION_TIMEOUT_MS: Duration = "group.max.session.timeout.ms";
         GROUP_MAX_SIZE: usize = "group.max.size";
         GROUP_MIN_SESSION_TIMEOUT_MS: Duration = "group.min.session.timeout.ms";
+        HTTP_LISTENERS: Vec<String> = "http.listeners";
         INTER_BROKER_LISTENER_NAME: Option<String> = "inter.broker.listener.name";
         LEADER_IMBALANCE_CHECK_INTERVAL_SECONDS: Duration =
             "leader.imbalance.check.interval.seconds";
@@ -139,6 +140,9 @@ pub mod broker {
         METADATA_LOG_MAX_RECORD_BYTES_BETWEEN_SNAPSHOTS: u64 =
             "metadata.log.max.record.bytes.between.snapshots";
         METADATA_LOG_MAX_SNAPSHOT_INTERVAL_MS: Duration = "metadata.log.max.snapshot.interval.ms";
+        METRICS_GROUPS_MAX: usize = "metrics.groups.max";
+        METRICS_JMX_RULES: Option<String> = "metrics.jmx.rules";
+        METRICS_TOPICS_MAX: usize = "metrics.topics.max";
         MIN_INSYNC_REPLICAS: usize = "min.insync.replicas";
         NODE_ID: Option<i32> = "node.id";
         NODE_PRINCIPALS: String = "node.principals";

@@ -26,10 +26,10 @@ const MESSAGE_LEN_MAX: usize = 64 * 1024 * 1024;
 /// A running controller: a voter of the metadata quorum, which is the cluster's active controller
 /// while it leads the quorum. Stops with [`Controller::shutdown`], or abruptly when dropped.
 pub struct Controller {
-    quorum: Quorum,
+    pub(crate) quorum: Quorum,
     service: ControllerService,
-    published: watch::Receiver<PublishedImage>,
-    activity: watch::Receiver<Activity>,
+    pub(crate) published: watch::Receiver<PublishedImage>,
+    pub(crate) activity: watch::Receiver<Activity>,
     fatal: watch::Receiver<Option<Arc<str>>>,
     actor: JoinHandle<()>,
     fatal_relay: JoinHandle<()>,

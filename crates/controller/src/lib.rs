@@ -16,6 +16,7 @@ mod controller;
 mod feed;
 mod heartbeats;
 pub mod kafka_import;
+mod metrics;
 pub mod new_cluster;
 mod peer;
 pub mod plan;
@@ -25,3 +26,4 @@ mod state_machine;
 
 pub use config::{ControllerConfig, ReserveBytes, VoterAddress};
 pub use controller::Controller;
+pub use metrics::ControllerMetrics;

@@ -13,6 +13,10 @@ use futures::future::{join_all, select_all, try_join_all};
 use crate::{hostname, signals};
 
 const NODES: u16 = 3;
+/// The default port of the first broker.
+const PORT: u16 = 9092;
+/// The default port of the first node for HTTP.
+const HTTP_PORT: u16 = 9644;
 
 /// The command's arguments.
 #[derive(Debug, clap::Args)]
@@ -22,8 +26,12 @@ pub struct Arguments {
     data: PathBuf,
     /// The first broker's port; the other brokers use this plus 2 and plus 4, the controllers this
     /// plus 1, 3 and 5.
-    #[arg(long, default_value_t = 9092, value_name = "PORT")]
+    #[arg(long, default_value_t = PORT, value_name = "PORT")]
     port: u16,
+    /// The first node's port for metrics and health over HTTP; the other nodes use the next two. 0
+    /// for none. By default 9644, and none with another --port than 9092.
+    #[arg(long, value_name = "PORT")]
+    http_port: Option<u16>,
     /// Sets one property on all nodes; may be given several times.
     #[arg(long = "override", value_name = "NAME=VALUE")]
     overrides: Vec<String>,
@@ -85,6 +93,12 @@ fn ports(arguments: &Arguments, index: u16) -> anyhow::Result<(u16, u16)> {
     Ok((port, port + 1))
 }
 
+/// Returns the first port for HTTP; `None` for none.
+fn http_port(arguments: &Arguments) -> Option<u16> {
+    let default = (arguments.port == PORT).then_some(HTTP_PORT);
+    arguments.http_port.or(default).filter(|port| *port != 0)
+}
+
 fn sources(arguments: &Arguments, index: u16, cluster_id: &str) -> anyhow::Result<Sources> {
     let mut voters = Vec::new();
     for voter in 0..NODES {
@@ -119,6 +133,13 @@ fn sources(arguments: &Arguments, index: u16, cluster_id: &str) -> anyhow::Resul
     for text in &arguments.overrides {
         sources.add_override(text)?;
     }
+    if let Some(port) = http_port(arguments)
+        && !sources.properties.contains_key("http.listeners")
+    {
+        let port = port.checked_add(index);
+        let port = port.context("--http-port is too high for three ports from there on")?;
+        sources.add_missing("http.listeners", &format!("http://localhost:{port}"));
+    }
     sources.resolve_providers(&ProcessValues)?;
     sources
         .cluster_id
@@ -149,10 +170,13 @@ fn greet(arguments: &Arguments, began: Instant) {
         .map(|index| format!("localhost:{}", arguments.port + 2 * index))
         .collect();
     let servers = servers.join(",");
+    let metrics = http_port(arguments).map_or(String::new(), |port| {
+        format!("  metrics            http://localhost:{port}/metrics\n")
+    });
     println!(
         "Three nodes are up after {} ms, with their data in {}. Ctrl-C stops them.\n\n  \
          bootstrap servers  {servers}\n  try                echo hello | kcat -b {servers} -t \
-         greetings -P && kcat -b {servers} -t greetings -C -e\n",
+         greetings -P && kcat -b {servers} -t greetings -C -e\n{metrics}",
         began.elapsed().as_millis(),
         arguments.data.display()
     );

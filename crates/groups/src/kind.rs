@@ -19,6 +19,9 @@ pub(crate) trait GroupKind {
     /// Kafka's name of its state.
     fn state_name(&self) -> &'static str;
 
+    /// The number of its members.
+    fn member_count(&self) -> usize;
+
     /// Whether it has no members.
     fn is_empty(&self) -> bool;
 

@@ -30,7 +30,7 @@ pub use config::GroupConfig;
 pub use ids::{GroupId, InstanceId, MemberId};
 pub use modern::consumer::Matches;
 pub use records::Record;
-pub use shard::{GroupFilter, Shard};
+pub use shard::{GroupFilter, GroupSummary, Shard};
 pub use step::{Caller, Failed, JoinReply, JoinToken, OnCommit, SyncReply, SyncToken};
 
 /// One step of a shard.

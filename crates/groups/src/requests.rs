@@ -20,7 +20,7 @@ use dohle_protocol::messages::offset_fetch_response::OffsetFetchResponseGroup;
 use dohle_protocol::messages::sync_group_request::SyncGroupRequestData;
 
 use crate::Step;
-use crate::shard::{GroupFilter, Shard};
+use crate::shard::{GroupFilter, GroupSummary, Shard};
 use crate::step::{Caller, Failed, JoinReply, JoinToken, SyncReply, SyncToken};
 
 /// JoinGroup: see [`Shard::join_group`].
@@ -168,6 +168,19 @@ impl Request for ListGroups<'_> {
 
     fn plan(&self, shard: &mut Shard, step: &mut Step<'_>) -> Self::Reply {
         shard.list_groups(self.filter, step)
+    }
+}
+
+/// All groups of one shard, for metrics: see [`Shard::summarize`].
+#[derive(Debug, Clone, Copy)]
+pub struct SummarizeGroups;
+
+impl Request for SummarizeGroups {
+    type Machine = Shard;
+    type Reply = Vec<GroupSummary>;
+
+    fn plan(&self, shard: &mut Shard, _: &mut Step<'_>) -> Self::Reply {
+        shard.summarize()
     }
 }
 

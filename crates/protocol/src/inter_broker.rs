@@ -21,6 +21,10 @@ impl InterBroker for wire::WriteTxnMarkersRequestData {
     const VERSIONS: RangeInclusive<i16> = 2..=2;
 }
 
+impl InterBroker for wire::ListOffsetsRequestData {
+    const VERSIONS: RangeInclusive<i16> = 10..=10;
+}
+
 impl InterBroker for wire::AddPartitionsToTxnRequestData {
     const VERSIONS: RangeInclusive<i16> = 5..=5;
 }

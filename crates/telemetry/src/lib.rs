@@ -14,6 +14,8 @@
 //! Invariant: there is no registry of the process; each node has its own values.
 
 mod counter;
+#[cfg(test)]
+mod documented;
 mod family;
 pub mod mbeans;
 pub mod native;

@@ -101,7 +101,7 @@ const FLOORS: &[&[&str]] = &[
     &["network", "broker", "controller", "admin", "load"],
     &["coordinator"],
     &["api"],
-    &["cli"],
+    &["cli", "web"],
     &["dohle"],
 ];
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use dohle_model::image::MetadataImage;
 use dohle_model::{ErrorCode, LeaderEpoch, NodeId, Offset};
 use dohle_protocol::fetch::{
-    FetchChunk, FetchPartitionResponse, FetchResponse, FetchTopicResponse, encode_fetch_response,
+    FetchChunk, FetchPartitionResponse, FetchResponse, FetchTopicResponse, RecordChunk,
+    encode_fetch_response,
 };
 use dohle_protocol::messages::fetch_request::{FetchPartition, FetchRequestData, FetchTopic};
 use dohle_protocol::messages::fetch_response::{
@@ -174,7 +175,9 @@ impl<'a> Builder<'a> {
                 positions,
                 diverging,
                 aborted,
+                meter,
             } => {
+                meter.fetched(RecordChunk::len(&records));
                 chunks.push(records);
                 if let Some(diverging) = diverging {
                     data.diverging_epoch = EpochEndOffset {

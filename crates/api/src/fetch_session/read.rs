@@ -10,7 +10,7 @@ use dohle_broker::blocking::WorkOwner;
 use dohle_broker::metadata::MetadataCache;
 use dohle_broker::partition::{
     AbortedTransaction, EpochEnd, FetchParams, FetchRead, FollowerState, Isolation, LocateError,
-    Partition, Positions,
+    Partition, Positions, TopicMeter,
 };
 use dohle_broker::partitions::Partitions;
 use dohle_protocol::fetch::RecordChunk;
@@ -69,6 +69,8 @@ pub(crate) enum PartitionRead {
         diverging: Option<EpochEnd>,
         /// The aborted transactions; `Some` for `read_committed`.
         aborted: Option<Vec<AbortedTransaction>>,
+        /// Counts what is returned.
+        meter: Arc<TopicMeter>,
     },
     /// Another replica is nearer to the client.
     PreferredReadReplica {
@@ -214,6 +216,7 @@ impl FetchContext<'_> {
             positions: read.positions,
             diverging: read.diverging,
             aborted: (self.isolation == Isolation::LastStable).then_some(read.aborted),
+            meter: Arc::clone(partition.meter()),
         }
     }
 

@@ -16,6 +16,7 @@ use dohle_network::connection::{
 };
 use dohle_protocol::messages::api_versions_response::{ApiVersion, ApiVersionsResponseData};
 use dohle_protocol::{ApiKey, FrameSizes, HeaderError, RequestHeader};
+use dohle_telemetry::{Collect, Sample};
 use tokio::time::Instant;
 
 use crate::context::Context;
@@ -89,6 +90,12 @@ impl KafkaService {
     }
 }
 
+impl Collect for KafkaService {
+    fn collect(&self, out: &mut dyn FnMut(Sample<'_>)) {
+        self.node.meter.collect(out);
+    }
+}
+
 impl Node {
     fn accounts(&self) -> Accounts<'_> {
         Accounts {
@@ -100,8 +107,8 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        for (api, requests) in self.meter.counts() {
-            tracing::debug!(api = ?api.key, requests, "requests served");
+        for (api, version, requests) in self.meter.counts() {
+            tracing::debug!(api = ?api.key, version, requests, "requests served");
         }
     }
 }
@@ -207,7 +214,7 @@ impl KafkaConnection {
             }
         }
         let request = self.authenticate(api, &header)?;
-        self.node.meter.count(row);
+        self.node.meter.count(row, header.version);
         let call = Call {
             advertised: Arc::clone(&self.node.advertised),
             context: Arc::clone(&self.node.context),

@@ -215,7 +215,7 @@ async fn a_client_over_its_quota_is_answered_at_once_and_throttled() {
 }
 
 #[tokio::test]
-async fn requests_are_counted_by_api() {
+async fn requests_are_counted_by_api_and_version() {
     let broker = Broker::start(&[]).await;
     let service = KafkaService::new(Arc::clone(&broker.context), no_quotas());
     let mut session = session(&service);
@@ -223,10 +223,20 @@ async fn requests_are_counted_by_api() {
         answer(session.call(frame(ApiKey::ApiVersions, 0, &[]), permit())).await;
     }
     answer(session.call(frame(ApiKey::ListGroups, 0, &[]), permit())).await;
-    let mut counts: Vec<_> = service.node.meter.counts().collect();
-    counts.sort_by_key(|(_, requests)| *requests);
-    let counts: Vec<_> = counts.iter().map(|(api, n)| (api.key, *n)).collect();
-    assert_eq!(counts, [(ApiKey::ListGroups, 1), (ApiKey::ApiVersions, 3)]);
+    answer(session.call(frame(ApiKey::ApiVersions, 2, &[]), permit())).await;
+    let counts = service.node.meter.counts();
+    let mut counts: Vec<_> = counts
+        .map(|(api, version, n)| (api.key, version, n))
+        .collect();
+    counts.sort_by_key(|(key, version, _)| (*key as i16, *version));
+    assert_eq!(
+        counts,
+        [
+            (ApiKey::ListGroups, 0, 1),
+            (ApiKey::ApiVersions, 0, 3),
+            (ApiKey::ApiVersions, 2, 1)
+        ]
+    );
 }
 
 #[tokio::test]

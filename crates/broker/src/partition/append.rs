@@ -37,6 +37,20 @@ impl Partition {
         now: Timestamp,
         owner: WorkOwner,
     ) -> Result<Appended, AppendError> {
+        let produced = self.check_and_append(records, txn, acks, now, owner).await;
+        self.meter
+            .produced(produced.as_ref().err().map(AppendError::code));
+        produced
+    }
+
+    async fn check_and_append(
+        &self,
+        records: Bytes,
+        txn: &TxnAppend,
+        acks: Acks,
+        now: Timestamp,
+        owner: WorkOwner,
+    ) -> Result<Appended, AppendError> {
         // The log's expensive checks run before the lock is taken.
         let config = self.config_for_append(acks)?;
         let origin = validate::AppendOrigin::Client;
@@ -208,6 +222,12 @@ impl Partition {
             "{}: log end of the leader and of the log",
             self.name
         );
+        let records = info.last_offset.plus(1).since(info.first_offset);
+        let bytes = info.records.len() as u64;
+        self.meter.count(|counts| {
+            counts.messages_in.add(records.unsigned_abs());
+            counts.bytes_in.add(bytes);
+        });
         if !state.subscriptions.is_empty() {
             state.tail.push(info.first_offset, log_end, info.records);
         }

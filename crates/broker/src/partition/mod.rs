@@ -18,6 +18,7 @@ use parking_lot::{Mutex, RwLock};
 mod append;
 mod cleaning;
 mod config;
+mod counts;
 pub(crate) mod damage;
 pub(crate) mod dir_move;
 mod errors;
@@ -27,6 +28,7 @@ mod isr_changes;
 mod leader_part;
 mod lock;
 mod log_start;
+mod measures;
 mod offset_waiters;
 mod offsets;
 mod read;
@@ -46,9 +48,11 @@ mod upkeep;
 
 pub(crate) use cleaning::CleanOutcome;
 pub use config::PartitionConfig;
+pub use counts::{TopicCounts, TopicMeter};
 pub use errors::{AppendError, CommitError, ReadError, RejectedRecord, RoleError};
 pub(crate) use follower_subscription::{FollowerData, SubscriptionRequest, SubscriptionStart};
 pub(crate) use leader_part::{LeaderPart, PartOutcome, Truncation};
+pub(crate) use measures::Measures;
 pub use read::LocateError;
 pub use ready::{ReadyOn, ReadySet, ReadyToken};
 pub(crate) use shortage::ClosedLog;
@@ -78,6 +82,7 @@ pub struct Partition {
     /// Whether it is on the list of partitions with lagging followers.
     lag_noted: AtomicBool,
     throttled: ThrottledSides,
+    meter: Arc<TopicMeter>,
     /// Makes reads for followers find nothing in the page cache.
     #[cfg(test)]
     pub(crate) is_uncached: AtomicBool,
@@ -121,10 +126,12 @@ impl Partition {
         let lag_noted = AtomicBool::new(false);
         let throttled = ThrottledSides::default();
         throttled.set(&state.config, id.partition.0, shared.node);
+        let meter = shared.meters.of(&name.topic);
         Arc::new_cyclic(|this| Self {
             id,
             name,
             shared,
+            meter,
             state: StateLock::new(state, Weak::clone(this)),
             published,
             ready_tokens,
@@ -151,6 +158,12 @@ impl Partition {
     #[must_use]
     pub fn topic(&self) -> &TopicName {
         &self.name.topic
+    }
+
+    /// Returns the counts of the topic.
+    #[must_use]
+    pub fn meter(&self) -> &Arc<TopicMeter> {
+        &self.meter
     }
 
     /// Returns the current leader epoch.

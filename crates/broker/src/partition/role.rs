@@ -49,6 +49,11 @@ impl Partition {
                         paused: &paused.map(|it| it.follower).collect::<Vec<_>>(),
                     };
                     log_isr_changes(&self.name, registration, &before, proposals, &image);
+                    let after = &registration.isr;
+                    let has_shrunk = before.iter().any(|id| !after.contains(id));
+                    let has_grown = after.iter().any(|id| !before.contains(id));
+                    self.shared.meters.isr_shrinks.add(has_shrunk.into());
+                    self.shared.meters.isr_expands.add(has_grown.into());
                 }
                 state.apply(effects, &self.shared, wakes);
                 self.note_lag(state);

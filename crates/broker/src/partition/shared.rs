@@ -14,6 +14,7 @@ use dohle_model::{BrokerEpoch, DirectoryId, NodeId, TopicIdPartition};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
 
+use super::counts::TopicMeters;
 use super::shortage::ClosedLogs;
 use super::space::SpaceTable;
 use super::suspects::Suspects;
@@ -98,6 +99,8 @@ pub(crate) struct PartitionContext {
     pub(crate) follower_throttle: ReplicationThrottle,
     /// Whether a high watermark changed since the checkpoint was written.
     pub(crate) moved: AtomicBool,
+    /// The counts of topics.
+    pub(crate) meters: TopicMeters,
 }
 
 impl std::fmt::Debug for PartitionContext {
@@ -138,6 +141,7 @@ impl PartitionContext {
             leader_throttle: ReplicationThrottle::new(windows),
             follower_throttle: ReplicationThrottle::new(windows),
             moved: AtomicBool::new(false),
+            meters: TopicMeters::default(),
         })
     }
 

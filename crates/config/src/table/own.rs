@@ -2,8 +2,8 @@
 //! that it takes at run time alone (`DynamicConfig.Broker`), and Dohle's own.
 
 use crate::definition::ConfigDef;
-use crate::definition::ConfigType::{Boolean, Double, Long, String};
-use crate::definition::Default::Value;
+use crate::definition::ConfigType::{Boolean, Double, Int, List, Long, String};
+use crate::definition::Default::{Null, Value};
 use crate::definition::Importance::{Low, Medium};
 use crate::definition::UpdateMode::ClusterWide;
 use crate::definition::Validator::AtLeast;
@@ -20,6 +20,11 @@ pub(crate) const TABLE: &[ConfigDef] = &[
         .doc("The most bytes per second that this broker receives, as a follower, for the replicas \
              that follower.replication.throttled.replicas of topics list. Replicas in the ISR are \
              counted, and not delayed. It is suggested that the limit be kept above 1 MB/s."),
+    ConfigDef::new("http.listeners", List, Value(""), Medium)
+        .honoured()
+        .doc("The addresses at which the node serves its metrics and its health over HTTP, such as \
+             http://localhost:9644; without any there is no HTTP listener. Whoever reaches an \
+             address may read: there is neither TLS nor authentication."),
     ConfigDef::new("leader.replication.throttled.rate", Long,
         Value("9223372036854775807"), Medium)
         .check(AtLeast(0)).dynamic(ClusterWide).honoured().internal()
@@ -46,6 +51,18 @@ pub(crate) const TABLE: &[ConfigDef] = &[
     ConfigDef::new("log.scrub.max.bytes.per.second", Double, Value("4194304"), Low)
         .dynamic(ClusterWide).honoured()
         .doc("The most bytes that a pass reads per second, on average."),
+    ConfigDef::new("metrics.groups.max", Int, Value("1000"), Low)
+        .check(AtLeast(0)).honoured()
+        .doc("The most groups that this node coordinates and has metrics of their own for, in the \
+             order of their names."),
+    ConfigDef::new("metrics.jmx.rules", String, Null, Low)
+        .honoured()
+        .doc("A rule file of Prometheus's jmx_exporter that names the metrics. Without one the \
+             names are those of Strimzi's rules."),
+    ConfigDef::new("metrics.topics.max", Int, Value("1000"), Low)
+        .check(AtLeast(0)).honoured()
+        .doc("The most topics that this node has replicas of and has metrics of their own for, in \
+             the order of their names."),
     ConfigDef::new("node.principals", String, Value(""), Low)
         .honoured()
         .doc("The principals with which nodes authenticate to each other, separated by semicolons; \

@@ -63,6 +63,8 @@ const CLUSTER_ID: &str = "5L6g3nShT-eMCtK--X86sw";
 /// The default listener for clients.
 const CLIENTS: &str = "PLAINTEXT://:9092";
 const CLIENTS_ADVERTISED: &str = "PLAINTEXT://localhost:9092";
+/// The default address of metrics and health.
+const HTTP_LISTENER: &str = "http://0.0.0.0:9644";
 /// The default port of the controllers' listener.
 const CONTROLLER_PORT: &str = "9093";
 
@@ -106,6 +108,7 @@ impl Sources {
             self.add_missing("process.roles", "broker,controller");
             self.add_missing("controller.listener.names", "CONTROLLER");
         }
+        self.add_missing("http.listeners", HTTP_LISTENER);
         let id = self.node_id_or("1");
         self.add_missing("node.id", &id);
         let has_role =

@@ -5,6 +5,7 @@
 
 mod address;
 mod authorizer;
+mod http;
 pub mod image;
 mod listeners;
 mod node_principals;
@@ -35,6 +36,7 @@ use dohle_rpc::sasl::SaslClient;
 use dohle_tls::TlsSettings;
 
 pub use address::ListenerAddress;
+pub use http::HttpConfig;
 pub use listeners::{Listeners, Roles, is_all_interfaces, is_loopback};
 pub use notices::notices;
 pub use open_listeners::open_listener_warnings;
@@ -261,6 +263,8 @@ pub struct NodeConfig {
     pub secret_files: Vec<SecretFile>,
     /// Variables of Kubernetes Services that were ignored.
     pub service_variables: Vec<String>,
+    /// Metrics and health over HTTP.
+    pub http: HttpConfig,
     /// The properties themselves.
     pub values: BrokerValues,
     /// The names of properties that were not set but completed with defaults.
@@ -302,6 +306,7 @@ impl NodeConfig {
         let roles = mistakes.take(roles(&reader));
         let node_id = mistakes.take(node_id(&reader));
         let log_dirs = mistakes.take(log_dirs(&reader));
+        let http = mistakes.take(http::read(&reader));
         let authorizer = mistakes.take(authorizer::read(&values));
         let listeners = roles.map(|roles| Listeners::read(&reader, roles, hostname));
         let listeners = listeners.and_then(|listeners| mistakes.take(listeners));
@@ -318,10 +323,10 @@ impl NodeConfig {
         let node_principals = node_principals.and_then(|read| mistakes.take(read));
         let voters = node_id.map(|node_id| voters(&reader, roles, node_id, &listeners));
         let voters = voters.and_then(|voters| mistakes.take(voters));
-        let nodes = (node_id, voters, log_dirs);
+        let nodes = (node_id, voters, log_dirs, http);
         let security = (authorizer, sasl, sasl_clients, tls, node_principals);
         let (
-            (Some(node_id), Some(voters), Some(log_dirs)),
+            (Some(node_id), Some(voters), Some(log_dirs), Some(http)),
             (
                 Some(authorizer),
                 Some((sasl, jwks)),
@@ -359,6 +364,7 @@ impl NodeConfig {
             node_principals,
             log_dirs,
             metadata_log_dir,
+            http,
             broker,
             tls,
             values,

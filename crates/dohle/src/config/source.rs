@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dohle_config::providers::{self, ExternalValues};
 use dohle_config::{Properties, properties};
 
+use super::http::{JVM_OPTIONS, of_agent};
 use super::secret_files::{SecretFile, is_secret};
 use super::{ConfigFault, FirstUser};
 
@@ -145,12 +146,25 @@ impl Sources {
         Ok(())
     }
 
-    /// Adds the properties that environment variables set.
+    /// Adds the properties that environment variables set. Those that select jmx_exporter's agent
+    /// set the address and the rules of metrics.
     pub fn add_environment(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
         let variables: BTreeMap<String, String> = variables.into_iter().collect();
         let of_service = |name: &&String| is_of_service(name, &variables[*name]);
         self.service_variables
             .extend(variables.keys().filter(of_service).cloned());
+        for variable in JVM_OPTIONS {
+            let Some(options) = variables.get(*variable) else {
+                continue;
+            };
+            if let Some((listeners, rules)) = of_agent(options) {
+                let origin = format!("the variable {variable}");
+                self.set("http.listeners", &listeners, &origin);
+                if let Some(rules) = rules {
+                    self.set("metrics.jmx.rules", &rules, &origin);
+                }
+            }
+        }
         for bitnami in [false, true] {
             for (variable, value) in &variables {
                 if is_of_service(variable, value) {

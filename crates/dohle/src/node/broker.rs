@@ -15,6 +15,8 @@ use dohle_broker::metadata::{
     ControllerClient, ControllerEndpoint, ControllerSession, FeedConfig, FeedError, LocalReplicas,
     MetadataCache, MetadataChange, MetadataFeed, SessionConfig, SessionError,
 };
+#[cfg(feature = "web")]
+use dohle_broker::partitions::ReplicaMetrics;
 use dohle_broker::partitions::{
     BrokerLink, LocalPartitions, LogDir, OfflineDir, Partitions, PartitionsConfig,
     previous_broker_epoch,
@@ -40,6 +42,8 @@ use tokio::time::Instant;
 
 use super::authorized_replicas::AuthorizedReplicas;
 use super::connections::ConnectionLimits;
+#[cfg(feature = "web")]
+use super::group_metrics::GroupMetrics;
 use super::network::NetworkProperties;
 use super::tls::NodeTls;
 use crate::advertised::{ListenerContext, advertised_listener_warnings, shared_addresses};
@@ -64,6 +68,14 @@ pub(super) struct Start<'a> {
     pub tls: &'a NodeTls,
 }
 
+/// Reads the metrics of a broker.
+#[cfg(feature = "web")]
+pub(super) struct BrokerMetrics {
+    pub replicas: ReplicaMetrics,
+    pub kafka: Arc<KafkaService>,
+    pub groups: GroupMetrics,
+}
+
 pub(super) struct Broker {
     node: NodeId,
     cache: Arc<MetadataCache>,
@@ -79,6 +91,8 @@ pub(super) struct Broker {
     previous_broker_epoch: Option<BrokerEpoch>,
     /// Tasks that are stopped together with the broker.
     tasks: Vec<JoinHandle<()>>,
+    #[cfg(feature = "web")]
+    metrics: Option<BrokerMetrics>,
 }
 
 impl Drop for Broker {
@@ -155,6 +169,8 @@ impl Broker {
             Arc::clone(&cache),
         );
         let brokers = Arc::new(brokers.with_connector(connector));
+        #[cfg(feature = "web")]
+        let broker_client = Arc::clone(&brokers);
         let transactions = transactions::start(
             config.node_id,
             Arc::clone(config.properties()),
@@ -172,6 +188,8 @@ impl Broker {
             Arc::clone(&transactions),
             brokers,
         );
+        #[cfg(feature = "web")]
+        let group_coordinator = Arc::clone(&groups);
         let coordinators: Vec<Arc<dyn AnyCoordinator>> =
             vec![groups.clone(), transactions.coordinator()];
         let acls = config.authorizer.clone().map(AclAuthorizer::new);
@@ -219,11 +237,13 @@ impl Broker {
         );
         context.set_transaction_verifier(Arc::new(verifier));
         let (transactions, markers) = (Arc::clone(&context), Arc::clone(&partitions));
+        let offsets = Arc::clone(&partitions);
         let handlers = BrokerRequestHandlers::default()
             .on(move |_, request| {
                 add_partitions_to_txn::for_broker(Arc::clone(&transactions), request)
             })
-            .on(move |_, request| markers.write_txn_markers(request));
+            .on(move |_, request| markers.write_txn_markers(request))
+            .on(move |_, request| std::future::ready(offsets.high_watermarks(&request)));
         let replication = Arc::new(Replication {
             server: ReplicationServer::new(Arc::clone(&partitions), &replicator, handlers),
             principals: config.node_principals.clone(),
@@ -233,6 +253,19 @@ impl Broker {
         let sasl = Arc::clone(&config.sasl);
         let kafka = KafkaService::authorized(context, Arc::clone(&authorizer), sasl, quotas);
         let listeners = serve(&start, ports, &kafka, &replication, &authorizer);
+        #[cfg(feature = "web")]
+        let metrics = BrokerMetrics {
+            replicas: ReplicaMetrics::new(Arc::clone(&partitions), config.http.topics_max),
+            kafka,
+            groups: GroupMetrics {
+                node: config.node_id,
+                groups: group_coordinator,
+                metadata: Arc::clone(&cache),
+                partitions: Arc::clone(&partitions),
+                brokers: broker_client,
+                groups_max: config.http.groups_max,
+            },
+        };
         let (dirs, reports) = (Arc::clone(&partitions), Arc::clone(&session));
         let reporting = tokio::spawn(async move {
             tokio::join!(
@@ -254,7 +287,15 @@ impl Broker {
             log_dirs,
             previous_broker_epoch,
             tasks: vec![reporting],
+            #[cfg(feature = "web")]
+            metrics: Some(metrics),
         })
+    }
+
+    /// Returns the metrics, the first time that it is called.
+    #[cfg(feature = "web")]
+    pub(super) fn take_metrics(&mut self) -> Option<BrokerMetrics> {
+        self.metrics.take()
     }
 
     /// Returns the images of the metadata.

@@ -80,6 +80,13 @@ impl ControllerRole {
         })
     }
 
+    /// Returns the metrics of the controller.
+    #[cfg(feature = "web")]
+    pub(super) fn metrics(&self, config: &NodeConfig) -> dohle_controller::ControllerMetrics {
+        let topics_max = config.http.topics_max;
+        self.controller.metrics(config.node_id, topics_max)
+    }
+
     /// Becomes `Some` with the reason when the controller failed.
     pub(super) fn fatal(&self) -> watch::Receiver<Option<Arc<str>>> {
         self.controller.fatal()

@@ -14,6 +14,13 @@ mod connections;
 mod controller;
 mod fatal_error;
 mod first_users;
+#[cfg(feature = "web")]
+mod group_metrics;
+#[cfg(feature = "web")]
+mod http;
+#[cfg(not(feature = "web"))]
+#[path = "no_http.rs"]
+mod http;
 mod network;
 mod tls;
 
@@ -50,6 +57,8 @@ pub struct Node {
     broker: Option<Broker>,
     controller: Option<ControllerRole>,
     shared: Arc<NetworkContext>,
+    /// Serves metrics and health.
+    http: Option<http::Server>,
     /// Watches the key material.
     tls_task: Option<AbortOnDropHandle<()>>,
     /// Fetch the keys of tokens. They begin before a role starts: a broker may need them to be let
@@ -85,6 +94,7 @@ impl Node {
     }
 
     async fn prepare(config: &NodeConfig) -> anyhow::Result<Prepared> {
+        let http = http::prepare(config).await?;
         let tls = tokio::task::block_in_place(|| {
             for warning in readable_secrets(config) {
                 tracing::warn!(node = %config.node_id, "{warning}");
@@ -114,6 +124,7 @@ impl Node {
             cluster_id: directories.cluster_id.clone(),
             broker: None,
             controller: None,
+            http: None,
             shared: NetworkContext::new(limits, threads),
             tls_task: None,
             jwks_tasks: Vec::new(),
@@ -123,6 +134,7 @@ impl Node {
             node,
             directories: Some(directories),
             ports: Some(ports),
+            http,
             tls,
         })
     }
@@ -177,6 +189,9 @@ impl Node {
         if let Some(controller) = &self.controller {
             controller.prepare_shutdown();
         }
+        if let Some(http) = self.http.take() {
+            http.shutdown().await;
+        }
         if let Some(broker) = self.broker.take() {
             broker.shutdown().await;
         }
@@ -202,6 +217,7 @@ struct Prepared {
     node: Node,
     directories: Option<Directories>,
     ports: Option<Ports>,
+    http: Option<http::Prepared>,
     tls: Arc<NodeTls>,
 }
 
@@ -247,6 +263,14 @@ impl Prepared {
             warnings.watch(broker);
             let watching = self.tls.watch(config.properties(), Some(broker.images()));
             self.node.tls_task = watching.map(AbortOnDropHandle::new);
+        } else {
+            let watching = self.tls.watch(config.properties(), None);
+            self.node.tls_task = watching.map(AbortOnDropHandle::new);
+        }
+        if let Some(http) = self.http.take() {
+            self.node.http = Some(http.serve(&config, &mut self.node));
+        }
+        if let Some(broker) = &self.node.broker {
             let controller = self.node.controller.as_ref();
             // Wait until the broker is unfenced, or an error stops the node first.
             tokio::select! {
@@ -256,9 +280,6 @@ impl Prepared {
                 fault = fatal_error::of_controller(controller) => return Err(fault.into()),
                 fault = fatal_error::of_broker(Some(broker)) => return Err(fault.into()),
             }
-        } else {
-            let watching = self.tls.watch(config.properties(), None);
-            self.node.tls_task = watching.map(AbortOnDropHandle::new);
         }
         Ok(())
     }

@@ -23,6 +23,10 @@ impl GroupKind for ClassicGroup {
         self.state().name()
     }
 
+    fn member_count(&self) -> usize {
+        self.members().len()
+    }
+
     fn is_empty(&self) -> bool {
         ClassicGroup::is_empty(self)
     }

@@ -1,12 +1,15 @@
 //! ListGroups, DescribeGroups and ConsumerGroupDescribe.
 
-use dohle_model::{ErrorCode, Offset};
+use std::sync::Arc;
+
+use dohle_model::{ErrorCode, Offset, PartitionIndex};
 use dohle_protocol::KafkaString;
 use dohle_protocol::messages::consumer_group_describe_response as consumer_group;
 use dohle_protocol::messages::describe_groups_response::DescribedGroup;
 use dohle_protocol::messages::list_groups_response::ListedGroup;
 
 use crate::Step;
+use crate::ids::GroupId;
 use crate::modern::consumer::describe as consumer;
 use crate::offsets::group_not_found;
 use crate::shard::consumer_requests::not_a_consumer_group;
@@ -37,7 +40,37 @@ impl GroupFilter<'_> {
     }
 }
 
+/// A group and its committed offsets, for metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupSummary {
+    /// Its id.
+    pub group_id: GroupId,
+    /// Kafka's name of its kind: `classic`, `consumer`.
+    pub kind: &'static str,
+    /// The number of its members.
+    pub members: usize,
+    /// The committed offsets by topic and partition.
+    pub offsets: Vec<(Arc<str>, PartitionIndex, Offset)>,
+}
+
 impl Shard {
+    /// Summarizes all groups, in no particular order, as they are in memory: changes whose records
+    /// are not committed yet are included.
+    #[must_use]
+    pub fn summarize(&self) -> Vec<GroupSummary> {
+        let summary = |(group_id, group): (&GroupId, &Group)| GroupSummary {
+            group_id: group_id.clone(),
+            kind: group.any_kind().type_name(),
+            members: group.any_kind().member_count(),
+            offsets: {
+                let all = group.offsets.all();
+                all.map(|(topic, partition, value)| (Arc::clone(topic), partition, value.offset))
+                    .collect()
+            },
+        };
+        self.groups.iter().map(summary).collect()
+    }
+
     /// The groups that the filter accepts, by id.
     #[must_use]
     pub fn list_groups(&self, filter: GroupFilter<'_>, step: &mut Step<'_>) -> Vec<ListedGroup> {

@@ -11,7 +11,7 @@ mod lifecycle;
 mod offsets;
 mod replay;
 
-pub use describe::GroupFilter;
+pub use describe::{GroupFilter, GroupSummary};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -42,6 +42,7 @@ use crate::connection::{
 mod accept;
 mod bind;
 mod excess;
+mod metrics;
 mod open;
 mod places;
 mod prefixed;

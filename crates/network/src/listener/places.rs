@@ -256,6 +256,15 @@ impl ConnectionCounts {
         self.freed.notify_waiters();
     }
 
+    /// Returns the number of clients' connections of each listener that has had any.
+    pub(super) fn by_listener(&self) -> Vec<(Arc<str>, usize)> {
+        let open = self.open.lock();
+        let listeners = open.by_listener.iter();
+        listeners
+            .map(|(listener, count)| (Arc::clone(listener), *count))
+            .collect()
+    }
+
     fn quotas(&self) -> Arc<ConnectionQuotas> {
         Arc::clone(&self.quotas.read())
     }

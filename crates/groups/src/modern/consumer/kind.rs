@@ -24,6 +24,10 @@ impl GroupKind for ConsumerGroup {
         self.state().name()
     }
 
+    fn member_count(&self) -> usize {
+        self.members().len()
+    }
+
     fn is_empty(&self) -> bool {
         ConsumerGroup::is_empty(self)
     }

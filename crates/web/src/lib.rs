@@ -1,0 +1,38 @@
+//! The HTTP listener of a node: metrics, and whether the node is healthy.
+//!
+//! ```text
+//! socket ─▶ HTTP/1 (hyper) ─▶ routes (axum) ─▶ Node
+//! ```
+//!
+//! This crate sees the node only through [`Node`], and runs on the runtime for control work, so it
+//! takes nothing from the threads that serve records.
+//!
+//! Invariant: requests only read.
+
+mod listener;
+mod routes;
+#[cfg(test)]
+mod tests;
+
+use dohle_telemetry::text::Format;
+use futures::future::BoxFuture;
+
+pub use listener::{BindError, Bound, HttpAddress, Server};
+
+/// What a check of a node asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// Whether the node serves.
+    Live,
+    /// Whether its broker is also alive in the cluster and in sync.
+    Ready,
+}
+
+/// A node, as this crate sees it.
+pub trait Node: Send + Sync + 'static {
+    /// Returns the text of the current metrics.
+    fn metrics(&self, format: Format) -> BoxFuture<'_, String>;
+
+    /// Checks the node. Both results are sentences; `Err` is the reason why it is not healthy.
+    fn check(&self, check: Check) -> BoxFuture<'_, Result<String, String>>;
+}
