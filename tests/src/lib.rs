@@ -13,6 +13,7 @@ pub mod cluster;
 pub mod connection;
 pub mod corpus;
 pub mod digest;
+pub mod exposition;
 pub mod http;
 pub mod length;
 pub mod logs;

@@ -34,7 +34,8 @@ pub struct Node {
     pub(crate) log: PathBuf,
     /// The program; `None` for the one under test.
     pub(crate) program: Option<PathBuf>,
-    pub(crate) environment: Vec<(String, String)>,
+    /// Further environment variables.
+    pub environment: Vec<(String, String)>,
     /// The limit of open files; `None` for that of the tests.
     pub(crate) open_files: Option<u32>,
     pub(crate) child: Option<Child>,

@@ -21,6 +21,7 @@ mod kafkajs;
 mod kcat;
 mod large_messages;
 mod log_directories;
+mod metrics;
 mod migration;
 mod mirror;
 mod numbered_from_zero;
