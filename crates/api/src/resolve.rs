@@ -15,6 +15,9 @@ use dohle_broker::partitions::Partitions;
 /// How long a request waits for metadata that another broker has already sent to the client. Kafka
 /// does not wait at all; clients repeat a request for a topic that is not known yet.
 const KNOWN_WITHIN: Duration = Duration::from_millis(100);
+/// How long a request waits for the publication of a change that this broker is applying, which
+/// takes longer than usual on a busy machine.
+const PUBLISHED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Waits a moment for topics that the metadata of this broker do not contain yet: the client may
 /// have got a new topic from a broker whose metadata is a few milliseconds ahead. Without this
@@ -29,7 +32,7 @@ pub(super) async fn until_known(
     let _ = metadata.wait_until(known, deadline).await;
 }
 
-/// Waits a moment until the metadata of this broker no longer list it as a replica of partitions
+/// Waits until the metadata of this broker no longer list it as a replica of partitions
 /// that it has already removed: a change of the metadata is applied to the local replicas before it
 /// is published. Without this wait, a client would get NOT_LEADER_OR_FOLLOWER for a topic that was
 /// deleted, and look for another leader.
@@ -42,7 +45,7 @@ pub(super) async fn until_removed(
         |image: &MetadataImage| removed.iter().all(|(_, id)| !is_replica(image, id, node));
     // Not an error: the partitions are looked up again in any case.
     let _ = metadata
-        .wait_until(published, Instant::now() + KNOWN_WITHIN)
+        .wait_until(published, Instant::now() + PUBLISHED_WITHIN)
         .await;
 }
 
