@@ -84,7 +84,7 @@ mod inner {
             let setting = libc::itimerspec {
                 it_interval: none,
                 it_value: libc::timespec {
-                    tv_sec: after.as_secs() as libc::time_t,
+                    tv_sec: after.as_secs() as _,
                     tv_nsec: after.subsec_nanos().max(1) as libc::c_long,
                 },
             };
