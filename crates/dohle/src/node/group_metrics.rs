@@ -26,7 +26,7 @@ use tokio::time::{Instant, timeout_at};
 
 /// How long the groups, and then other brokers, may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The time in a request that stands for the high watermark.
+/// The timestamp in a ListOffsets request that asks for the high watermark.
 const LATEST: i64 = -1;
 
 type TopicPartition = (Arc<str>, PartitionIndex);
