@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use dohle_model::acl::{Operation, ResourceType};
 use dohle_model::image::MetadataImage;
-use dohle_model::{ErrorCode, Offset, PartitionIndex, TopicIdPartition};
+use dohle_model::{ErrorCode, Offset, TopicIdPartition};
 use dohle_protocol::messages::delete_records_request::DeleteRecordsRequestData;
 use dohle_protocol::messages::delete_records_response::{
     DeleteRecordsPartitionResult, DeleteRecordsResponseData, DeleteRecordsTopicResult,
@@ -44,12 +44,11 @@ pub(super) async fn handle(
             let begun = allowed
                 .and_then(|()| find(&call.context, &image, &name, index))
                 .and_then(|partition| match is_deletable {
-                    true => begin(&partition, before),
+                    true => Ok((partition.id(), begin(&partition, before)?)),
                     false => Err(ErrorCode::PolicyViolation),
                 });
-            let id = id_of(&image, &name, index);
             let context = &call.context;
-            async move { to_wire(index, finish(begun, deadline, context, id).await) }
+            async move { to_wire(index, finish(begun, deadline, context).await) }
         });
         let partitions = join_all(deleted).await;
         topics.push(DeleteRecordsTopicResult {
@@ -92,25 +91,23 @@ fn begin(
     Ok(partition.wait_low_watermark(start))
 }
 
-fn id_of(image: &MetadataImage, topic: &str, index: i32) -> Option<TopicIdPartition> {
-    Some(TopicIdPartition {
-        topic_id: image.topic(topic)?.id,
-        partition: PartitionIndex::from_wire(index)?,
-    })
-}
-
 async fn finish(
-    begun: Result<impl Future<Output = Result<Offset, CommitError>>, ErrorCode>,
+    begun: Result<
+        (
+            TopicIdPartition,
+            impl Future<Output = Result<Offset, CommitError>>,
+        ),
+        ErrorCode,
+    >,
     deadline: Instant,
     context: &Context,
-    id: Option<TopicIdPartition>,
 ) -> Result<Offset, ErrorCode> {
-    let code = match timeout_at(deadline, begun?).await {
+    let (id, waiting) = begun?;
+    let code = match timeout_at(deadline, waiting).await {
         Ok(Ok(low_watermark)) => return Ok(low_watermark),
         Ok(Err(error)) => error.code(),
         Err(_) => ErrorCode::RequestTimedOut,
     };
-    let Some(id) = id else { return Err(code) };
     let replicas = (&*context.partitions, &*context.metadata, context.node_id);
     Err(resolve::code_if_removed(replicas, id, code).await)
 }

@@ -54,12 +54,8 @@ impl Collect for ControllerMetrics {
     }
 }
 
-fn long(value: usize) -> Value<'static> {
-    Value::Long(i64::try_from(value).unwrap_or(i64::MAX))
-}
-
 fn gauge(out: &mut dyn FnMut(Sample<'_>), bean: &'static MBean, value: usize) {
-    let (keys, attribute, value) = (&[][..], "Value", long(value));
+    let (keys, attribute, value) = (&[][..], "Value", Value::from(value));
     out(Sample::Attribute {
         bean,
         keys,
@@ -127,18 +123,17 @@ fn raft(node: NodeId, quorum: &QuorumDescription, state: &str, out: &mut dyn FnM
             value,
         });
     };
-    let offset = |offset: u64| Value::Long(i64::try_from(offset).unwrap_or(i64::MAX));
     let leader = quorum.leader.map_or(-1, |leader| i64::from(leader.0));
-    attribute("current-epoch", offset(quorum.term));
+    attribute("current-epoch", Value::from(quorum.term));
     attribute("current-leader", Value::Long(leader));
     attribute("current-state", Value::Text(state));
-    attribute("high-watermark", offset(quorum.high_watermark.0));
+    attribute("high-watermark", Value::from(quorum.high_watermark.0));
     let own = quorum.voters.iter().find(|voter| voter.node_id == node);
     if let Some(end) = own.and_then(|voter| voter.log_end_offset) {
-        attribute("log-end-offset", offset(end.0));
+        attribute("log-end-offset", Value::from(end.0));
     }
-    attribute("number-of-observers", long(quorum.observers.len()));
-    attribute("number-of-voters", long(quorum.voters.len()));
+    attribute("number-of-observers", Value::from(quorum.observers.len()));
+    attribute("number-of-voters", Value::from(quorum.voters.len()));
 }
 
 #[cfg(test)]

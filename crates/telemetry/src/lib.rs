@@ -42,6 +42,19 @@ pub enum Value<'a> {
     Text(&'a str),
 }
 
+/// A number that Java's `Long` cannot hold becomes the largest that it can.
+impl From<u64> for Value<'_> {
+    fn from(number: u64) -> Self {
+        Self::Long(i64::try_from(number).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<usize> for Value<'_> {
+    fn from(number: usize) -> Self {
+        Self::from(number as u64)
+    }
+}
+
 /// One value at the time of a scrape.
 #[derive(Debug, Clone, Copy)]
 pub enum Sample<'a> {

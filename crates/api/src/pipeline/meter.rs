@@ -60,7 +60,7 @@ impl Collect for RequestMeter {
                     bean: &mbeans::REQUESTS,
                     keys: &[name, &version],
                     attribute: "Count",
-                    value: Value::Long(i64::try_from(requests).unwrap_or(i64::MAX)),
+                    value: Value::from(requests),
                 });
             }
         }

@@ -101,7 +101,7 @@ fn gauge(out: &mut dyn FnMut(Sample<'_>), bean: &'static MBean, keys: &[&str], v
         bean,
         keys,
         attribute: "Value",
-        value: Value::Long(i64::try_from(value).unwrap_or(i64::MAX)),
+        value: Value::from(value),
     });
 }
 
@@ -157,7 +157,7 @@ fn meter(out: &mut dyn FnMut(Sample<'_>), bean: &'static MBean, keys: &[&str], c
         bean,
         keys,
         attribute: "Count",
-        value: Value::Long(i64::try_from(count).unwrap_or(i64::MAX)),
+        value: Value::from(count),
     });
 }
 

@@ -169,7 +169,7 @@ impl Collect for GroupNumbers {
                 bean: &mbeans::GROUPS,
                 keys: &[kind],
                 attribute: "group-count",
-                value: Value::Long(i64::try_from(*count).unwrap_or(i64::MAX)),
+                value: Value::from(*count),
             });
         }
         let mut native = |metric: &'static NativeMetric, labels: &[&str], value: f64| {

@@ -4,8 +4,8 @@ use dohle_telemetry::{Collect, Sample, Value, mbeans};
 
 use super::NetworkContext;
 
-/// Kafka counts by the thread that serves a connection. Here the number of threads may change, and
-/// only the sum is of interest.
+/// The label of the sum over all threads. Kafka has a count for each thread that serves
+/// connections; here their number may change.
 const ALL_THREADS: &str = "all";
 
 impl Collect for NetworkContext {
@@ -15,7 +15,7 @@ impl Collect for NetworkContext {
                 bean: &mbeans::SOCKET_SERVER,
                 keys: &[&listener, ALL_THREADS],
                 attribute: "connection-count",
-                value: Value::Long(i64::try_from(count).unwrap_or(i64::MAX)),
+                value: Value::from(count),
             });
         }
     }
