@@ -229,22 +229,18 @@ pub fn acknowledge(
 
 /// Creates a topic of many partitions and waits until all their replicas are in sync. Returns the
 /// milliseconds.
-pub fn creation(system: &mut System, name: &str, shape: Shape) -> Result<f64> {
-    let cluster = system.cluster()?;
+pub fn creation(system: &System, name: &str, shape: Shape) -> Result<f64> {
+    let mut connection = connect(system)?;
     let begin = Instant::now();
-    create(&mut cluster.connect()?, name, shape, &[])?;
+    create(&mut connection, name, shape, &[])?;
     poll("all replicas are in sync", || {
-        is_complete(&mut cluster.connect()?, name, shape)
+        is_complete(&mut connect(system)?, name, shape)
     })?;
     Ok(milliseconds(begin))
 }
 
 /// Measures the creation of many partitions; then what the idle cluster uses.
-pub fn many_partitions(
-    system: &mut System,
-    lengths: &Lengths,
-    figures: &mut Figures,
-) -> Result<()> {
+pub fn many_partitions(system: &System, lengths: &Lengths, figures: &mut Figures) -> Result<()> {
     println!("    {MANY}");
     let shape = Shape {
         partitions: 1000,

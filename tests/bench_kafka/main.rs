@@ -119,7 +119,7 @@ fn run(side: Side, options: &Options) -> Result<Figures> {
     }
     if system.is_ours() {
         if options.wants(life::MANY) {
-            life::many_partitions(&mut system, lengths, &mut figures)?;
+            life::many_partitions(&system, lengths, &mut figures)?;
         }
         if options.wants(life::DEATH) {
             life::leaders_death(&mut system, lengths.deaths, &mut figures)?;
@@ -128,7 +128,7 @@ fn run(side: Side, options: &Options) -> Result<Figures> {
             extra::cold_start(&mut system, lengths, &mut figures)?;
         }
         if options.is_full && options.wants(extra::PARTITIONS) {
-            extra::partitions(&mut system, lengths, &mut figures)?;
+            extra::partitions(&system, lengths, &mut figures)?;
         }
         life::stop(system, &mut figures)?;
     }
