@@ -1,12 +1,13 @@
 //! `partition.metadata`: the topic id of a partition's directory (KIP-516).
 
+use std::io;
 use std::path::Path;
 
 use dohle_model::TopicId;
-use dohle_storage::{Environment, FileSystem};
+use dohle_storage::{Environment, FileSystem, OpenMode};
 
 use crate::checkpoint::{Sync, read_if_exists, write_atomically};
-use crate::error::StorageError;
+use crate::error::{Context, StorageError};
 
 /// The file's name.
 pub const PARTITION_METADATA_FILE: &str = "partition.metadata";
@@ -46,13 +47,37 @@ pub(crate) fn write_in(
     dir: &Path,
     topic_id: TopicId,
 ) -> Result<(), StorageError> {
-    let text = format!("version: 0\ntopic_id: {topic_id}");
-    write_atomically(
-        fs,
-        &dir.join(PARTITION_METADATA_FILE),
-        text.as_bytes(),
-        Sync::No,
-    )
+    let path = dir.join(PARTITION_METADATA_FILE);
+    write_atomically(fs, &path, &encode(topic_id), Sync::No)
+}
+
+/// Writes the file if the partition has none yet. Returns the topic id in the file.
+pub(crate) fn ensure_in(
+    fs: &dyn FileSystem,
+    dir: &Path,
+    topic_id: TopicId,
+) -> Result<TopicId, StorageError> {
+    let path = dir.join(PARTITION_METADATA_FILE);
+    match fs.open(&path, OpenMode::CreateNew) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        created => {
+            let written = created.and_then(|file| file.write_all_at(&encode(topic_id), 0));
+            if let Err(error) = written {
+                let _ = fs.remove_file(&path);
+                return Err(error).context("write", &path);
+            }
+            return Ok(topic_id);
+        }
+    }
+    if let Some(known) = read_in(fs, dir)? {
+        return Ok(known);
+    }
+    write_in(fs, dir, topic_id)?;
+    Ok(topic_id)
+}
+
+fn encode(topic_id: TopicId) -> Vec<u8> {
+    format!("version: 0\ntopic_id: {topic_id}").into_bytes()
 }
 
 fn decode(text: &str) -> Result<TopicId, String> {

@@ -7,7 +7,7 @@ use dohle_log::{
     AppendError, Log, LogConfig, OpenFiles, OpenOptions, ReadError, ReadLimits, RecoveryReport,
     StorageErrorKind,
 };
-use dohle_model::{LeaderEpoch, Offset, Timestamp};
+use dohle_model::{LeaderEpoch, Offset, Timestamp, TopicId};
 use dohle_storage::simulated::{Image, Power};
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +19,19 @@ fn small_segments() -> LogConfig {
         index_interval_bytes: 300,
         ..LogConfig::default()
     }
+}
+
+/// Thousands of partitions may be created at once: nothing is looked for in a new directory.
+#[test]
+fn a_new_log_costs_a_directory_and_two_files() {
+    let power = Power::new(1, u64::MAX, |_| {});
+    let disk = power.disk(Image::new());
+    let (log, _) = open_on(&disk, LogConfig::default());
+    log.ensure_partition_metadata(TopicId::from_bytes([7; 16]))
+        .unwrap();
+    // The directory; the `.log`; `partition.metadata` and its content.
+    assert_eq!(power.operations(), 4);
+    assert_eq!(log.topic_id().unwrap(), Some(TopicId::from_bytes([7; 16])));
 }
 
 #[test]

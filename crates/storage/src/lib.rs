@@ -136,11 +136,11 @@ pub trait FileSystem: fmt::Debug + Send + Sync {
     /// Those of the system.
     fn list(&self, path: &Path) -> io::Result<Vec<DirectoryEntry>>;
 
-    /// Creates a directory and its missing parents.
+    /// Creates a directory and its missing parents. Returns whether the directory is new.
     ///
     /// # Errors
-    /// Those of the system.
-    fn create_directories(&self, path: &Path) -> io::Result<()>;
+    /// Those of the system; `NotADirectory` or `AlreadyExists` when a file has this name.
+    fn create_directories(&self, path: &Path) -> io::Result<bool>;
 
     /// Like [`FileSystem::create_directories`], and makes the new directories survive a loss of
     /// power.

@@ -67,8 +67,16 @@ impl FileSystem for Native {
             .collect()
     }
 
-    fn create_directories(&self, path: &Path) -> io::Result<()> {
-        fs::create_dir_all(path)
+    fn create_directories(&self, path: &Path) -> io::Result<bool> {
+        match fs::create_dir(path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(path)?;
+                Ok(true)
+            }
+            Err(_) if path.is_dir() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -300,8 +300,8 @@ impl Nodes {
         Ok(node)
     }
 
-    fn create_directories(&mut self, path: &Path) -> io::Result<()> {
-        let mut node = ROOT;
+    fn create_directories(&mut self, path: &Path) -> io::Result<bool> {
+        let (mut node, mut is_new) = (ROOT, false);
         for part in path.components() {
             let Component::Normal(name) = part else {
                 continue;
@@ -317,11 +317,12 @@ impl Nodes {
                     self.change_names(node, |names| {
                         names.insert(name.to_owned(), new);
                     })?;
+                    is_new = true;
                     new
                 }
             };
         }
-        self.names(node).map(drop)
+        self.names(node).map(|_| is_new)
     }
 
     fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
@@ -507,7 +508,7 @@ impl FileSystem for SimulatedDisk {
         })
     }
 
-    fn create_directories(&self, path: &Path) -> io::Result<()> {
+    fn create_directories(&self, path: &Path) -> io::Result<bool> {
         self.with(|nodes| nodes.create_directories(path))
     }
 

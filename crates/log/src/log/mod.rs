@@ -273,13 +273,7 @@ impl Log {
     /// # Errors
     /// When the file cannot be read, parsed or written.
     pub fn ensure_partition_metadata(&self, topic_id: TopicId) -> Result<TopicId, StorageError> {
-        match crate::partition_metadata::read_in(self.fs(), &self.dir)? {
-            Some(known) => Ok(known),
-            None => {
-                crate::partition_metadata::write_in(self.fs(), &self.dir, topic_id)?;
-                Ok(topic_id)
-            }
-        }
+        crate::partition_metadata::ensure_in(self.fs(), &self.dir, topic_id)
     }
 
     /// Returns the topic id in `partition.metadata`; `None` when the file does not exist.

@@ -23,6 +23,7 @@ use crate::batch::Batch;
 use crate::checkpoint::{Sync, read_if_exists, remove_if_exists, write_atomically};
 use crate::config::LogConfig;
 use crate::error::{Context, StorageError, StorageErrorKind};
+use crate::leader_epoch::LeaderEpochCache;
 use crate::open_files::{LogCount, OpenFiles};
 use crate::producer_state::{ProducerState, snapshot};
 use crate::segment::Segment;
@@ -115,53 +116,19 @@ impl Log {
         options: OpenOptions,
         open_files: Arc<OpenFiles>,
     ) -> Result<(Self, RecoveryReport), StorageError> {
-        let fs = open_files.fs();
-        let directory_is_new = match fs.metadata(dir) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
-            found => found.map(|_| false).context("stat", dir)?,
-        };
-        fs.create_directories(dir)
+        let directory_is_new = open_files
+            .fs()
+            .create_directories(dir)
             .context("create directory", dir)?;
-        let dir: Arc<Path> = dir.into();
-        let (recovery_point, stale_recovery_point) =
-            recovery_point::effective(fs, &dir, options.recovery_point, options.clean_shutdown)?;
-        let recorded = closed_segments::read(fs, &dir)?;
-        let mut log = Self {
-            leader_epochs: epochs::read(fs, &dir)?.unwrap_or_default(),
-            damage: damaged_ranges::read(fs, &dir)?,
-            closed_segments: recorded.closed,
-            closed_segments_invalid: recorded.is_invalid,
-            closed_segments_changed: true,
-            dir,
-            topic_partition,
-            config,
-            segments: Vec::new(),
-            log_start_offset: options.log_start_offset,
-            log_end_offset: options.log_start_offset,
-            recovery_point,
-            stale_recovery_point,
-            leader_epochs_dirty: false,
-            epoch_start_pending: false,
-            settled: None,
-            producer_state: ProducerState::new(options.log_start_offset),
-            snapshots_pending: Vec::new(),
-            // A process that was killed may have created and renamed files without a sync.
-            directory_dirty: directory_is_new || !options.clean_shutdown,
-            generation: 0,
-            segment_changes: 0,
-            high_watermark: Offset::ZERO,
-            failed: false,
-            last_flush: options.now,
-            cleaned_to: None,
-            cleaning_running: Arc::default(),
-            flushes_running: Arc::default(),
-            retired: Arc::default(),
-            log_count: LogCount::new(open_files),
+        let mut log = Self::new(dir.into(), topic_partition, config, options, open_files);
+        // A log that was flushed and has lost its directory is damaged.
+        let was_flushed = options.recovery_point > options.log_start_offset;
+        let report = if directory_is_new && !was_flushed {
+            log.start_segment(options.log_start_offset, options.now)?;
+            RecoveryReport::default()
+        } else {
+            log.read_files(options, directory_is_new)?
         };
-        log.open_segments(options.now, directory_is_new)?;
-        let mut report = RecoveryReport::default();
-        log.recover(options, &mut report)?;
-        log.finish_open(options)?;
         for segment in &log.segments {
             // Reads open the files that they need.
             segment.files.close();
@@ -179,6 +146,79 @@ impl Log {
             );
         }
         Ok((log, report))
+    }
+
+    /// Creates the value of an empty log without segments.
+    fn new(
+        dir: Arc<Path>,
+        topic_partition: TopicPartition,
+        config: Arc<LogConfig>,
+        options: OpenOptions,
+        open_files: Arc<OpenFiles>,
+    ) -> Self {
+        Self {
+            leader_epochs: LeaderEpochCache::default(),
+            damage: Vec::new(),
+            closed_segments: None,
+            closed_segments_invalid: false,
+            closed_segments_changed: false,
+            dir,
+            topic_partition,
+            config,
+            segments: Vec::new(),
+            log_start_offset: options.log_start_offset,
+            log_end_offset: options.log_start_offset,
+            recovery_point: options.log_start_offset,
+            stale_recovery_point: None,
+            leader_epochs_dirty: false,
+            epoch_start_pending: false,
+            settled: None,
+            producer_state: ProducerState::new(options.log_start_offset),
+            snapshots_pending: Vec::new(),
+            directory_dirty: false,
+            generation: 0,
+            segment_changes: 0,
+            high_watermark: Offset::ZERO,
+            failed: false,
+            last_flush: options.now,
+            cleaned_to: None,
+            cleaning_running: Arc::default(),
+            flushes_running: Arc::default(),
+            retired: Arc::default(),
+            log_count: LogCount::new(open_files),
+        }
+    }
+
+    /// Determines the state of the log from its files.
+    fn read_files(
+        &mut self,
+        options: OpenOptions,
+        directory_is_new: bool,
+    ) -> Result<RecoveryReport, StorageError> {
+        let fs = self.fs();
+        let (recovery_point, stale_recovery_point) = recovery_point::effective(
+            fs,
+            &self.dir,
+            options.recovery_point,
+            options.clean_shutdown,
+        )?;
+        let leader_epochs = epochs::read(fs, &self.dir)?.unwrap_or_default();
+        let damage = damaged_ranges::read(fs, &self.dir)?;
+        let recorded = closed_segments::read(fs, &self.dir)?;
+        self.recovery_point = recovery_point;
+        self.stale_recovery_point = stale_recovery_point;
+        self.leader_epochs = leader_epochs;
+        self.damage = damage;
+        self.closed_segments = recorded.closed;
+        self.closed_segments_invalid = recorded.is_invalid;
+        self.closed_segments_changed = true;
+        // A process that was killed may have created and renamed files without a sync.
+        self.directory_dirty = directory_is_new || !options.clean_shutdown;
+        self.open_segments(options.now, directory_is_new)?;
+        let mut report = RecoveryReport::default();
+        self.recover(options, &mut report)?;
+        self.finish_open(options)?;
+        Ok(report)
     }
 
     /// Lists the segments, deletes files that a crash has left, and creates the first segment of a
