@@ -41,6 +41,9 @@ const CAMPAIGN_PERIOD_MAX: Duration = Duration::from_secs(3);
 /// them are useless.
 const CAMPAIGNS: u32 = 20;
 
+/// How long a voter that starts campaigns before it asks the others why there is no leader.
+const FIRST_CAMPAIGNS: Duration = Duration::from_secs(3);
+
 /// The task that makes this voter join the quorum; see the module.
 pub(super) struct Joining {
     pub raft: Raft,
@@ -55,7 +58,7 @@ pub(super) struct Joining {
 
 impl Joining {
     /// Runs until Raft ends.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(self) {
         while !self.voter.is_admitted() {
             let others = self.ask().await;
             let result = match decide(self.voter.report(false), &others) {
@@ -77,8 +80,11 @@ impl Joining {
         }
         let voters = self.network.addresses.clone();
         let files = Files::new(&self.voter.dir);
-        campaign(&self.raft, &voters, &mut self.leadership, || files.random()).await;
-        self.watch_for_loss().await;
+        let mut leadership = self.leadership.clone();
+        tokio::join!(
+            campaign(&self.raft, &voters, &mut leadership, || files.random()),
+            self.watch_for_loss(),
+        );
     }
 
     /// Returns the present reports of the other voters. Each one is asked after this call began.
@@ -209,15 +215,17 @@ impl Joining {
     }
 
     /// While there is no leader, checks whether a majority of the voters has lost its metadata.
-    async fn watch_for_loss(&mut self) {
+    async fn watch_for_loss(&self) {
+        let mut leadership = self.leadership.clone();
+        heard_within(&mut leadership, FIRST_CAMPAIGNS).await;
         loop {
             let leaderless = |now: &Leadership| now.leader.is_none();
-            if self.leadership.wait_for(leaderless).await.is_err() {
+            if leadership.wait_for(leaderless).await.is_err() {
                 return;
             }
             let others = self.ask().await;
             self.report(waiting(self.voter.report(false), &others));
-            let led = self.leadership.wait_for(|now| now.leader.is_some());
+            let led = leadership.wait_for(|now| now.leader.is_some());
             // The voters are asked again as long as there is no leader.
             if timeout(ANSWER, led).await.is_ok_and(|led| led.is_err()) {
                 return;
