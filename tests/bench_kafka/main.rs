@@ -29,10 +29,12 @@ mod usage;
 mod workloads;
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use dohle_tests::proc;
+use tempfile::TempDir;
 
 use figures::Figures;
 use options::Options;
@@ -70,6 +72,7 @@ fn main() -> Result<()> {
         floors::measure(&options.lengths, &mut measured.floors)?;
     }
     let mut random = Random::of(seed);
+    let folder = TempDir::with_prefix("dohle-bench-")?;
     for (index, round) in plan::rounds(options.rounds, &options.sides, &mut random)
         .iter()
         .enumerate()
@@ -78,7 +81,8 @@ fn main() -> Result<()> {
         for side in round {
             let passed = begin.elapsed().as_secs();
             println!("round {}, {side:?}, after {passed} s", index + 1);
-            let figures = run(*side, &options).with_context(|| format!("{side:?}"))?;
+            let figures =
+                run(*side, &options, folder.path()).with_context(|| format!("{side:?}"))?;
             measured.add(*side, figures);
             // Each time, so that an interrupted run leaves what it measured.
             measured.write(&options)?;
@@ -89,8 +93,8 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Measures a side once.
-fn run(side: Side, options: &Options) -> Result<Figures> {
+/// Measures a side once, with its files in `folder`.
+fn run(side: Side, options: &Options, folder: &Path) -> Result<Figures> {
     let mut figures = Figures::default();
     let stolen = proc::stolen_time()?;
     let mut system = match (side, &options.other) {
@@ -101,7 +105,12 @@ fn run(side: Side, options: &Options) -> Result<Figures> {
                 Side::Other => other.clone(),
                 _ => Kind::Dohle,
             };
-            let cluster = kind.prepare()?.context("nodes to start")?;
+            let mut cluster = kind.prepare(folder)?.context("nodes to start")?;
+            if !options.is_full {
+                // ext4 creates files slowly for minutes where it has just removed thousands, which
+                // the next side would pay for. A full run needs the space.
+                cluster.keep_files();
+            }
             life::start(cluster, &mut figures)?
         }
     };

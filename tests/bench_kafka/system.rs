@@ -63,10 +63,10 @@ const PROPERTIES: [(&str, &str); 8] = [
 ];
 
 impl Kind {
-    /// Writes the files of a cluster of three nodes that can be started; `None` for one that runs
-    /// already.
-    pub fn prepare(&self) -> Result<Option<Cluster>> {
-        let mut builder = Cluster::of(3);
+    /// Writes the files of three nodes that can be started to a new folder in `folder`; returns
+    /// `None` for a cluster that runs already.
+    pub fn prepare(&self, folder: &Path) -> Result<Option<Cluster>> {
+        let mut builder = Cluster::of(3).directory(folder);
         for (name, value) in PROPERTIES {
             builder = builder.property(name, value);
         }

@@ -112,6 +112,11 @@ impl Cluster {
         self.directory.path()
     }
 
+    /// Leaves the files where they are when this value is dropped.
+    pub fn keep_files(&mut self) {
+        self.directory.disable_cleanup(true);
+    }
+
     /// Allows log lines with this text from now on.
     pub fn allow(&mut self, text: &str) {
         self.allowed.push(text.to_owned());
