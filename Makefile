@@ -21,13 +21,13 @@ DOHLE_BIN ?= $(CURDIR)/target/release/dohle
 # The node under valgrind, which counts its instructions.
 COUNTED = DOHLE_COUNTED=$(DOHLE_BIN) DOHLE_BIN=$(CURDIR)/tests/bench_guard/counted.sh
 
-.PHONY: help run binary test test-unit test-wire wire-record record-authorizer record-properties test-cluster test-streams compat-deps image test-images test-peers fuzz bench bench-kafka bench-guard record-bench-guard lint unused deny advisories tidy
+.PHONY: help run binary test test-unit test-wire wire-record record-authorizer record-properties test-cluster test-streams compat-deps image test-images test-peers fuzz chaos bench bench-kafka bench-guard record-bench-guard lint unused deny advisories tidy
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s $$'\t'
 
-test-wire test-cluster test-streams test-peers bench bench-kafka: export DOHLE_BIN := $(DOHLE_BIN)
+test-wire test-cluster test-streams test-peers chaos bench bench-kafka: export DOHLE_BIN := $(DOHLE_BIN)
 # A test that fails prints its error alone; a backtrace would hide it. Panics keep theirs.
-test-wire test-cluster test-streams test-images bench-guard: export RUST_LIB_BACKTRACE ?= 0
+test-wire test-cluster test-streams test-images chaos bench-guard: export RUST_LIB_BACKTRACE ?= 0
 
 # Builds a release, unless DOHLE_BIN names another binary.
 binary:
@@ -83,6 +83,9 @@ test-peers: compat-deps binary ## the test suites of other clients, on Dohle and
 
 fuzz: ## random input for the decoders, DURATION seconds of it (default 60) or DOHLE_FUZZ_CASES cases
 	tests/fuzz.sh
+
+chaos: binary ## faults on three real nodes with clients, for MINUTES (default 10); SEED=N repeats a run
+	$(CARGO) run --locked --bin chaos -- $(or $(MINUTES),10) $(SEED)
 
 bench: compat-deps binary ## throughput, CPU, latency and memory of three nodes; BENCH="--bytes N" and the like
 	$(CARGO) run --locked --bin dohle-bench -- $(BENCH)

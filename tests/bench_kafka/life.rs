@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use dohle_tests::cluster::{describe, text};
 use dohle_tests::records::{self, produce};
+use dohle_tests::wait::let_pass;
 use dohle_tests::{Cluster, KafkaConnection, proc};
 use kacrab_protocol::generated as kafka;
 
@@ -43,13 +44,6 @@ pub fn poll<T>(what: &str, mut observe: impl FnMut() -> Result<Option<T>>) -> Re
             "{what}: not within {LIMIT:?}; last seen: {last}"
         );
         std::thread::park_timeout(PACE);
-    }
-}
-
-fn let_pass(time: Duration) {
-    let begin = Instant::now();
-    while let Some(left) = time.checked_sub(begin.elapsed()) {
-        std::thread::park_timeout(left);
     }
 }
 

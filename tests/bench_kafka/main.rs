@@ -20,7 +20,6 @@ mod null_broker;
 mod options;
 mod plan;
 mod plot;
-mod random;
 mod report;
 mod runs;
 mod statistics;
@@ -34,12 +33,12 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use dohle_tests::proc;
+use dohle_tests::random::Random;
 use tempfile::TempDir;
 
 use figures::Figures;
 use options::Options;
 use plan::Side;
-use random::Random;
 use report::Round;
 use system::{Kind, System};
 use workloads::{SOAK, Workload};

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::random::Random;
+use dohle_tests::random::Random;
 
 /// Which system a run measures. The control is the first system once more: what it differs from the
 /// first by is noise.

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use crate::figures::{Better, Figure};
 use crate::plan::Side;
-use crate::random::Random;
 use crate::statistics::{self, Ratio};
+use dohle_tests::random::Random;
 
 /// The figures that one round took of each side.
 pub type Round = BTreeMap<Side, Vec<Figure>>;

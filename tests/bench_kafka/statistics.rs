@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::random::Random;
+use dohle_tests::random::Random;
 
 /// How often the measurements are resampled for an interval.
 const RESAMPLES: usize = 10_000;

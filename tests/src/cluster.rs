@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use kacrab_protocol::KafkaString;
-use kacrab_protocol::generated::{self as kafka, describe_quorum_request};
+use kacrab_protocol::generated::{
+    self as kafka, describe_quorum_request, describe_quorum_response,
+};
 use tempfile::TempDir;
 
 use crate::connection::KafkaConnection;
@@ -279,23 +281,42 @@ impl Cluster {
 
     /// Returns the active controller.
     pub fn controller(&self) -> Result<i32> {
-        let partition = describe_quorum_request::PartitionData::default();
+        eventually(DEADLINE, "there is an active controller", || {
+            let leader = self.describe_quorum()?.leader_id;
+            Ok((leader > 0).then_some(leader))
+        })
+    }
+
+    /// Waits until there is an active controller, and each voter has all of the metadata.
+    pub fn wait_for_quorum(&self) -> Result<()> {
+        until(DEADLINE, "all controllers have the metadata", || {
+            let quorum = self.describe_quorum()?;
+            let voters = &quorum.current_voters;
+            let behind = voters
+                .iter()
+                .find(|voter| voter.log_end_offset < quorum.high_watermark);
+            ensure!(
+                behind.is_none() && voters.len() == self.nodes.len(),
+                "{quorum:?}"
+            );
+            Ok(quorum.leader_id > 0)
+        })
+    }
+
+    fn describe_quorum(&self) -> Result<describe_quorum_response::PartitionData> {
         let topic = describe_quorum_request::TopicData {
             topic_name: text("__cluster_metadata"),
-            partitions: vec![partition],
+            partitions: vec![describe_quorum_request::PartitionData::default()],
             ..Default::default()
         };
         let request = kafka::DescribeQuorumRequestData {
             topics: vec![topic],
             ..Default::default()
         };
-        eventually(DEADLINE, "there is an active controller", || {
-            let response = self.connect()?.call(&request, 2)?;
-            ensure!(response.error_code == 0, "error {}", response.error_code);
-            let topic = response.topics.first().context("no topic")?;
-            let leader = topic.partitions.first().context("no partition")?.leader_id;
-            Ok((leader > 0).then_some(leader))
-        })
+        let response = self.connect()?.call(&request, 2)?;
+        ensure!(response.error_code == 0, "error {}", response.error_code);
+        let topic = response.topics.into_iter().next().context("no topic")?;
+        topic.partitions.into_iter().next().context("no partition")
     }
 
     /// Fails when a node logged a warning or an error that is not allowed.

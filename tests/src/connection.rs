@@ -71,6 +71,7 @@ requests! {
     37 CreatePartitionsRequestData CreatePartitionsResponseData;
     43 ElectLeadersRequestData ElectLeadersResponseData;
     44 IncrementalAlterConfigsRequestData IncrementalAlterConfigsResponseData;
+    45 AlterPartitionReassignmentsRequestData AlterPartitionReassignmentsResponseData;
     55 DescribeQuorumRequestData DescribeQuorumResponseData;
     60 DescribeClusterRequestData DescribeClusterResponseData;
     65 DescribeTransactionsRequestData DescribeTransactionsResponseData;

@@ -6,8 +6,10 @@
 //! checked against Apache Kafka in this way. `tests/README.md` explains how to run them.
 //!
 //! Invariant: nothing here pauses for a guessed time. Only [`wait::eventually`] waits, for
-//! something that can be observed, and with a deadline.
+//! something that can be observed, and with a deadline; [`wait::let_pass`] is for the length of a
+//! measurement or of a fault.
 
+pub mod chaos;
 pub mod clients;
 pub mod cluster;
 pub mod connection;
@@ -23,6 +25,7 @@ pub mod private;
 pub mod proc;
 pub mod program;
 pub mod proxy;
+pub mod random;
 pub mod records;
 pub mod replicas;
 pub mod wait;

@@ -44,13 +44,26 @@ pub fn transactional_batch(
     age_ms: i64,
     value: &[u8],
 ) -> Result<BytesMut> {
-    let mut batch = unencoded(&[value])?;
+    let mut batch = of(unencoded(&[value])?, producer, sequence);
     batch.attributes |= TRANSACTIONAL;
+    batch.first_timestamp -= age_ms;
+    batch.max_timestamp -= age_ms;
+    encoded(&batch)
+}
+
+/// Returns an uncompressed batch of an idempotent producer, with one record.
+pub fn idempotent_batch(producer: Producer, sequence: i32, value: &[u8]) -> Result<BytesMut> {
+    encoded(&of(unencoded(&[value])?, producer, sequence))
+}
+
+fn of(mut batch: RecordBatch, producer: Producer, sequence: i32) -> RecordBatch {
     batch.producer_id = producer.id;
     batch.producer_epoch = producer.epoch;
     batch.base_sequence = sequence;
-    batch.first_timestamp -= age_ms;
-    batch.max_timestamp -= age_ms;
+    batch
+}
+
+fn encoded(batch: &RecordBatch) -> Result<BytesMut> {
     let mut bytes = BytesMut::new();
     batch.encode(&mut bytes)?;
     Ok(bytes)
@@ -58,9 +71,7 @@ pub fn transactional_batch(
 
 /// Returns an uncompressed batch with these values, without a producer id.
 pub fn batch(values: &[&[u8]]) -> Result<BytesMut> {
-    let mut bytes = BytesMut::new();
-    unencoded(values)?.encode(&mut bytes)?;
-    Ok(bytes)
+    encoded(&unencoded(values)?)
 }
 
 fn unencoded(values: &[&[u8]]) -> Result<RecordBatch> {

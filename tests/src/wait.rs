@@ -44,3 +44,12 @@ pub fn until(
 ) -> Result<()> {
     eventually(limit, what, || Ok(holds()?.then_some(())))
 }
+
+/// Lets this time pass, which is part of what is measured or of what happens to a cluster. To wait
+/// for something there is [`eventually`].
+pub fn let_pass(time: Duration) {
+    let begin = Instant::now();
+    while let Some(left) = time.checked_sub(begin.elapsed()) {
+        park_timeout(left);
+    }
+}

@@ -2,6 +2,7 @@
 //! long.
 
 mod bad_input;
+mod chaos;
 mod compaction;
 mod connect;
 mod console_tools;

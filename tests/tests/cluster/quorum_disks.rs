@@ -4,42 +4,13 @@
 use std::fs;
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
-use dohle_tests::cluster::{CLUSTER_ID, text};
+use anyhow::{Result, ensure};
+use dohle_tests::cluster::CLUSTER_ID;
 use dohle_tests::node::{binary, clear_environment};
 use dohle_tests::wait::DEADLINE;
 use dohle_tests::{Cluster, until};
-use kacrab_protocol::generated as kafka;
-use kafka::describe_quorum_request;
 
 use super::faults::{allow_lost_connections, produce_until_acknowledged, values};
-
-/// Waits until each controller has all of the metadata, according to `metadata-quorum describe`.
-fn wait_for_quorum(cluster: &Cluster) -> Result<()> {
-    let topic = describe_quorum_request::TopicData {
-        topic_name: text("__cluster_metadata"),
-        partitions: vec![describe_quorum_request::PartitionData::default()],
-        ..Default::default()
-    };
-    let request = kafka::DescribeQuorumRequestData {
-        topics: vec![topic],
-        ..Default::default()
-    };
-    until(DEADLINE, "all controllers have the metadata", || {
-        let response = cluster.connect()?.call(&request, 2)?;
-        let topic = response.topics.first().context("no topic")?;
-        let quorum = topic.partitions.first().context("no partition")?;
-        let behind = quorum
-            .current_voters
-            .iter()
-            .find(|voter| voter.log_end_offset < quorum.high_watermark);
-        ensure!(
-            behind.is_none() && quorum.current_voters.len() == 3,
-            "{quorum:?}"
-        );
-        Ok(quorum.leader_id > 0)
-    })
-}
 
 #[test]
 fn the_disks_of_all_nodes_are_replaced_in_turn_and_nothing_is_lost() -> Result<()> {
@@ -54,7 +25,7 @@ fn the_disks_of_all_nodes_are_replaced_in_turn_and_nothing_is_lost() -> Result<(
         fs::remove_dir_all(&cluster.broker(id).data)?;
         cluster.broker(id).start()?;
         cluster.wait_in_sync("t")?;
-        wait_for_quorum(&cluster)?;
+        cluster.wait_for_quorum()?;
         let value = format!("after {id}");
         produce_until_acknowledged(&cluster, "t", &value)?;
         cluster.create_topic(&format!("t{id}"), 1, 3, &[])?;
@@ -100,7 +71,7 @@ fn a_wiped_majority_elects_nobody_until_an_operator_recovers_the_quorum() -> Res
         cluster.allow(text);
     }
     cluster.create_topic("before", 1, 3, &[])?;
-    wait_for_quorum(&cluster)?;
+    cluster.wait_for_quorum()?;
     for id in 1..=3 {
         cluster.broker(id).kill()?;
     }
@@ -126,7 +97,7 @@ fn a_wiped_majority_elects_nobody_until_an_operator_recovers_the_quorum() -> Res
     for id in 1..=3 {
         cluster.broker(id).wait_until_ready()?;
     }
-    wait_for_quorum(&cluster)?;
+    cluster.wait_for_quorum()?;
     // The metadata that this controller held are there, and changes are committed by all three
     // again.
     assert_eq!(cluster.describe("before")?[0].replicas.len(), 3);
