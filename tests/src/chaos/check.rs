@@ -38,54 +38,67 @@ pub enum Anomaly {
     TornTransaction(Transaction, Value, Value),
 }
 
+impl Anomaly {
+    /// Returns its name in Jepsen's analyses.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::LostWrite(..) => "lost write",
+            Self::Duplicate(..) => "duplicate",
+            Self::InconsistentOffset(..) => "inconsistent offset",
+            Self::NonmonotonicSend(..) => "nonmonotonic send",
+            Self::NonmonotonicPoll(..) => "nonmonotonic poll",
+            Self::SkippedPoll(..) => "skipped poll",
+            Self::Unseen(..) => "unseen",
+            Self::AbortedRead(..) => "aborted read",
+            Self::TornTransaction(..) => "torn transaction",
+        }
+    }
+}
+
 impl fmt::Display for Anomaly {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.name())?;
         match self {
             Self::LostWrite(partition, offset, value) => write!(
                 f,
-                "lost write: value {value} was acknowledged at offset {offset} of partition \
-                 {partition} and cannot be read"
+                "value {value} was acknowledged at offset {offset} of partition {partition} and \
+                 cannot be read"
             ),
             Self::Duplicate(value, places) => {
-                write!(
-                    f,
-                    "duplicate: value {value} is at {places:?} (partition, offset)"
-                )
+                write!(f, "value {value} is at {places:?} (partition, offset)")
             }
             Self::InconsistentOffset(partition, offset, values) => write!(
                 f,
-                "inconsistent offset: offset {offset} of partition {partition} had the values \
-                 {values:?}"
+                "offset {offset} of partition {partition} had the values {values:?}"
             ),
             Self::NonmonotonicSend(partition, first, second) => write!(
                 f,
-                "nonmonotonic send: one producer's records of partition {partition} were \
-                 acknowledged at offset {first} and then at {second}"
+                "one producer's records of partition {partition} were acknowledged at offset \
+                 {first} and then at {second}"
             ),
             Self::NonmonotonicPoll(reader, partition, first, second) => write!(
                 f,
-                "nonmonotonic poll: reader {reader} of partition {partition} got offset {first} \
-                 and then {second}"
+                "reader {reader} of partition {partition} got offset {first} and then {second}"
             ),
             Self::SkippedPoll(reader, partition, first, second, value) => write!(
                 f,
-                "skipped poll: reader {reader} of partition {partition} went from offset {first} \
-                 to {second} past value {value}"
+                "reader {reader} of partition {partition} went from offset {first} to {second} \
+                 past value {value}"
             ),
             Self::Unseen(reader, partition, offset, value) => write!(
                 f,
-                "unseen: reader {reader} read partition {partition} to its end without value \
-                 {value} at offset {offset}"
+                "reader {reader} read partition {partition} to its end without value {value} at \
+                 offset {offset}"
             ),
             Self::AbortedRead(partition, offset, value) => write!(
                 f,
-                "aborted read: value {value} of an aborted transaction was read at offset \
-                 {offset} of partition {partition} with read_committed"
+                "value {value} of an aborted transaction was read at offset {offset} of partition \
+                 {partition} with read_committed"
             ),
             Self::TornTransaction(transaction, seen, missing) => write!(
                 f,
-                "torn transaction: of transaction {transaction} value {seen} can be read and \
-                 value {missing} cannot"
+                "of transaction {transaction} value {seen} can be read and value {missing} cannot"
             ),
         }
     }

@@ -33,6 +33,9 @@ const ISOLATIONS: [Isolation; 2] = [Isolation::ReadCommitted, Isolation::ReadUnc
 /// The records that must be acknowledged after a fault has ended, before the next one.
 const PROGRESS: u64 = 50;
 
+/// The most anomalies of a kind that a report shows.
+const EXAMPLES: usize = 5;
+
 /// What a run found.
 #[derive(Debug, Default)]
 pub struct Report {
@@ -73,8 +76,15 @@ impl fmt::Display for Report {
         for error in &self.errors {
             writeln!(f, "error: {error}")?;
         }
-        for anomaly in self.anomalies.iter().take(20) {
-            writeln!(f, "{anomaly}")?;
+        let mut of_kind: BTreeMap<&str, Vec<&Anomaly>> = BTreeMap::new();
+        for anomaly in &self.anomalies {
+            of_kind.entry(anomaly.name()).or_default().push(anomaly);
+        }
+        for (kind, anomalies) in of_kind {
+            writeln!(f, "{:6}  {kind}", anomalies.len())?;
+            for anomaly in anomalies.iter().take(EXAMPLES) {
+                writeln!(f, "        {anomaly}")?;
+            }
         }
         let (anomalies, errors) = (self.anomalies.len(), self.errors.len());
         write!(
