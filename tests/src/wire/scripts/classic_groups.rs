@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::script::{Script, Step, Until, around, call, case, each};
+use super::three_nodes::until;
 use super::{joining, with};
 
 /// Joins `g%` as its only member: `$member` and `$generation`.
@@ -111,19 +112,33 @@ fn static_member() -> Vec<Step> {
     ]
 }
 
-/// Joins a group that has a member of the consumer protocol, which leaves it later.
+/// Joins a group that has a member of the consumer protocol, which leaves it later. The group has
+/// one assignment only: its interval is the longest one, so that it does not pass meanwhile. The
+/// member that remains joins in the rebalance that follows.
 fn in_a_consumer_group() -> Vec<Step> {
+    let interval = json!({"Name": "consumer.assignment.interval.ms", "ConfigOperation": 0,
+        "Value": "15000"});
+    let group = json!({"ResourceType": 32, "ResourceName": "g%", "Configs": [interval]});
+    let configured = json!({"Resources": [group], "ValidateOnly": false});
     let consumer = json!({"GroupId": "g%", "MemberId": "m", "MemberEpoch": 0,
         "RebalanceTimeoutMs": 30000, "SubscribedTopicNames": ["t%"], "TopicPartitions": []});
     let leaves = json!({"GroupId": "g%", "MemberId": "m", "MemberEpoch": -1});
     let member = [("member", "MemberId")];
     let known = joining(&json!({"MemberId": "$member"}));
     vec![
+        call("IncrementalAlterConfigs", 1, configured),
         call("ConsumerGroupHeartbeat", 1, consumer),
         case("a new member", joining(&json!({}))).capture(&member),
         case("with its id", known.clone()),
         case("with its id again", known.clone()),
         call("ConsumerGroupHeartbeat", 1, leaves),
+        until(
+            "DescribeGroups",
+            0,
+            json!({"Groups": ["g%"]}),
+            "Groups.0.GroupState",
+            json!("PreparingRebalance"),
+        ),
         case("alone", known.clone()),
         case("alone, again", known),
     ]
