@@ -77,6 +77,7 @@ mod token_credentials;
 mod too_large;
 mod txn_offset_commit;
 mod unregister_broker;
+mod unregister_controller;
 mod update_features;
 mod verification;
 mod verifier;

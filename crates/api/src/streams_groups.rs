@@ -1,13 +1,16 @@
-//! StreamsGroupHeartbeat 0 and StreamsGroupDescribe 0 (KIP-1071), which are switched off.
+//! StreamsGroupHeartbeat 0–1, StreamsGroupDescribe 0–1 (KIP-1071) and
+//! StreamsGroupTopologyDescriptionUpdate 0 (KIP-1331), which are switched off.
 //!
-//! Both answer UNSUPPORTED_VERSION, as Kafka does while `streams.version` is 0, the only level that
+//! All answer UNSUPPORTED_VERSION, as Kafka does while `streams.version` is 0, the only level that
 //! this release has. Nothing is authorized, since nothing is shown and nothing changes.
 
 use dohle_model::ErrorCode;
-use dohle_protocol::messages::streams_group_describe_response::DescribedGroup;
+use dohle_protocol::messages::streams_group_describe_response::{self, DescribedGroup};
 use dohle_protocol::messages::{
     StreamsGroupDescribeRequestData, StreamsGroupDescribeResponseData,
     StreamsGroupHeartbeatRequestData, StreamsGroupHeartbeatResponseData,
+    StreamsGroupTopologyDescriptionUpdateRequestData,
+    StreamsGroupTopologyDescriptionUpdateResponseData,
 };
 
 use super::Call;
@@ -30,12 +33,25 @@ pub(super) async fn describe(
     request: StreamsGroupDescribeRequestData,
 ) -> StreamsGroupDescribeResponseData {
     let group = |group_id| DescribedGroup {
-        group_id,
-        error_code: SWITCHED_OFF,
+        group: streams_group_describe_response::Group {
+            group_id,
+            error_code: SWITCHED_OFF,
+            ..streams_group_describe_response::Group::default()
+        },
         ..DescribedGroup::default()
     };
     StreamsGroupDescribeResponseData {
         groups: request.group_ids.into_iter().map(group).collect(),
         ..StreamsGroupDescribeResponseData::default()
+    }
+}
+
+pub(super) async fn update_topology_description(
+    _call: Call,
+    _request: StreamsGroupTopologyDescriptionUpdateRequestData,
+) -> StreamsGroupTopologyDescriptionUpdateResponseData {
+    StreamsGroupTopologyDescriptionUpdateResponseData {
+        error_code: SWITCHED_OFF,
+        ..StreamsGroupTopologyDescriptionUpdateResponseData::default()
     }
 }

@@ -16,8 +16,8 @@ use crate::{
     leave_group, list_config_resources, list_groups, list_offsets, list_partition_reassignments,
     list_transactions, metadata, offset_commit, offset_delete, offset_fetch,
     offset_for_leader_epoch, produce, raft_voters, sasl_authenticate, sasl_handshake, share_groups,
-    share_state, streams_groups, sync_group, txn_offset_commit, unregister_broker, update_features,
-    write_txn_markers,
+    share_state, streams_groups, sync_group, txn_offset_commit, unregister_broker,
+    unregister_controller, update_features, write_txn_markers,
 };
 
 macro_rules! table {
@@ -144,9 +144,12 @@ pub(crate) static TABLE: &[Api] = table! {
     WriteShareGroupState 0..=1 share_state::write, Request [Cluster ClusterAction];
     DeleteShareGroupState 0..=0 share_state::delete, Request [Cluster ClusterAction];
     ReadShareGroupStateSummary 0..=1 share_state::read_summary, Request [Cluster ClusterAction];
-    StreamsGroupHeartbeat 0..=0 streams_groups::heartbeat, Request [];
-    StreamsGroupDescribe 0..=0 streams_groups::describe, Request [];
+    StreamsGroupHeartbeat 0..=1 streams_groups::heartbeat, Request [];
+    StreamsGroupDescribe 0..=1 streams_groups::describe, Request [];
     DescribeShareGroupOffsets 0..=1 share_groups::describe_offsets, Request [];
     AlterShareGroupOffsets 0..=0 share_groups::alter_offsets, Request [];
     DeleteShareGroupOffsets 0..=0 share_groups::delete_offsets, Request [];
+    StreamsGroupTopologyDescriptionUpdate 0..=0 streams_groups::update_topology_description,
+        Request [];
+    UnregisterController 0..=0 unregister_controller::handle, Request [Cluster Alter];
 };

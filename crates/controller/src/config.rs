@@ -146,6 +146,7 @@ impl ControllerConfig {
     pub(crate) fn settings(&self) -> PlanSettings {
         PlanSettings {
             controller: self.node_id,
+            controllers: self.voters.keys().copied().collect(),
             new_cluster_features: self.new_cluster_features.clone(),
             new_cluster_users: self.new_cluster_users.clone(),
             num_partitions: self.num_partitions,

@@ -4,7 +4,7 @@ use std::fmt;
 
 macro_rules! error_codes {
     ($($name:ident = $code:literal,)*) => {
-        /// A Kafka error code (`Errors.java` of Apache Kafka 4.3). Success has no code here; it is
+        /// A Kafka error code (`Errors.java` of Apache Kafka 4.4). Success has no code here; it is
         /// 0 on the wire.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[repr(i16)]
@@ -14,7 +14,7 @@ macro_rules! error_codes {
         }
 
         impl ErrorCode {
-            /// Returns the code with this number; `None` for 0 and for numbers that Kafka 4.3 does
+            /// Returns the code with this number; `None` for 0 and for numbers that Kafka 4.4 does
             /// not define.
             #[must_use]
             pub const fn from_code(code: i16) -> Option<Self> {
@@ -162,6 +162,9 @@ error_codes! {
     StreamsInvalidTopologyEpoch = 131,
     StreamsTopologyFenced = 132,
     ShareSessionLimitReached = 133,
+    GroupDeletionFailed = 134,
+    StreamsTopologyDescriptionUpdateFailed = 135,
+    ControllerIdNotRegistered = 136,
 }
 
 impl ErrorCode {

@@ -43,6 +43,9 @@ const METADATA_CHANGES: [i16; 11] = [7, 8, 11, 13, 14, 15, 17, 23, 30, 32, 33];
 /// The `metadata.version` from which on ACLs may name a range of addresses.
 pub const ACL_RANGES_FROM: i16 = 32;
 
+/// The `metadata.version` from which on controllers may be unregistered.
+pub const CONTROLLERS_UNREGISTERED_FROM: i16 = 33;
+
 /// The releases of Apache Kafka that `metadata.version` 7 and the levels after it are named after.
 pub const RELEASES: [&str; 28] = [
     "3.3-IV3", "3.4-IV0", "3.5-IV0", "3.5-IV1", "3.5-IV2", "3.6-IV0", "3.6-IV1", "3.6-IV2",

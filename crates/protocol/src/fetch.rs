@@ -6,7 +6,6 @@
 //! (a test compares them).
 
 use bytes::{BufMut, Bytes, BytesMut};
-use kacrab_protocol::generated::ApiKey;
 use kacrab_protocol::generated::fetch_response::{
     FetchResponseData, FetchableTopicResponse, NodeEndpoint, PartitionData,
 };
@@ -15,6 +14,7 @@ use kacrab_protocol::primitives::{
 };
 use kacrab_protocol::{KafkaString, KafkaUuid, ProtocolError};
 
+use crate::ApiKey;
 use crate::message::{EncodeError, begin_frame, set_length};
 
 /// Records of one partition, or a part of them.

@@ -9,10 +9,10 @@
 use std::ops::RangeInclusive;
 
 use bytes::{Bytes, BytesMut};
-use kacrab_protocol::generated as wire;
 
 use crate::DecodeError;
 use crate::message::{EncodeError, Request, Response};
+use crate::messages as wire;
 
 /// A request that brokers forward to the active controller.
 pub trait Forwarded: Request {
@@ -49,6 +49,7 @@ forwarded! {
     UpdateFeaturesRequestData 2..=2;
     CreateAclsRequestData 3..=3;
     DeleteAclsRequestData 3..=3;
+    UnregisterControllerRequestData 0..=0;
 }
 
 /// Encodes the body of a request.

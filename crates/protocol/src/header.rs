@@ -1,10 +1,11 @@
 //! The header before every request (versions 1 and 2).
 
 use bytes::{BufMut, Bytes, BytesMut};
-use kacrab_protocol::generated::{ApiKey, RequestHeaderData};
+use kacrab_protocol::generated::RequestHeaderData;
 use kacrab_protocol::tagged::read_tagged_fields;
 use kacrab_protocol::{KafkaString, ProtocolError};
 
+use crate::ApiKey;
 use crate::newer::request_header_version;
 
 /// A request's header.

@@ -9,6 +9,7 @@
 //! Pure: no tokio, no files, no clock. The crate must not depend on brokers, partitions or
 //! metadata.
 
+mod api_key;
 pub mod fetch;
 pub mod foreign;
 pub mod forward;
@@ -27,9 +28,23 @@ pub mod messages {
     pub use kacrab_protocol::generated::*;
     pub use kacrab_protocol::{KafkaString, KafkaUuid, RawTaggedField};
 
+    pub use crate::api_key::{ApiKey, client_api_info};
     pub use crate::newer::api_versions_request::{self, ApiVersionsRequestData};
     pub use crate::newer::delete_groups_response::{
         self, DeletableGroupResult, DeleteGroupsResponseData,
+    };
+    pub use crate::newer::streams_group_describe_request::{self, StreamsGroupDescribeRequestData};
+    pub use crate::newer::streams_group_describe_response::{
+        self, StreamsGroupDescribeResponseData,
+    };
+    pub use crate::newer::streams_group_heartbeat_response::{
+        self, StreamsGroupHeartbeatResponseData,
+    };
+    pub use crate::newer::streams_group_topology_description_update_request::{
+        self, StreamsGroupTopologyDescriptionUpdateRequestData,
+    };
+    pub use crate::newer::streams_group_topology_description_update_response::{
+        self, StreamsGroupTopologyDescriptionUpdateResponseData,
     };
     pub use crate::newer::txn_offset_commit_request::{
         self, TxnOffsetCommitRequestData, TxnOffsetCommitRequestTopic,
@@ -37,14 +52,18 @@ pub mod messages {
     pub use crate::newer::txn_offset_commit_response::{
         self, TxnOffsetCommitResponseData, TxnOffsetCommitResponseTopic,
     };
+    pub use crate::newer::unregister_controller_request::{self, UnregisterControllerRequestData};
+    pub use crate::newer::unregister_controller_response::{
+        self, UnregisterControllerResponseData,
+    };
 }
 
+pub use api_key::ApiKey;
 pub use foreign::Foreign;
 pub use forward::Forwarded;
 pub use frame::{FrameError, FrameSizes, frame_length};
 pub use header::{HeaderError, RequestHeader};
 pub use inter_broker::InterBroker;
-pub use kacrab_protocol::generated::ApiKey;
 pub use kacrab_protocol::{KafkaString, KafkaUuid, ProtocolError};
 pub use message::{
     DecodeError, EncodeError, Request, Response, decode_response, encode_request, encode_response,

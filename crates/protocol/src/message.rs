@@ -1,11 +1,10 @@
 //! Requests and responses: pairs them, decodes within bounds, and encodes with a header.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use kacrab_protocol::generated::ApiKey;
 use kacrab_protocol::{KafkaString, ProtocolError};
 
 use crate::newer::{self, request_header_version, response_header_version};
-use crate::{messages as wire, produce};
+use crate::{ApiKey, messages as wire, produce};
 
 /// The most bytes that a request may have besides its records. Small elements grow about fortyfold
 /// when decoded, so this limits the memory that one hostile frame can use. 100,000 partitions fit.
@@ -146,7 +145,7 @@ macro_rules! apis {
     };
 }
 
-// Every API that clients send to brokers in Kafka 4.3, whether this server has it or not.
+// Every API that clients send to brokers in Kafka 4.4, whether this server has it or not.
 apis! {
     Produce: ProduceRequestData -> ProduceResponseData;
     Fetch: FetchRequestData -> FetchResponseData;
@@ -246,6 +245,10 @@ apis! {
     AlterShareGroupOffsets: AlterShareGroupOffsetsRequestData -> AlterShareGroupOffsetsResponseData;
     DeleteShareGroupOffsets:
         DeleteShareGroupOffsetsRequestData -> DeleteShareGroupOffsetsResponseData;
+    StreamsGroupTopologyDescriptionUpdate:
+        StreamsGroupTopologyDescriptionUpdateRequestData
+        -> StreamsGroupTopologyDescriptionUpdateResponseData;
+    UnregisterController: UnregisterControllerRequestData -> UnregisterControllerResponseData;
 }
 
 /// Encodes a whole response frame: length, header and body.

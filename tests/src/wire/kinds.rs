@@ -44,7 +44,7 @@ const AUTH: &str = "needs an authenticated client";
 const OFF: &str = "switched off";
 
 /// Kinds that versions of an API lack, and why. A kind that is not lacking any more is reported.
-pub const LACKING: [(&str, RangeInclusive<i16>, Kind, &str); 30] = [
+pub const LACKING: [(&str, RangeInclusive<i16>, Kind, &str); 31] = [
     ("Produce", 0..=2, Kind::Valid, "advertised, and not served"),
     (
         "Produce",
@@ -96,7 +96,13 @@ pub const LACKING: [(&str, RangeInclusive<i16>, Kind, &str); 30] = [
     ("ShareAcknowledge", 1..=2, Kind::Valid, OFF),
     ("AlterShareGroupOffsets", 0..=0, Kind::Valid, OFF),
     ("DeleteShareGroupOffsets", 0..=0, Kind::Valid, OFF),
-    ("StreamsGroupHeartbeat", 0..=0, Kind::Valid, OFF),
+    ("StreamsGroupHeartbeat", 0..=1, Kind::Valid, OFF),
+    (
+        "StreamsGroupTopologyDescriptionUpdate",
+        0..=0,
+        Kind::Valid,
+        OFF,
+    ),
     ("AddRaftVoter", 0..=1, Kind::Valid, OFF),
     ("RemoveRaftVoter", 0..=0, Kind::Valid, OFF),
     (

@@ -8,10 +8,14 @@ use super::script::Script;
 pub const FOLDER: &str = "kafka-4.4.0";
 
 /// The APIs with the first of these versions.
-const FIRST: [(&str, i16); 3] = [
+const FIRST: [(&str, i16); 7] = [
     ("ApiVersions", 5),
     ("DeleteGroups", 3),
+    ("StreamsGroupDescribe", 1),
+    ("StreamsGroupHeartbeat", 1),
+    ("StreamsGroupTopologyDescriptionUpdate", 0),
     ("TxnOffsetCommit", 6),
+    ("UnregisterController", 0),
 ];
 
 /// The properties that 4.4.0 adds.

@@ -311,6 +311,7 @@ fn cluster() -> Vec<Row> {
             json!({"FeatureUpdates": [feature], "ValidateOnly": true}),
         ),
         row("UnregisterBroker", CLUSTER, json!({"BrokerId": 99})),
+        row("UnregisterController", CLUSTER, json!({"ControllerId": 99})),
     ]
 }
 
@@ -378,6 +379,10 @@ fn switched_off() -> Vec<Row> {
         free("DeleteShareGroupOffsets", share),
         free("StreamsGroupHeartbeat", streams),
         free("StreamsGroupDescribe", streams),
+        Row {
+            request: json!({"TopologyDescription": {"Subtopologies": [], "GlobalStores": []}}),
+            ..free("StreamsGroupTopologyDescriptionUpdate", streams)
+        },
         row("InitializeShareGroupState", CLUSTER, state.clone()),
         row("ReadShareGroupState", CLUSTER, state.clone()),
         row("WriteShareGroupState", CLUSTER, state.clone()),

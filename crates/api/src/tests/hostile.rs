@@ -77,6 +77,7 @@ fn random_bodies_of_apis_without_the_controller_leave_the_broker_alive() {
                 | ApiKey::AlterPartitionReassignments
                 | ApiKey::DescribeQuorum
                 | ApiKey::UnregisterBroker
+                | ApiKey::UnregisterController
                 | ApiKey::UpdateFeatures
         )
     };

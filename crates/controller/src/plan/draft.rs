@@ -23,6 +23,8 @@ use dohle_model::features::ELIGIBLE_LEADER_REPLICAS_VERSION;
 pub struct PlanSettings {
     /// This controller.
     pub controller: NodeId,
+    /// The controllers: the voters of the quorum.
+    pub controllers: BTreeSet<NodeId>,
     /// The levels of features that a new cluster finalizes.
     pub new_cluster_features: BTreeMap<String, i16>,
     /// The users that a new cluster begins with.

@@ -10,6 +10,7 @@ mod capacity;
 pub mod client_quotas;
 mod config_schema;
 pub mod configs;
+pub mod controllers;
 pub mod create_partitions;
 pub mod create_topics;
 pub mod delegation_tokens;

@@ -62,6 +62,8 @@ static TABLE: &[Row] = table! {
         planned(|draft, request, _id| plan::reassignments::alter(draft, request));
     UnregisterBrokerRequestData:
         planned(|draft, request, _id| plan::brokers::forget(draft, request));
+    UnregisterControllerRequestData:
+        planned(|draft, request, _id| plan::controllers::unregister(draft, request));
     UpdateFeaturesRequestData:
         planned(|draft, request, _id| plan::features::update(draft, request));
     CreateAclsRequestData: planned(plan::acls::create);

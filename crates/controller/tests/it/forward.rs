@@ -1,10 +1,10 @@
 //! Tests of administrative requests that brokers forward.
 
-use dohle_model::NodeId;
+use dohle_model::{ErrorCode, NodeId};
 use dohle_protocol::ApiKey;
 use dohle_protocol::KafkaString;
-use dohle_protocol::messages::CreatePartitionsRequestData;
 use dohle_protocol::messages::create_partitions_request::CreatePartitionsTopic;
+use dohle_protocol::messages::{CreatePartitionsRequestData, UnregisterControllerRequestData};
 use dohle_rpc::v1::forward_response::Result as Forwarding;
 use tonic::Code;
 
@@ -124,5 +124,25 @@ fn a_request_that_waited_until_its_deadline_is_not_begun() {
         let status = within("a refusal", client.forward(late)).await.unwrap_err();
         assert_eq!(status.code(), Code::DeadlineExceeded);
         assert_eq!(partitions(&cluster), 1);
+    });
+}
+
+#[test]
+fn another_voter_may_be_unregistered_and_the_active_one_may_not() {
+    let cluster = Cluster::start(3);
+    runtime().block_on(async {
+        let active = cluster.active().await;
+        let mut client = cluster.client_of(active).await;
+        for controller_id in 1..=4 {
+            let request = UnregisterControllerRequestData { controller_id };
+            let number = u8::try_from(controller_id).unwrap();
+            let (_, response) = forward(&mut client, &request, number).await.unwrap();
+            let expected = match controller_id {
+                4 => ErrorCode::ControllerIdNotRegistered.code(),
+                id if id == active => ErrorCode::InvalidRequest.code(),
+                _ => 0,
+            };
+            assert_eq!(response.error_code, expected, "{response:?}");
+        }
     });
 }

@@ -46,6 +46,7 @@ impl Controller {
     pub fn new(nodes: &[NodeId], min_insync_replicas: usize) -> Self {
         let settings = PlanSettings {
             controller: NodeId(1),
+            controllers: [NodeId(1)].into(),
             new_cluster_features: dohle_model::features::defaults(),
             new_cluster_users: Vec::new(),
             num_partitions: 1,

@@ -230,6 +230,25 @@ pub(super) fn alter_replica_log_dirs() -> Script {
     }
 }
 
+pub(super) fn unregister_controller() -> Script {
+    let of = |controller: i32| json!({ "ControllerId": controller });
+    let steps = |_| {
+        vec![
+            case("one that does not exist", of(9)),
+            case("a negative id", of(-1)),
+            case("the highest id", of(i32::MAX)),
+            case("the active one", of(1)),
+        ]
+    };
+    let mut sequences = each("controllers", 0..=0, &[], steps);
+    sequences.extend(around(0..=0, &of(9)));
+    Script {
+        api: "UnregisterController",
+        unordered: &[],
+        sequences,
+    }
+}
+
 pub(super) fn unregister_broker() -> Script {
     let of = |id: i32| json!({ "BrokerId": id });
     let cases = || {

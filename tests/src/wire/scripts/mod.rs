@@ -75,6 +75,7 @@ pub fn all() -> Vec<Script> {
         cluster::describe_log_dirs(),
         cluster::alter_replica_log_dirs(),
         cluster::unregister_broker(),
+        cluster::unregister_controller(),
         cluster::elect_leaders(),
         cluster::alter_partition_reassignments(),
         cluster::list_partition_reassignments(),

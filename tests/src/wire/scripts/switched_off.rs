@@ -205,7 +205,7 @@ fn streams_groups() -> Vec<Script> {
     vec![
         script(
             "StreamsGroupHeartbeat",
-            0..=0,
+            0..=1,
             vec![
                 ("a member", beat.clone()),
                 ("no group", with(&beat, &json!({"GroupId": ""}))),
@@ -214,9 +214,13 @@ fn streams_groups() -> Vec<Script> {
         ),
         script(
             "StreamsGroupDescribe",
-            0..=0,
+            0..=1,
             vec![
                 ("a group", json!({"GroupIds": ["s%"]})),
+                (
+                    "a group and its topology",
+                    json!({"GroupIds": ["s%"], "IncludeTopologyDescription": true}),
+                ),
                 (
                     "two groups",
                     json!({"GroupIds": ["s%", ""], "IncludeAuthorizedOperations": true}),
@@ -224,6 +228,34 @@ fn streams_groups() -> Vec<Script> {
                 ("no group", json!({"GroupIds": []})),
             ],
         ),
+        script(
+            "StreamsGroupTopologyDescriptionUpdate",
+            0..=0,
+            topology_descriptions(),
+        ),
+    ]
+}
+
+fn topology_descriptions() -> Cases {
+    let node = |kind: i8, sink: Value| {
+        json!({"Name": "n", "NodeType": kind, "SourceTopics": ["t%"], "SinkTopic": sink,
+            "Stores": ["s"], "Successors": ["n"]})
+    };
+    let nodes = [node(1, Value::Null), node(3, json!("t%"))];
+    let store = json!({"Source": node(1, Value::Null), "Processor": node(2, Value::Null)});
+    let topology = json!({"Subtopologies": [{"SubtopologyId": "0", "Nodes": nodes}],
+        "GlobalStores": [store]});
+    let empty = json!({"Subtopologies": [], "GlobalStores": []});
+    let update = json!({"GroupId": "s%", "MemberId": "m", "TopologyEpoch": 0,
+        "TopologyDescription": topology});
+    vec![
+        ("a topology", update.clone()),
+        (
+            "an empty one",
+            with(&update, &json!({ "TopologyDescription": empty })),
+        ),
+        ("no group", with(&update, &json!({"GroupId": ""}))),
+        ("epoch -1", with(&update, &json!({"TopologyEpoch": -1}))),
     ]
 }
 

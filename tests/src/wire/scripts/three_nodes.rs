@@ -122,6 +122,7 @@ pub(super) fn sequences(api: &str) -> Vec<Sequence> {
         "ListPartitionReassignments" => (Vec::new(), two(0..=0, list_of_moves)),
         "CreateTopics" => (Vec::new(), two(2..=7, new_topics)),
         "DescribeConfigs" => (three(1..=4, configs), Vec::new()),
+        "UnregisterController" => (Vec::new(), two(0..=0, controllers)),
         _ => (Vec::new(), Vec::new()),
     };
     three.into_iter().chain(two).collect()
@@ -406,4 +407,13 @@ fn configs(_: i16) -> Vec<Step> {
             "ConfigurationKeys": ["node.id"]}]})
     };
     vec![case("another broker", of("2")), case("no broker", of("9"))]
+}
+
+fn controllers(_: i16) -> Vec<Step> {
+    let down = json!({"ControllerId": 3});
+    vec![
+        case("the node that is down", down.clone()),
+        case("the node that is down, again", down),
+        case("no node", json!({"ControllerId": 4})),
+    ]
 }

@@ -39,7 +39,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 const SWITCHED_OFF: &str = "shows and changes nothing while the feature is switched off";
 
 /// APIs that ask nothing, and why.
-const FREE: [(ApiKey, &str); 14] = [
+const FREE: [(ApiKey, &str); 15] = [
     (
         ApiKey::ApiVersions,
         "answered before the client is known, with what the node is and not what it has",
@@ -63,6 +63,7 @@ const FREE: [(ApiKey, &str); 14] = [
     (ApiKey::DeleteShareGroupOffsets, SWITCHED_OFF),
     (ApiKey::StreamsGroupHeartbeat, SWITCHED_OFF),
     (ApiKey::StreamsGroupDescribe, SWITCHED_OFF),
+    (ApiKey::StreamsGroupTopologyDescriptionUpdate, SWITCHED_OFF),
 ];
 
 /// Error codes of denials.

@@ -66,6 +66,7 @@ fn id16(first: u8, last: u8) -> [u8; 16] {
 fn settings() -> PlanSettings {
     PlanSettings {
         controller: NodeId(1),
+        controllers: [NodeId(1)].into(),
         new_cluster_features: dohle_model::features::defaults(),
         new_cluster_users: Vec::new(),
         num_partitions: 2,

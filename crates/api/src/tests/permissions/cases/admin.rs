@@ -242,6 +242,7 @@ fn cluster() -> Vec<Case> {
         broker_id: 2,
         ..Default::default()
     };
+    let controller = m::UnregisterControllerRequestData { controller_id: 2 };
     let quorum = m::DescribeQuorumRequestData {
         topics: vec![m::describe_quorum_request::TopicData {
             topic_name: name("__cluster_metadata"),
@@ -264,6 +265,9 @@ fn cluster() -> Vec<Case> {
         .forwarded(),
         case!(UnregisterBroker 0, unregister,
             |r: m::UnregisterBrokerResponseData| [r.error_code], [CLUSTER_DENIED])
+        .forwarded(),
+        case!(UnregisterController 0, controller,
+            |r: m::UnregisterControllerResponseData| [r.error_code], [CLUSTER_DENIED])
         .forwarded(),
         case!(UpdateFeatures 2, features,
             |r: m::UpdateFeaturesResponseData| [r.error_code], [CLUSTER_DENIED])

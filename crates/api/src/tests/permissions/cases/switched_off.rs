@@ -46,7 +46,10 @@ fn groups() -> Vec<Case> {
         case!(StreamsGroupHeartbeat 0, m::StreamsGroupHeartbeatRequestData::default(),
             |r: m::StreamsGroupHeartbeatResponseData| [r.error_code], [OFF]),
         case!(StreamsGroupDescribe 0, streams,
-            |r: m::StreamsGroupDescribeResponseData| [r.groups[0].error_code], [OFF]),
+            |r: m::StreamsGroupDescribeResponseData| [r.groups[0].group.error_code], [OFF]),
+        case!(StreamsGroupTopologyDescriptionUpdate 0,
+            m::StreamsGroupTopologyDescriptionUpdateRequestData::default(),
+            |r: m::StreamsGroupTopologyDescriptionUpdateResponseData| [r.error_code], [OFF]),
     ]
 }
 
