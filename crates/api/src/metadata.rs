@@ -26,6 +26,7 @@ use super::{CLUSTER, Call, wire};
 use crate::resolve::{self, live_endpoint};
 use dohle_broker::metadata::forwarded_outcome;
 use dohle_coordinator::groups::OFFSETS_TOPIC;
+use dohle_coordinator::transactions::TRANSACTION_TOPIC;
 
 /// How long a request waits for topics that it has created.
 const AUTO_CREATE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -229,17 +230,16 @@ type Refused = (String, ErrorCode);
 async fn create_missing(call: &Call, topics: &[MetadataRequestTopic]) -> Vec<Refused> {
     let context = &call.context;
     let image = context.image();
-    let asks_for = |topic: &MetadataRequestTopic| {
-        let name = topic.name.as_ref().map(KafkaString::as_str);
-        name == Some(OFFSETS_TOPIC.name) && topic.topic_id == KafkaUuid::ZERO
-    };
-    if topics.iter().any(asks_for) && image.topic(OFFSETS_TOPIC.name).is_none() {
-        // With the deadline that also applies to the creation of internal topics.
-        let deadline = Instant::now() + AUTO_CREATE_TIMEOUT;
-        let _ = context
-            .internal_topics
-            .ensure(&OFFSETS_TOPIC, deadline)
-            .await;
+    for internal in [&OFFSETS_TOPIC, &TRANSACTION_TOPIC] {
+        let asks_for = |topic: &MetadataRequestTopic| {
+            let name = topic.name.as_ref().map(KafkaString::as_str);
+            name == Some(internal.name) && topic.topic_id == KafkaUuid::ZERO
+        };
+        if topics.iter().any(asks_for) && image.topic(internal.name).is_none() {
+            // With the deadline that also applies to the creation of topics of clients.
+            let deadline = Instant::now() + AUTO_CREATE_TIMEOUT;
+            let _ = context.internal_topics.ensure(internal, deadline).await;
+        }
     }
     let mut missing: Vec<CreatableTopic> = Vec::new();
     for topic in topics

@@ -43,6 +43,8 @@ pub enum Server {
     TwoPhase,
     /// With an authorizer, of which the clients of the scripts are super users.
     Authorizer,
+    /// One that creates topics that requests for metadata name. It has no internal topics at first.
+    AutomaticTopics,
     /// Three nodes.
     Three,
     /// Three nodes, the third of which was killed.
@@ -62,12 +64,13 @@ const COMMON: [(&str, &str); 7] = [
 
 impl Server {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Plain,
         Self::Features,
         Self::Unstable,
         Self::TwoPhase,
         Self::Authorizer,
+        Self::AutomaticTopics,
         Self::Three,
         Self::TwoOfThree,
     ];
@@ -93,6 +96,10 @@ impl Server {
             let class = "org.apache.kafka.metadata.authorizer.StandardAuthorizer";
             properties.push(("authorizer.class.name", class));
             properties.push(("super.users", "User:ANONYMOUS"));
+        }
+        if self == Self::AutomaticTopics {
+            properties.retain(|(name, _)| *name != "auto.create.topics.enable");
+            properties.push(("auto.create.topics.enable", "true"));
         }
         if self.nodes() > 1 {
             // A killed node is noticed soon.

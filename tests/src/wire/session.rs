@@ -48,6 +48,7 @@ pub fn answers(
             })
             .collect();
         let shared = match server.nodes() {
+            1 if server == Server::AutomaticTopics => Vec::new(),
             1 => run::warm_up(schemas, targets[0]).map(|()| Vec::new())?,
             _ => {
                 let (topics, steps) = (three_nodes::topics(), three_nodes::before());

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::script::{Script, Step, around, call, case, each, frames};
-use super::{with, write_plain};
+use super::{automatic_topics, with, write_plain};
 
 pub(super) fn metadata() -> Script {
     let topics = [("t", 2), ("u", 1)];
@@ -12,6 +12,7 @@ pub(super) fn metadata() -> Script {
     let request = json!({"Topics": [], "AllowAutoTopicCreation": false});
     sequences.extend(frames(0..=13, &request));
     sequences.extend(around(0..=13, &request));
+    sequences.extend(automatic_topics::sequences());
     Script {
         api: "Metadata",
         unordered: &["Topics", "Partitions"],

@@ -5,12 +5,14 @@ use serde_json::{Value, json};
 use super::script::{Script, Step, Until, call};
 
 mod acls;
+mod automatic_topics;
 mod classic_groups;
 mod client_quotas;
 mod cluster;
 mod configs;
 mod consumer_groups;
 mod coordinators;
+mod cordoned;
 mod delegation_tokens;
 mod features;
 mod inspect;
@@ -94,6 +96,7 @@ pub fn all() -> Vec<Script> {
     scripts.extend(switched_off::scripts());
     for script in &mut scripts {
         script.sequences.extend(three_nodes::sequences(script.api));
+        script.sequences.extend(cordoned::sequences(script.api));
     }
     scripts
 }

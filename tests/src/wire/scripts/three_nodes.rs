@@ -128,7 +128,13 @@ pub(super) fn sequences(api: &str) -> Vec<Sequence> {
     three.into_iter().chain(two).collect()
 }
 
-fn until(api: &'static str, version: i16, request: Value, path: &'static str, is: Value) -> Step {
+pub(super) fn until(
+    api: &'static str,
+    version: i16,
+    request: Value,
+    path: &'static str,
+    is: Value,
+) -> Step {
     Step::Call {
         api,
         version,
@@ -339,7 +345,7 @@ fn elections(version: i16) -> Vec<Step> {
     steps
 }
 
-fn moved(topic: &str, replicas: &Value) -> Value {
+pub(super) fn moved(topic: &str, replicas: &Value) -> Value {
     let partitions = json!([{"PartitionIndex": 0, "Replicas": replicas}]);
     json!({"TimeoutMs": 10000, "Topics": [{"Name": topic, "Partitions": partitions}]})
 }
