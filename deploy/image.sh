@@ -141,7 +141,7 @@ add_shell() {
     if grep -qxF -- "$name" <<<"$available"; then ln -s busybox "$folder/bin/$name"; fi
   done
   ln -s ../../bin/busybox "$folder/usr/bin/env"
-  cp "$here/image/nc" "$here/image/pgrep" "$folder/usr/bin/"
+  cp "$here/image/nc" "$here/image/pgrep" "$here/image/cub" "$folder/usr/bin/"
   cp "$here/image/libkafka.sh" "$folder/opt/bitnami/scripts/"
   for name in $libraries; do ln -s libkafka.sh "$folder/opt/bitnami/scripts/$name"; done
   for name in bash-static busybox-static; do
@@ -154,7 +154,7 @@ add_shell() {
     echo "bash is free software under the GNU General Public License, version 3 or later, BusyBox under version 2."
     echo "Their sources are Debian's source packages bash and busybox of these versions (snapshot.debian.org)."
   } >"$folder/usr/share/doc/SHELL"
-  chmod 0755 "$folder/usr/bin/nc" "$folder/usr/bin/pgrep"
+  chmod 0755 "$folder/usr/bin/nc" "$folder/usr/bin/pgrep" "$folder/usr/bin/cub"
   chmod -R u+rwX,go+rX,go-w "$folder/usr/share/doc" "$folder/opt/bitnami/scripts"
 }
 

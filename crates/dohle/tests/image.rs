@@ -229,6 +229,7 @@ fn the_image_has_the_tools_at_the_paths_of_three_images_and_a_shell() {
         "usr/bin/env -> ../../bin/busybox",
         "usr/bin/nc",
         "usr/bin/pgrep",
+        "usr/bin/cub",
         "usr/share/doc/SHELL",
         "opt/bitnami/scripts/libkafka.sh",
         "opt/bitnami/scripts/libos.sh -> libkafka.sh",
@@ -421,4 +422,51 @@ fn processes_are_found_by_their_command_line() {
     drop(process.stdin.take());
     process.wait().unwrap();
     assert_eq!(pgrep(&["a-kafka-of-its-own"]).0, Some(1));
+}
+
+#[test]
+fn an_init_container_of_confluents_image_waits_for_the_brokers() {
+    let broker = |id| format!("kafka:9092 (id: {id} rack: null isFenced: false) -> (\\n");
+    let answer = broker(1) + &broker(2);
+    let programs = Programs::new()
+        .program("timeout", "shift; exec \"$@\"")
+        .program(
+            "kafka-broker-api-versions",
+            &format!(
+                "[ $(grep -c ^kafka \"${{0%/*}}/calls\") -gt 1 ] || exit 1; printf '{answer}'"
+            ),
+        )
+        // No time passes.
+        .program("sleep", ":");
+    let cub = |arguments: &[&str]| {
+        std::fs::write(programs.calls(), "").unwrap();
+        let output = Command::new("bash")
+            .arg(root().join("deploy/image/cub"))
+            .args(arguments)
+            .env("PATH", programs.0.path())
+            .output()
+            .unwrap();
+        let calls = std::fs::read_to_string(programs.calls()).unwrap();
+        let mut asked = calls.lines().filter(|line| line.starts_with("kafka"));
+        let last = asked.next_back().unwrap_or_default().to_owned();
+        (output.status.code(), last)
+    };
+    let asked = "kafka-broker-api-versions --bootstrap-server kafka:9092";
+    let ready = cub(&["kafka-ready", "-b", "kafka:9092", "2", "30"]);
+    assert_eq!(ready, (Some(0), asked.to_owned()));
+    let file = programs.0.path().join("client.properties");
+    std::fs::write(&file, "bootstrap.servers=kafka:9092\n").unwrap();
+    let file = file.to_str().unwrap();
+    let ready = cub(&["kafka-ready", "1", "30", "-c", file]);
+    assert_eq!(ready, (Some(0), format!("{asked} --command-config {file}")));
+    assert_eq!(
+        cub(&["kafka-ready", "-b", "kafka:9092", "3", "1"]).0,
+        Some(1)
+    );
+    for wrong in [
+        &["kafka-ready", "-b", "kafka:9092", "1"] as &[&str],
+        &["zk-ready", "zk:2181", "30"],
+    ] {
+        assert_eq!(cub(wrong), (Some(2), String::new()), "{wrong:?}");
+    }
 }
