@@ -371,6 +371,13 @@ async fn what_cannot_be_fetched_is_answered_at_once() {
             assert_eq!(response.node_endpoints[0].host.as_str(), "host2");
         }
     }
+    let nothing = FetchRequestData {
+        max_wait_ms: i32::MAX,
+        ..request(Vec::new())
+    };
+    let response = timeout(DEADLINE, fetch(&mut client, 16, nothing)).await;
+    let response = response.expect("an answer before the end of the wait");
+    assert!(response.responses.is_empty());
     let by_name = request(vec![topic("none", unknown, vec![partition(0, 0)])]);
     let response = fetch(&mut client, 12, by_name).await;
     let code = ErrorCode::UnknownTopicOrPartition.code();
