@@ -32,7 +32,7 @@ use dohle_model::image::MetadataImage;
 use dohle_model::{ErrorCode, LeaderEpoch, PartitionIndex};
 use parking_lot::RwLock;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, timeout_at};
 
 mod batches;
@@ -67,7 +67,7 @@ use dohle_broker::partition::{Partition, TxnMarker};
 use dohle_broker::partitions::{MarkerCommit, MarkerReplay, Partitions, wall_clock};
 use shard::ShardRuntime;
 use signals::Signals;
-use step::{CommitWait, StepContext, WriteMode};
+use step::{AfterCommit, CommitWait, StepContext, WriteMode};
 use timers::TimerWakeup;
 
 /// How long a request waits for a shard that is about to be led or loaded.
@@ -357,15 +357,20 @@ impl<M: Machine> Coordinator<M> {
         for reply in actions.replies {
             shard.replies.send(reply);
         }
+        let continues = |waiting: &AfterCommit<M>| waiting.on_commit.is_some();
+        let is_continued = actions.after_commit.iter().any(continues);
+        let (running, continued) = is_continued.then(|| mpsc::channel(1)).unzip();
         for waiting in actions.after_commit {
             let (this, shard) = (Arc::clone(self), Arc::clone(shard));
+            let running = running.clone().filter(|_| continues(&waiting));
             let deadline = Instant::now() + context.settings.commit_timeout;
             self.runtime.spawn(async move {
                 let outcome = waiting.commit.done(deadline).await;
                 this.on_commit(&shard, waiting.on_commit, waiting.replies, outcome);
+                drop(running);
             });
         }
-        outcome
+        outcome.map(|(reply, commit)| (reply, commit.and(continued)))
     }
 
     /// Continues after a commit, or its failure: sends the replies that waited for it, and

@@ -2,6 +2,7 @@
 //! effects are handed to the coordinator. No other code appends records of machines, or the markers
 //! that end transactions among them.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use dohle_machine::{DueReply, Effects, Machine, Step};
 use dohle_model::image::MetadataImage;
 use dohle_model::{ErrorCode, Offset, Timestamp, Uuid};
 use dohle_transactions::ProducerIdAndEpoch;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::batches::batches;
@@ -77,6 +79,8 @@ pub(super) struct CommitWait {
     written: Option<Commit>,
     /// The commit of earlier records that the reply depends on.
     read: Option<Commit>,
+    /// Closed once the machine has continued after the commit, or after its failure.
+    continued: Option<mpsc::Receiver<Infallible>>,
 }
 
 impl CommitWait {
@@ -85,8 +89,24 @@ impl CommitWait {
         self.written.is_some()
     }
 
-    /// Waits until the reply may be sent, until `deadline` at most.
-    pub(super) async fn done(self, deadline: Instant) -> Result<(), ErrorCode> {
+    /// Also waits until `continued` is closed: a client that has the reply finds what the machine
+    /// did after the commit.
+    pub(super) fn and(self, continued: Option<mpsc::Receiver<Infallible>>) -> Self {
+        Self { continued, ..self }
+    }
+
+    /// Waits until the reply may be sent, until `deadline` at most for each commit.
+    pub(super) async fn done(mut self, deadline: Instant) -> Result<(), ErrorCode> {
+        let continued = self.continued.take();
+        let outcome = self.committed(deadline).await;
+        if let Some(mut continued) = continued {
+            // The machine has the same deadline.
+            continued.recv().await;
+        }
+        outcome
+    }
+
+    async fn committed(self, deadline: Instant) -> Result<(), ErrorCode> {
         if let Some(commit) = self.written {
             let outcome = async { commit.await.map_err(|error| code_of_commit(&error)) };
             within(deadline, outcome).await?;
@@ -268,6 +288,7 @@ impl<M: Machine> ShardRuntime<M> {
         CommitWait {
             written: point.written.map(|end| self.commit(end)),
             read: point.read.map(|end| self.commit(end)),
+            continued: None,
         }
     }
 

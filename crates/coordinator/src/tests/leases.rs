@@ -291,6 +291,21 @@ impl Request for Holder {
     }
 }
 
+/// Reads how much time a lease has left, since its commit.
+pub(super) struct TimeLeft {
+    pub name: &'static str,
+}
+
+impl Request for TimeLeft {
+    type Machine = Leases;
+    type Reply = Option<Duration>;
+
+    fn plan(&self, leases: &mut Leases, step: &mut Step<'_, Leases>) -> Self::Reply {
+        let end = leases.timers.deadline(&Expiry(self.name.to_owned()))?;
+        Some(end.saturating_sub(step.now))
+    }
+}
+
 /// Counts the topics whose names have a prefix.
 pub(super) struct CountTopics {
     pub prefix: &'static str,

@@ -17,7 +17,7 @@ use dohle_model::{ErrorCode, LeaderEpoch, NodeId, PartitionIndex, TopicId, Topic
 use futures::FutureExt as _;
 use tokio::time::{Instant, timeout};
 
-use self::leases::{Acquire, CountTopics, Grant, Holder, LeaseConfig, Leases, Release};
+use self::leases::{Acquire, CountTopics, Grant, Holder, LeaseConfig, Leases, Release, TimeLeft};
 use super::shard::ShardRuntime;
 use super::{
     Coordinator, CoordinatorConfig, CoordinatorSettings, InternalTopic, TopicSettings, partition_of,
@@ -257,6 +257,18 @@ async fn a_parked_request_is_answered_by_another_request_after_its_commit() {
     assert_eq!(timeout(DEADLINE, second).await.unwrap(), Ok(HOUR));
     assert_eq!(timeout(DEADLINE, read).await.unwrap(), owner("second"));
     assert_eq!(node.leases.parked(), 0);
+}
+
+#[tokio::test]
+async fn a_reply_is_sent_after_the_machine_has_continued() {
+    let (node, _) = Node::with_replicas(&[NODE]).await;
+    assert_eq!(node.acquire("a", "first", HOUR / 2).await, Ok(HOUR / 2));
+    let mut second = std::pin::pin!(node.acquire("a", "second", HOUR));
+    assert!(nothing_yet(second.as_mut()).await, "the lease is taken");
+    // The time of the second owner begins with the commit.
+    assert_eq!(node.release("a", "first").await, Ok(()));
+    let left = node.leases.run("a", &TimeLeft { name: "a" }).await;
+    assert!(left.unwrap() > Some(HOUR / 2), "{left:?}");
 }
 
 #[tokio::test]
