@@ -87,6 +87,9 @@ impl Harness {
             Stop::DiskReplaced => *self.disks.entry(id).or_default() += 1,
             _ => {}
         }
+        if how.loses_records() {
+            self.note_loss(id);
+        }
         self.note(how.kind(), || id.to_string());
         // The broker is often back before its failure is noticed.
         if self.random.one_in(3) {
@@ -136,6 +139,11 @@ impl Harness {
             && self.controller.complete().any(|other| other != id)
     }
 
+    fn note_loss(&mut self, id: NodeId) {
+        let epoch = self.controller.partition.leader_epoch;
+        self.lost_in.insert(id, epoch);
+    }
+
     /// Removes losses that can no longer do harm; see the module.
     pub(super) fn forget_harmless_losses(&mut self) {
         let partition = &self.controller.partition;
@@ -160,6 +168,7 @@ impl Harness {
         let epoch = self.controller.register(id, self.disks[&id], previous);
         if let Some(reported) = self.losses.get_mut(&id) {
             *reported = true;
+            self.note_loss(id);
         }
         let node = Node::new(id, log, high_watermark, epoch);
         self.brokers.insert(id, Broker::Up(Box::new(node)));

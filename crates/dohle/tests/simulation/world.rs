@@ -10,6 +10,7 @@ use dohle_model::partition::LeaderRecoveryState;
 use dohle_model::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset};
 
 use super::controller::{Controller, Registration};
+use super::invariants::{CommittedView, Invariants, ReplicaView};
 use super::node::{ModelLog, Node, Record, Role, ToFollower, ToLeader};
 use super::random::Random;
 
@@ -78,13 +79,18 @@ pub struct Harness {
     copies: Vec<(Proposed, Duration)>,
     last_told: Option<dohle_model::PartitionEpoch>,
     next_value: u64,
-    /// The leader of each epoch.
-    leaders: BTreeMap<LeaderEpoch, NodeId>,
+    invariants: Invariants,
+    /// The last leader epoch in which each broker lost records, or reported that it had.
+    pub(super) lost_in: BTreeMap<NodeId, LeaderEpoch>,
     /// The records that have been below a leader's high watermark.
     committed: Vec<Record>,
     /// The records that were acknowledged to producers.
     acked: BTreeMap<Offset, Record>,
+    /// The last events.
     pub trace: VecDeque<String>,
+    /// A hash of all events.
+    pub trace_hash: u64,
+    pub steps: u64,
     pub counts: BTreeMap<&'static str, u64>,
 }
 
@@ -114,10 +120,13 @@ impl Harness {
             copies: Vec::new(),
             last_told: None,
             next_value: 0,
-            leaders: BTreeMap::new(),
+            invariants: Invariants::default(),
+            lost_in: BTreeMap::new(),
             committed: Vec::new(),
             acked: BTreeMap::new(),
             trace: VecDeque::new(),
+            trace_hash: 0,
+            steps: 0,
             counts: BTreeMap::new(),
         };
         world.tell();
@@ -126,6 +135,7 @@ impl Harness {
 
     /// Makes one random event, and then checks the invariants.
     pub fn step(&mut self, faults: bool) {
+        self.steps += 1;
         let node = *self.random.pick(&NODES).unwrap();
         let other = *self.random.pick(&NODES).unwrap();
         match self.random.below(if faults { 107 } else { 100 }) {
@@ -158,7 +168,12 @@ impl Harness {
         if self.trace.len() == 60 {
             self.trace.pop_front();
         }
-        self.trace.push_back(format!("{kind} {}", text()));
+        let line = format!("{} {kind} {}", self.steps, text());
+        // FNV-1a, which is the same on every machine.
+        self.trace_hash = line.bytes().fold(self.trace_hash, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        self.trace.push_back(line);
     }
 
     pub(super) fn node(&mut self, id: NodeId) -> Option<&mut Node> {
@@ -388,11 +403,6 @@ impl Harness {
     }
 
     fn check_new_leader(&mut self, id: NodeId, epoch: LeaderEpoch, records: &[Record]) {
-        let before = self.leaders.insert(epoch, id);
-        assert!(
-            before.is_none_or(|before| before == id),
-            "two leaders in epoch {epoch}"
-        );
         // A registration may arrive late, after a newer leader has acknowledged more.
         let before = self.acked.iter().filter(|(_, record)| record.epoch < epoch);
         for (offset, record) in before {
@@ -549,10 +559,7 @@ impl Harness {
             if self.losses.get(&id) == Some(&false) {
                 continue;
             }
-            let log = match &self.brokers[&id] {
-                Broker::Up(node) => &node.log,
-                Broker::Down { log, .. } => log,
-            };
+            let log = self.log(id);
             for (offset, record) in &self.acked {
                 let found = log.records.get(offset.0 as usize);
                 assert_eq!(
@@ -564,8 +571,67 @@ impl Harness {
         }
     }
 
+    /// Returns what the checkers see of a running replica. A log that lost records may end below
+    /// what its leader knows of it, until the loss was reported and the next epoch has begun.
+    fn view(&self, node: &Node) -> ReplicaView {
+        let mut maximal_isr = Vec::new();
+        if let Role::Leader(leader) = &node.role
+            && node.epoch() == self.controller.partition.leader_epoch
+        {
+            for id in NODES {
+                let unreported = self.losses.get(&id) == Some(&false);
+                let lost_in = self.lost_in.get(&id);
+                let kept = !unreported && lost_in.is_none_or(|epoch| *epoch < node.epoch());
+                if kept && leader.isr().maximal_contains(id) {
+                    maximal_isr.push((id, self.log(id).end()));
+                }
+            }
+        }
+        ReplicaView {
+            id: node.id,
+            process: node.broker_epoch,
+            leader_epoch: node.epoch(),
+            leads: matches!(node.role, Role::Leader(_)),
+            high_watermark: node.high_watermark,
+            log_end: node.log.end(),
+            maximal_isr,
+        }
+    }
+
+    fn log(&self, id: NodeId) -> &ModelLog {
+        match &self.brokers[&id] {
+            Broker::Up(node) => &node.log,
+            Broker::Down { log, .. } => log,
+        }
+    }
+
+    fn check_history(&mut self) {
+        let partition = &self.controller.partition;
+        let committed = CommittedView {
+            leader: partition.leader,
+            leader_epoch: partition.leader_epoch,
+            partition_epoch: partition.partition_epoch,
+        };
+        let mut result = self.invariants.on_committed(committed);
+        let views: Vec<_> = self
+            .brokers
+            .values()
+            .filter_map(|broker| match broker {
+                Broker::Up(node) => Some(self.view(node)),
+                Broker::Down { .. } => None,
+            })
+            .collect();
+        for view in views {
+            result = result.and_then(|()| self.invariants.on_replica(view));
+        }
+        if let Err(broken) = result {
+            panic!("step {}: {broken}", self.steps);
+        }
+    }
+
     /// Checks the invariants.
-    fn check(&self) {
+    fn check(&mut self) {
+        self.check_history();
         for (offset, record) in &self.acked {
             let committed = self.committed.get(offset.0 as usize);
             assert_eq!(
