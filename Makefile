@@ -21,7 +21,7 @@ DOHLE_BIN ?= $(CURDIR)/target/release/dohle
 # The node under valgrind, which counts its instructions.
 COUNTED = DOHLE_COUNTED=$(DOHLE_BIN) DOHLE_BIN=$(CURDIR)/tests/bench_guard/counted.sh
 
-.PHONY: help run binary test test-unit test-wire wire-record record-authorizer record-properties test-cluster test-streams compat-deps image test-images test-peers fuzz sim chaos bench bench-kafka bench-guard record-bench-guard lint unused deny advisories tidy
+.PHONY: help run binary test test-unit test-wire wire-record record-authorizer record-properties test-cluster test-streams compat-deps image test-images test-peers fuzz sim mutants chaos bench bench-kafka bench-guard record-bench-guard lint unused deny advisories tidy
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s $$'\t'
 
@@ -88,6 +88,9 @@ sim: ## the simulation of replication, SEEDS=N of them (default 2000), with its 
 	$(CARGO_TEST) --test simulation --no-run
 	SECONDS=0; SIMULATION_RUNS=$(or $(SEEDS),2000) $(if $(SEED),SIMULATION_SEED=$(SEED)) \
 	  $(CARGO_TEST) --test simulation -- --nocapture acknowledged_records; echo "$$SECONDS s"
+
+mutants: ## plants faults in a copy, which the simulation of replication must find; MUTANTS="NAME..." for some
+	CARGO=$(CARGO) tests/mutants/run.sh $(MUTANTS)
 
 chaos: binary ## faults on three real nodes with clients, for MINUTES (default 10); SEED=N repeats a run
 	$(CARGO) run --locked --bin chaos -- $(or $(MINUTES),10) $(SEED)
