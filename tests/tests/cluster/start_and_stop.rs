@@ -1,5 +1,6 @@
 //! A node that refuses to start, and a node that receives a second stop signal.
 
+use std::fs;
 use std::net::TcpListener;
 
 use anyhow::{Result, ensure};
@@ -92,4 +93,17 @@ fn a_kafka_client_that_asks_a_controllers_port_is_turned_away_in_words() -> Resu
         Ok(node.log()?.contains(words))
     })?;
     cluster.create_topic("still-served", 1, 1, &[])
+}
+
+/// The name of a pod is in DNS only once it is ready.
+#[test]
+fn a_node_reaches_its_own_controller_before_its_name_is_in_dns() -> Result<()> {
+    let mut cluster = Cluster::of(1).prepare()?;
+    let node = &cluster.nodes()[0];
+    let properties = fs::read_to_string(&node.properties)?;
+    let named = properties.replace("voters=1@127.0.0.1:", "voters=1@dohle-0.dohle.invalid:");
+    ensure!(named != properties, "{properties}");
+    fs::write(&node.properties, named)?;
+    cluster.start()?;
+    cluster.create_topic("t", 1, 1, &[])
 }
