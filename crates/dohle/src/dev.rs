@@ -171,7 +171,10 @@ fn greet(arguments: &Arguments, began: Instant) {
         .collect();
     let servers = servers.join(",");
     let metrics = http_port(arguments).map_or(String::new(), |port| {
-        format!("  metrics            http://localhost:{port}/metrics\n")
+        format!(
+            "  console            http://localhost:{port}/\n  metrics            \
+             http://localhost:{port}/metrics\n"
+        )
     });
     println!(
         "Three nodes are up after {} ms, with their data in {}. Ctrl-C stops them.\n\n  \

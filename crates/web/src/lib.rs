@@ -1,14 +1,15 @@
-//! The HTTP listener of a node: metrics, and whether the node is healthy.
+//! The HTTP listener of a node: metrics, whether the node is healthy, and the console.
 //!
 //! ```text
 //! socket ─▶ HTTP/1 (hyper) ─▶ routes (axum) ─▶ Node
 //! ```
 //!
-//! This crate sees the node only through [`Node`], and runs on the runtime for control work, so it
-//! takes nothing from the threads that serve records.
+//! This crate sees the node only through [`Node`], [`ConsoleNode`] and a Kafka listener. It runs on
+//! the runtime for control work, so it takes nothing from the threads that serve records.
 //!
 //! Invariant: requests only read.
 
+mod console;
 mod listener;
 mod routes;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod tests;
 use dohle_telemetry::text::Format;
 use futures::future::BoxFuture;
 
+pub use console::{ConsoleNode, ConsoleSettings, Traffic};
 pub use listener::{BindError, Bound, HttpAddress, Server};
 
 /// What a check of a node asks.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -15,8 +15,9 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::Node;
+use crate::console::{self, Client, Connected};
 use crate::routes::routes;
+use crate::{ConsoleNode, Node};
 
 /// The most connections at a time; further ones wait. They use no places of Kafka's clients.
 const CONNECTIONS_MAX: usize = 64;
@@ -84,14 +85,15 @@ impl Bound {
         listeners.filter_map(|it| it.local_addr().ok()).collect()
     }
 
-    /// Serves a node on the current runtime.
+    /// Serves a node, and a console of its cluster, on the current runtime.
     #[must_use]
-    pub fn serve(self, node: Arc<dyn Node>) -> Server {
+    pub fn serve(self, node: Arc<dyn Node>, console: Arc<dyn ConsoleNode>) -> Server {
         let server = Server {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
-        let routes = routes(node);
+        let client = Client::new(console.console(), server.stop.clone());
+        let routes = routes(node).merge(console::routes(console, client));
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         for listener in self.0 {
             let (stop, tasks) = (server.stop.clone(), server.tasks.clone());
@@ -167,8 +169,9 @@ async fn accept(
             () = stop.cancelled() => return,
         };
         match accepted {
-            (Ok(place), Ok((stream, _))) => {
-                let (routes, stop) = (routes.clone(), stop.clone());
+            (Ok(place), Ok((stream, peer))) => {
+                let routes = routes.clone().layer(Extension(Connected { peer }));
+                let stop = stop.clone();
                 tasks.spawn(async move {
                     serve(stream, routes, &stop).await;
                     drop(place);

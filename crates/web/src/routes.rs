@@ -16,7 +16,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 
 type Shared = State<Arc<dyn Node>>;
 
-/// Returns the routes of a node.
+/// Returns the routes of a node, without those of its console.
 pub(crate) fn routes(node: Arc<dyn Node>) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
@@ -57,6 +57,6 @@ fn health(result: Result<String, String>) -> Response {
 
 async fn nothing() -> Response {
     let text =
-        "There is nothing here. This node serves /metrics, /health/live and /health/ready.\n";
+        "There is nothing here. This node serves /, /metrics, /health/live and /health/ready.\n";
     (StatusCode::NOT_FOUND, [(CONTENT_TYPE, TEXT)], text).into_response()
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use dohle_telemetry::text::Format;
 use futures::future::BoxFuture;
 
-use crate::{Bound, Check, HttpAddress, Node, Server};
+use crate::{Bound, Check, ConsoleNode, ConsoleSettings, HttpAddress, Node, Server, Traffic};
 
-struct Fixed;
+pub(crate) struct Fixed;
 
 impl Node for Fixed {
     fn metrics(&self, format: Format) -> BoxFuture<'_, String> {
@@ -26,19 +26,46 @@ impl Node for Fixed {
     }
 }
 
-async fn serve() -> (SocketAddr, Server) {
+impl ConsoleNode for Fixed {
+    fn console(&self) -> ConsoleSettings {
+        ConsoleSettings {
+            node_id: 1,
+            version: "0.0.0",
+            bootstrap: Err("There is no listener.".to_owned()),
+            authorizer: false,
+        }
+    }
+
+    fn traffic(&self) -> BoxFuture<'_, Option<Traffic>> {
+        Box::pin(async {
+            Some(Traffic {
+                bytes_in: 3,
+                bytes_out: 2,
+                records_in: 1,
+            })
+        })
+    }
+}
+
+pub(crate) async fn serve() -> (SocketAddr, Server) {
     let address = HttpAddress {
         host: "127.0.0.1".to_owned(),
         port: 0,
     };
     let bound = Bound::bind(&[address]).await.unwrap();
-    (bound.addresses()[0], bound.serve(Arc::new(Fixed)))
+    (
+        bound.addresses()[0],
+        bound.serve(Arc::new(Fixed), Arc::new(Fixed)),
+    )
 }
 
 /// Sends one request, and returns the whole answer in lower-case header names.
-async fn ask(address: SocketAddr, method: &str, path: &str, headers: &str) -> String {
-    let request =
-        format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
+pub(crate) async fn ask(address: SocketAddr, method: &str, path: &str, headers: &str) -> String {
+    let host = match headers.contains("Host: ") {
+        true => "",
+        false => "Host: localhost\r\n",
+    };
+    let request = format!("{method} {path} HTTP/1.1\r\n{host}Connection: close\r\n{headers}\r\n");
     let asked = tokio::task::spawn_blocking(move || {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
@@ -86,10 +113,10 @@ async fn nothing_can_be_changed_and_other_paths_do_not_exist() {
     let (address, _server) = serve().await;
     let post = ask(address, "POST", "/metrics", "Content-Length: 0\r\n").await;
     assert!(post.starts_with("HTTP/1.1 405"), "{post}");
-    let root = ask(address, "GET", "/", "").await;
+    let other = ask(address, "GET", "/other", "").await;
     assert!(
-        root.starts_with("HTTP/1.1 404") && root.contains("/health/ready"),
-        "{root}"
+        other.starts_with("HTTP/1.1 404") && other.contains("/health/ready"),
+        "{other}"
     );
 }
 

@@ -15,7 +15,7 @@ use super::Partitions;
 use crate::partition::{Measures, Partition, TopicCounts, TopicMeter};
 
 /// Reads the metrics of a broker's replicas.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ReplicaMetrics {
     partitions: Arc<Partitions>,
     topics_max: usize,

@@ -1,4 +1,4 @@
-//! Metrics and health over HTTP: what the node shows to the crate `web`.
+//! Metrics, health and the console over HTTP: what the node shows to the crate `web`.
 
 use std::path::Path;
 use std::sync::{Arc, Weak};
@@ -15,6 +15,7 @@ use futures::future::BoxFuture;
 
 use super::Node;
 use super::broker::{Broker, BrokerMetrics};
+use super::console::Console;
 use super::group_metrics::GroupNumbers;
 use crate::config::NodeConfig;
 use crate::health;
@@ -90,22 +91,30 @@ impl Prepared {
     /// Serves the node on the current runtime.
     pub(super) fn serve(self, config: &NodeConfig, node: &mut Node) -> Server {
         for address in self.bound.addresses() {
-            tracing::info!(node = %config.node_id, "metrics at http://{address}/metrics");
+            tracing::info!(
+                node = %config.node_id, "metrics at http://{address}/metrics, console at \
+                 http://{address}/"
+            );
         }
         let controller = node.controller.as_ref();
+        let metrics = node.broker.as_mut().and_then(Broker::take_metrics);
+        let replicas = metrics.as_ref().map(|broker| broker.replicas.clone());
+        let console = Console::new(config, replicas);
         let node = Observed {
             config: config.clone(),
             rules: self.rules,
             started: SystemTime::now(),
             network: Arc::downgrade(&node.shared),
             controller: controller.map(|controller| controller.metrics(config)),
-            broker: node.broker.as_mut().and_then(Broker::take_metrics),
+            broker: metrics,
         };
         let one_at_a_time = tokio::sync::Mutex::new(());
-        self.bound.serve(Arc::new(HttpNode {
+        let console = Arc::new(console);
+        let node = Arc::new(HttpNode {
             node: Arc::new(node),
             one_at_a_time,
-        }))
+        });
+        self.bound.serve(node, console)
     }
 }
 
@@ -249,4 +258,4 @@ fn resident_bytes(status: &str) -> Option<f64> {
 
 #[cfg(test)]
 #[path = "http_tests.rs"]
-mod tests;
+pub(super) mod tests;

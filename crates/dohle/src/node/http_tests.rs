@@ -18,13 +18,13 @@ fn numbers_of_the_process_are_read_from_the_system() {
 }
 
 /// Returns a port that was free a moment ago.
-fn free_port() -> u16 {
+pub(in crate::node) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
 
 /// Returns the answer to a request, head and body.
-async fn get(port: u16, path: &'static str) -> String {
+pub(in crate::node) async fn get(port: u16, path: &'static str) -> String {
     let asked = tokio::task::spawn_blocking(move || {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
@@ -35,7 +35,7 @@ async fn get(port: u16, path: &'static str) -> String {
     asked.await.unwrap()
 }
 
-fn config(scratch: &Path, more: &str) -> NodeConfig {
+pub(in crate::node) fn config(scratch: &Path, more: &str) -> NodeConfig {
     let (broker, controller) = (free_port(), free_port());
     let text = format!(
         "process.roles=broker,controller\nnode.id=1\n\

@@ -11,6 +11,8 @@
 mod authorized_replicas;
 mod broker;
 mod connections;
+#[cfg(feature = "web")]
+mod console;
 mod controller;
 mod fatal_error;
 mod first_users;
