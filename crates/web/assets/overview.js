@@ -65,7 +65,11 @@ function Traffic({ node }) {
   `;
 }
 
-function Health({ problems }) {
+function Health({ problems, authorizer }) {
+  if (problems.length === 0 && authorizer) {
+    return html`<div class="notice" role="status"><strong>Nothing wrong is seen.</strong> This cluster has an authorizer, and
+      this page shows only what the user <code>User:ANONYMOUS</code> may describe.</div>`;
+  }
   if (problems.length === 0) {
     return html`<div class="notice good" role="status"><strong>All is well.</strong> All brokers are in service, and all
       copies of all partitions are in sync.</div>`;
@@ -106,7 +110,7 @@ export function Overview({ node }) {
       const live = data.brokers.filter((broker) => !broker.fenced).length;
       return html`
         <p class="muted">Cluster <code>${data.clusterId}</code></p>
-        <${Health} problems=${data.problems} />
+        <${Health} problems=${data.problems} authorizer=${node.authorizer} />
         <ul class="figures">
           <${Figure} href="#/brokers" value=${`${live} of ${data.brokers.length}`} label="brokers in service" />
           <${Figure} href="#/topics" value=${number(data.topics)} label=${data.topics === 1 ? "topic" : "topics"}
@@ -114,7 +118,7 @@ export function Overview({ node }) {
         </ul>
         <${Traffic} node=${node.node} />
         ${data.quorum && html`<${Voters} quorum=${data.quorum} />`}
-        ${data.topics === 0 && html`<section class="card" aria-labelledby="begin"><h2 id="begin">Begin</h2>
+        ${data.topics === 0 && !node.authorizer && html`<section class="card" aria-labelledby="begin"><h2 id="begin">Begin</h2>
           <p>There is no topic yet. A topic is a named log that programs write messages to and read them from. Write one
             message from a terminal:</p>
           <pre><code>echo hello | kcat -b ${data.brokers[0]?.host}:${data.brokers[0]?.port} -t greetings -P</code></pre>

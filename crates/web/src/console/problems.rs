@@ -166,14 +166,14 @@ fn under_replicated(cluster: &Cluster<'_>) -> Option<Problem> {
         severity: Severity::Warning,
         title: format!("{} with replicas out of sync", found.partitions()),
         detail: format!(
-            "{} can be written to and read from, with fewer copies than intended: {} \
-             lacks records.",
+            "{} can be written to and read from, with fewer copies than intended: records are \
+             missing on {}.",
             found.names(),
             found.brokers()
         ),
         action: format!(
-            "If {} is out of service, start it; if it runs, wait until it has caught up, and look \
-             in its log for errors of disks and of the network if it does not.",
+            "Start {} if out of service. One that runs catches up by itself; if it does not, look \
+             in its log for errors of disks and of the network.",
             found.brokers()
         ),
     })
