@@ -6,7 +6,7 @@ use dohle_telemetry::{Collect as _, Sample, Value, mbeans};
 use dohle_web::{ConsoleNode, ConsoleSettings, Traffic};
 use futures::future::BoxFuture;
 
-use crate::config::{ListenerAddress, NodeConfig, is_all_interfaces};
+use crate::config::{ListenerAddress, NodeConfig, is_all_interfaces, is_loopback};
 
 /// What the console sees of a node.
 pub(super) struct Console {
@@ -26,7 +26,8 @@ impl Console {
     }
 }
 
-/// Returns the address of a listener that serves clients without TLS and authentication.
+/// Returns the address of a listener that serves clients without TLS and authentication. One that
+/// only this machine reaches is not offered to browsers on others.
 fn bootstrap(config: &NodeConfig) -> Result<String, String> {
     if !config.roles.broker {
         return Err(
@@ -34,12 +35,16 @@ fn bootstrap(config: &NodeConfig) -> Result<String, String> {
         );
     }
     let listeners = &config.listeners;
-    let is_plain = |address: &&ListenerAddress| {
-        listeners.protocol(&address.name) == SecurityProtocol::Plaintext && address.port != 0
+    let is_local = |address: &ListenerAddress| is_loopback(&address.host);
+    let is_page_local = config.http.listeners.iter().all(is_local);
+    let may_be_used = |address: &&ListenerAddress| {
+        let is_plain = listeners.protocol(&address.name) == SecurityProtocol::Plaintext;
+        is_plain && address.port != 0 && (is_page_local || !is_local(address))
     };
-    let found = listeners.broker.iter().find(is_plain).ok_or(
+    let found = listeners.broker.iter().find(may_be_used).ok_or(
         "The console needs a Kafka listener of this node without TLS and authentication \
-         (PLAINTEXT), which may be bound to localhost, and there is none. It cannot log in yet.",
+         (PLAINTEXT), and there is none that it may use. It cannot log in yet. A listener that is \
+         bound to localhost is used if http.listeners is bound to localhost, too.",
     )?;
     let host = match is_all_interfaces(&found.host) {
         true => "localhost",

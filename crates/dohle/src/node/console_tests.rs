@@ -142,3 +142,15 @@ fn the_console_needs_a_listener_without_tls_and_authentication() {
     let why = found(secured).unwrap_err();
     assert!(why.contains("PLAINTEXT"), "{why}");
 }
+
+#[test]
+fn a_listener_that_only_this_machine_reaches_is_not_shown_to_others() {
+    let scratch = tempfile::tempdir().unwrap();
+    let found = |http: &str| {
+        let listener = format!("http.listeners=http://{http}\n");
+        bootstrap(&config(scratch.path(), &listener))
+    };
+    assert!(found("localhost:9644").is_ok());
+    let why = found("0.0.0.0:9644").unwrap_err();
+    assert!(why.contains("bound to localhost"), "{why}");
+}
