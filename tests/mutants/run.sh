@@ -28,8 +28,10 @@ outcome() {
   timeout "$1" "${test[@]}" >"$log" 2>&1 || status=$?
   case $status in
     0) echo MISSED ;;
+    101) echo caught ;;
     124) echo 'timed out' ;;
-    *) echo caught ;;
+    # Another end, for lack of memory for example, is no finding.
+    *) echo "exit status $status" ;;
   esac
 }
 
