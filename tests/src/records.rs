@@ -140,8 +140,18 @@ pub fn produce(
     acks: i16,
     records: Bytes,
 ) -> Result<Produced> {
-    let request = produce_request(topic, partition, acks, records);
-    let response = connection.call(&request, PRODUCE_VERSION)?;
+    send_batch(
+        connection,
+        &produce_request(topic, partition, acks, records),
+    )
+}
+
+/// Sends a produce request for one partition, with acks=1 or acks=-1 (all).
+pub fn send_batch(
+    connection: &mut KafkaConnection,
+    request: &kafka::ProduceRequestData,
+) -> Result<Produced> {
+    let response = connection.call(request, PRODUCE_VERSION)?;
     let topic = response
         .responses
         .first()

@@ -16,7 +16,7 @@ use super::history::{End, Outcome, Partition, Send, Transaction, Value};
 use crate::cluster::text;
 use crate::eventually;
 use crate::random::Random;
-use crate::records::{self, PRODUCE_VERSION, Producer, produce_request};
+use crate::records::{self, Producer, produce_request};
 
 /// How long a request is tried again: longer than any fault of the plan lasts.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -211,11 +211,8 @@ impl<'a> Worker<'a> {
         let what = format!("value {value} is acknowledged");
         let answered = repeat(&what, || {
             client.on_leader(name, |connection| {
-                let answer = connection.call(&request, PRODUCE_VERSION)?;
-                let topic = answer.responses.first().context("no topic in the answer")?;
-                let partition = topic.partition_responses.first();
-                let partition = partition.context("no partition in the answer")?;
-                Ok((partition.base_offset, partition.error_code))
+                let produced = records::send_batch(connection, &request)?;
+                Ok((produced.base_offset, produced.error_code))
             })
         })?;
         Ok(match answered {
