@@ -572,7 +572,8 @@ impl Harness {
     }
 
     /// Returns what the checkers see of a running replica. A log that lost records may end below
-    /// what its leader knows of it, until the loss was reported and the next epoch has begun.
+    /// the end that its leader has recorded for it, until the broker has reported the loss and the
+    /// next leader epoch has begun.
     fn view(&self, node: &Node) -> ReplicaView {
         let mut maximal_isr = Vec::new();
         if let Role::Leader(leader) = &node.role

@@ -19,9 +19,9 @@ const DESCRIPTIONS: i16 = 1;
 pub struct StreamsGroupDescribeRequestData {
     /// The groups.
     pub group_ids: Vec<KafkaString>,
-    /// Whether the client wants to know what it may do with them.
+    /// Whether the answer lists the operations that the client may perform on each group.
     pub include_authorized_operations: bool,
-    /// Whether the client wants descriptions of their topologies.
+    /// Whether the answer has the description of each topology.
     pub include_topology_description: bool,
 }
 

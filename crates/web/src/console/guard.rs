@@ -116,7 +116,7 @@ mod tests {
             assert!(foreign("127.0.0.1:5", host), "{host}");
             assert!(foreign("[::1]:5", host), "{host}");
         }
-        // Other machines use names that this node cannot know.
+        // The guard accepts every name from clients on other machines.
         assert!(!foreign("10.0.0.1:5", "node1.example:9644"));
         // Browsers always send the header.
         assert!(foreign_host(Some("127.0.0.1:5".parse().unwrap()), &HeaderMap::new()).is_none());

@@ -297,7 +297,7 @@ async fn configs(cluster: &Cluster, resource: Resource) -> Found<Option<Vec<Conf
 struct GroupRow {
     #[serde(flatten)]
     group: ListedGroup,
-    /// Absent where the group is of another kind, or there are many groups.
+    /// `None` for a group of another kind, and for the groups after the first [`LAGS_MAX`].
     members: Option<usize>,
     lag: Option<i64>,
 }
