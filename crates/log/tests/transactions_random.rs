@@ -43,7 +43,7 @@ enum Step {
     Commit(u16),
     /// The follower becomes the leader, if it has all committed records.
     Elect,
-    /// An unclean election: records that may be committed are lost.
+    /// An unclean election: the batches from one of them on, which may be committed, are lost.
     Lose(u16),
     AdvanceStart(u16),
     Retention,
@@ -81,7 +81,11 @@ fn step() -> impl Strategy<Value = Step> {
 enum Kind {
     Plain,
     Data(i64),
-    Marker { producer: i64, commit: bool },
+    Marker {
+        producer: i64,
+        commit: bool,
+        bump: bool,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -98,6 +102,40 @@ struct Model {
 }
 
 impl Model {
+    /// Removes the entries that do not end below `end`. Returns outcome, and whether the epoch
+    /// rises, of each transaction that is open again.
+    fn cut(&mut self, end: i64) -> BTreeMap<i64, (bool, bool)> {
+        let kept = self.entries.partition_point(|entry| entry.last < end);
+        let lost = self.entries.split_off(kept);
+        let open = self.open();
+        let mut decided = BTreeMap::new();
+        for entry in lost {
+            if let Kind::Marker {
+                producer,
+                commit,
+                bump,
+            } = entry.kind
+                && open.contains_key(&producer)
+            {
+                decided.entry(producer).or_insert((commit, bump));
+            }
+        }
+        decided
+    }
+
+    /// Returns the first offset of each open transaction.
+    fn open(&self) -> BTreeMap<i64, i64> {
+        let mut open = BTreeMap::new();
+        for entry in &self.entries {
+            match entry.kind {
+                Kind::Plain => {}
+                Kind::Data(producer) => drop(open.entry(producer).or_insert(entry.first)),
+                Kind::Marker { producer, .. } => drop(open.remove(&producer)),
+            }
+        }
+        open
+    }
+
     /// Returns the transactions that the entries below `end` begin and end: first offset, and
     /// marker with the outcome.
     fn transactions(&self, end: i64) -> Vec<(i64, Option<(i64, bool)>)> {
@@ -107,7 +145,9 @@ impl Model {
             match entry.kind {
                 Kind::Plain => {}
                 Kind::Data(producer) => drop(open.entry(producer).or_insert(entry.first)),
-                Kind::Marker { producer, commit } => {
+                Kind::Marker {
+                    producer, commit, ..
+                } => {
                     if let Some(first) = open.remove(&producer) {
                         found.push((first, Some((entry.first, commit))));
                     }
@@ -138,7 +178,9 @@ impl Model {
             match entry.kind {
                 Kind::Plain => found.extend(offsets),
                 Kind::Data(producer) => open.entry(producer).or_default().extend(offsets),
-                Kind::Marker { producer, commit } => {
+                Kind::Marker {
+                    producer, commit, ..
+                } => {
                     let offsets = open.remove(&producer).unwrap_or_default();
                     found.extend(offsets.into_iter().filter(|_| commit));
                 }
@@ -187,7 +229,10 @@ fn read_committed(log: &Log, from: Offset, to: Offset, max_bytes: usize) -> BTre
             let offsets = batch.records(&payload).map(|it| it.unwrap().offset);
             seen.extend(offsets.filter(|it| *it >= at).map(|it| it.0));
         }
-        assert!(read.next_offset > at, "a read makes progress");
+        if read.next_offset == at {
+            // Compaction removed everything from here to the upper bound.
+            break;
+        }
         at = read.next_offset;
     }
     seen
@@ -323,6 +368,9 @@ struct Life {
     epoch: i32,
     /// The end of what was compacted; no truncation goes below it.
     cleaned: i64,
+    /// The outcomes of transactions whose markers were lost. A coordinator decides once, before it
+    /// writes a marker, and writes the marker again until it is replicated.
+    decided: BTreeMap<i64, (bool, bool)>,
     now: Timestamp,
     next_key: u32,
 }
@@ -336,6 +384,7 @@ impl Life {
             high_watermark: 0,
             epoch: 0,
             cleaned: 0,
+            decided: BTreeMap::new(),
             now: NOW,
             next_key: 0,
         }
@@ -387,10 +436,18 @@ impl Life {
         let kind = Kind::Marker {
             producer: id,
             commit,
+            bump,
         };
         self.append(marker(id, epoch, commit, 1), &txn, kind);
         // A repeated marker changes nothing.
         assert!(!self.append(marker(id, epoch, commit, 1), &txn, kind));
+    }
+
+    /// Writes the marker of a decided transaction again.
+    fn complete_decided(&mut self, producer: i64) {
+        if let Some((commit, bump)) = self.decided.remove(&producer) {
+            self.end_transaction(producer, commit, bump);
+        }
     }
 
     /// Updates the model after the leader's log was truncated to `to` or below, or the follower's
@@ -398,7 +455,8 @@ impl Life {
     fn cut(&mut self, to: i64) {
         self.leader.truncate(to);
         let end = self.leader.end();
-        self.model.entries.retain(|entry| entry.last < end);
+        // A marker that is lost once more has the same outcome.
+        self.decided.extend(self.model.cut(end));
         self.follower.truncate(end);
         self.high_watermark = self.high_watermark.min(end);
         self.leader.set_high_watermark(self.high_watermark);
@@ -434,6 +492,7 @@ impl Life {
         let high_watermark = self.high_watermark;
         match *step {
             Step::Data { producer, count } => {
+                self.complete_decided(producer);
                 let (epoch, sequence) = self.leader.producer(producer);
                 let records = self.batch(Some((producer, epoch, sequence)), count);
                 self.append(records, &TxnAppend::Plain, Kind::Data(producer));
@@ -446,7 +505,10 @@ impl Life {
                 producer,
                 commit,
                 bump,
-            } => self.end_transaction(producer, commit, bump),
+            } => {
+                self.complete_decided(producer);
+                self.end_transaction(producer, commit, bump);
+            }
             Step::Follow(per_mille) => self.follow(per_mille),
             Step::Commit(per_mille) => {
                 let end = self.follower.end().min(self.leader.end());
@@ -471,9 +533,11 @@ impl Life {
                     .cleaned
                     .max(self.leader.start() + 1)
                     .max(self.follower.start() + 1);
-                let end = self.leader.end();
-                if end > floor {
-                    self.cut(floor + (end - floor) * i64::from(per_mille) / 1000);
+                let ends = self.model.entries.iter().map(|entry| entry.last + 1);
+                let ends: Vec<_> = ends.filter(|end| *end >= floor).collect();
+                let at = ends.len() * usize::from(per_mille) / 1001;
+                if let Some(end) = ends.get(at) {
+                    self.cut(*end);
                 }
             }
             Step::AdvanceStart(per_mille) => {
@@ -533,12 +597,7 @@ impl Life {
             open.sort_unstable();
             open
         };
-        let mut expected: Vec<_> = self
-            .model
-            .transactions(i64::MAX)
-            .into_iter()
-            .filter_map(|(first, marker)| marker.is_none().then_some(first))
-            .collect();
+        let mut expected: Vec<_> = self.model.open().into_values().collect();
         expected.sort_unstable();
         assert_eq!(
             open(&mut self.leader),
