@@ -196,6 +196,7 @@ const ASKED: &[(&str, &str)] = &[
     ),
     ("acls", "--list"),
     ("get-offsets", "--time -1"),
+    ("consumer-groups", "--describe --group resting"),
 ];
 
 fn tool(bootstrap: &str, (name, line): (&str, &str)) -> Result<String> {
@@ -360,6 +361,14 @@ fn dohle_continues_on_the_directories_of_a_kafka_cluster() -> Result<()> {
     produce(&bootstrap, "orders", orders(0..600))?;
     let updates = (0..1000).map(|number| format!("{}:{number}", number % 50));
     produce(&bootstrap, "state", updates)?;
+    // A group without members, whose committed offsets stay as they are.
+    tool(
+        &bootstrap,
+        (
+            "consumer-groups",
+            "--reset-offsets --group resting --topic orders --to-offset 7 --execute",
+        ),
+    )?;
     let mut classic = Member::start(Flavour::ConfluentRange, &bootstrap, "orders", "billing")?;
     let mut modern = Member::start(Flavour::ConfluentConsumer, &bootstrap, "orders", "shipping")?;
     wait_for_orders(&mut classic, 600)?;
@@ -376,6 +385,9 @@ fn dohle_continues_on_the_directories_of_a_kafka_cluster() -> Result<()> {
     ensure!(code == 0, "error {code}");
     let open = open.producer();
     let before = answers(&bootstrap)?;
+    let resting = before.iter().filter(|line| line.contains(": resting "));
+    let resting = resting.count();
+    ensure!(resting == 6, "{resting} committed offsets are described");
     let running = import(&cluster.nodes()[0].data, &["--yes"])?;
     ensure!(running.code == 1, "{running}");
     ensure!(running.to_string().contains("is in use"), "{running}");

@@ -3,7 +3,8 @@
 
 use bytes::Bytes;
 use dohle_log::{BatchBuilder, BatchOptions};
-use dohle_model::{ErrorCode, ProducerEpoch, ProducerId, Sequence, Timestamp};
+use dohle_model::record::{ConfigResource, MetadataRecord};
+use dohle_model::{ErrorCode, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicName};
 use dohle_protocol::KafkaString;
 use dohle_protocol::messages::delete_records_request::{
     DeleteRecordsPartition, DeleteRecordsRequestData, DeleteRecordsTopic,
@@ -197,16 +198,47 @@ async fn a_batch_that_is_too_large_is_answered_with_the_limit_and_where_it_was_s
     let mut client = broker.client();
     let large = batch(&["a value that needs some bytes of the batch"]);
     let size = large.len();
-    let (partition, _) = produced(&mut client, 9, &produce("t", 0, 1, large)).await;
-    assert_eq!(partition.error_code, ErrorCode::MessageTooLarge.code());
-    let message = partition.error_message.unwrap().to_string();
-    let expected = format!(
-        "the record batch has {size} bytes, more than max.message.bytes=100 of the topic t (from \
-         message.max.bytes in this broker's properties). Raise max.message.bytes"
-    );
-    assert!(message.starts_with(&expected), "{message}");
-    for setting in ["max.request.size", "batch.size"] {
-        assert!(message.contains(setting), "{message}");
+    let request = produce("t", 0, 1, large);
+    let own = ConfigResource::Broker(NODE);
+    let all = ConfigResource::BrokerDefault;
+    let topic = ConfigResource::Topic(TopicName::new("t").unwrap());
+    for (change, limit, origin) in [
+        (
+            None,
+            100,
+            "from message.max.bytes in this broker's properties",
+        ),
+        (
+            Some((all, "message.max.bytes")),
+            99,
+            "from message.max.bytes, set at run time for all brokers",
+        ),
+        (
+            Some((own, "message.max.bytes")),
+            98,
+            "from message.max.bytes, set at run time for this broker",
+        ),
+        (Some((topic, "max.message.bytes")), 97, "set for the topic"),
+    ] {
+        if let Some((resource, name)) = change {
+            let change = MetadataRecord::Config {
+                resource,
+                key: name.into(),
+                value: Some(limit.to_string().into()),
+            };
+            broker.apply(&[change]).await;
+        }
+        let (partition, _) = produced(&mut client, 9, &request).await;
+        assert_eq!(partition.error_code, ErrorCode::MessageTooLarge.code());
+        let message = partition.error_message.unwrap().to_string();
+        let expected = format!(
+            "the record batch has {size} bytes, more than max.message.bytes={limit} of the topic t \
+             ({origin}). Raise max.message.bytes"
+        );
+        assert!(message.starts_with(&expected), "{message}");
+        for setting in ["max.request.size", "batch.size"] {
+            assert!(message.contains(setting), "{message}");
+        }
     }
 }
 

@@ -85,10 +85,14 @@ fn an_unknown_option_names_the_nearest() {
     );
     let error = parse(&SYNTAX, "--quite-different").unwrap_err();
     assert_eq!(error, "quite-different is not a recognized option");
-    let error = parse(&WITH_COMMANDS, "describe --zookeeper zk:2181").unwrap_err();
-    let use_brokers = "zookeeper is not a recognized option any more; use --bootstrap-server with \
-                       the addresses of brokers";
-    assert_eq!(error, use_brokers);
+    for option in ["zookeeper", "broker-list"] {
+        let error = parse(&WITH_COMMANDS, &format!("describe --{option} a:2181")).unwrap_err();
+        let use_brokers = format!(
+            "{option} is not a recognized option any more; use --bootstrap-server with the \
+             addresses of brokers"
+        );
+        assert_eq!(error, use_brokers);
+    }
     let error = parse(&WITH_COMMANDS, "describe --dry-run").unwrap_err();
     let expected = "dry-run is not a recognized option here; it belongs to the command add-voter";
     assert_eq!(error, expected);

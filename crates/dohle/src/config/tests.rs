@@ -559,6 +559,24 @@ fn notices_name_ignored_and_unknown_properties() {
 }
 
 #[test]
+fn all_variables_of_kubernetes_services_are_named_in_one_line() {
+    let mut sources = Sources::default();
+    sources.add_environment(
+        [
+            ("KAFKA_PORT", "tcp://10.0.0.1:9092"),
+            ("KAFKA_SERVICE_HOST", "10.0.0.1"),
+            ("KAFKA_PORT_9092_TCP_PROTO", "tcp"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned())),
+    );
+    let config = NodeConfig::new(sources, "host1").unwrap();
+    let expected = "these variables of Kubernetes Services are ignored: KAFKA_PORT, \
+                    KAFKA_PORT_9092_TCP_PROTO, KAFKA_SERVICE_HOST; set enableServiceLinks: false \
+                    in the pod to have none of them";
+    assert_eq!(notices(&config), [expected]);
+}
+
+#[test]
 fn the_authorizer_is_kafkas_standard_one_or_none() {
     const CLASS: &str = "org.apache.kafka.metadata.authorizer.StandardAuthorizer";
     assert_eq!(accepted(&[]).authorizer, None);
