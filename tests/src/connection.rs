@@ -56,6 +56,7 @@ requests! {
     8 OffsetCommitRequestData OffsetCommitResponseData;
     9 OffsetFetchRequestData OffsetFetchResponseData;
     10 FindCoordinatorRequestData FindCoordinatorResponseData;
+    11 JoinGroupRequestData JoinGroupResponseData;
     16 ListGroupsRequestData ListGroupsResponseData;
     17 SaslHandshakeRequestData SaslHandshakeResponseData;
     18 ApiVersionsRequestData ApiVersionsResponseData;

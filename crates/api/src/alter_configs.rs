@@ -2,13 +2,16 @@
 //! replaces all entries of a resource. Serves topics, groups and brokers. The request is forwarded
 //! to the active controller, which validates it, and is answered once this broker has the new
 //! values. What a broker's values must fulfil together is checked by that broker.
+//!
+//! IncrementalAlterConfigs also changes the levels of this broker's loggers (KIP-412), which are
+//! neither forwarded nor stored. As in Kafka, AlterConfigs refuses them.
 
 use std::collections::{HashMap, HashSet};
 
 use dohle_config::Properties;
 use dohle_model::acl::Operation;
-use dohle_model::{ApiError, ErrorCode, NodeId};
-use dohle_protocol::kinds::resource_type::{BROKER, GROUP, TOPIC};
+use dohle_model::{ApiError, ErrorCode};
+use dohle_protocol::kinds::resource_type::{BROKER, BROKER_LOGGER, GROUP, TOPIC};
 use dohle_protocol::messages::alter_configs_request::{
     AlterConfigsRequestData, AlterConfigsResource as ReplacedResource,
 };
@@ -20,7 +23,7 @@ use dohle_protocol::messages::incremental_alter_configs_response as incremental;
 use dohle_protocol::{Forwarded, KafkaString};
 
 use super::describe_configs::asked_for;
-use super::{Call, wire};
+use super::{Call, broker_loggers, errors};
 use crate::context::REQUEST_TIMEOUT;
 
 /// Kafka's `AlterConfigOp.OpType`: set, delete, append, subtract.
@@ -49,16 +52,18 @@ pub(super) async fn handle(
     };
     let answer = forward(&call, &forwarded, forwarded.resources.is_empty()).await;
     let answers = answer.map(|response| response.map_or_else(Vec::new, |it| it.responses));
-    let refused =
-        |resource: &ReplacedResource, error: &ApiError| replaced::AlterConfigsResourceResponse {
-            error_code: error.code.code(),
-            error_message: Some(wire::text(&error.message)),
+    let own = |resource: &ReplacedResource, outcome: &Result<(), ApiError>| {
+        let (error_code, error_message) = errors::to_wire(outcome);
+        replaced::AlterConfigsResourceResponse {
+            error_code,
+            error_message,
             resource_type: resource.resource_type,
             resource_name: resource.resource_name.clone(),
             ..replaced::AlterConfigsResourceResponse::default()
-        };
+        }
+    };
     replaced::AlterConfigsResponseData {
-        responses: merge(&request.resources, checked, answers, refused),
+        responses: merge(&request.resources, checked, answers, own),
         ..replaced::AlterConfigsResponseData::default()
     }
 }
@@ -90,6 +95,7 @@ pub(super) async fn handle_incremental(
         };
         (resource.resource_type, resource.resource_name.as_str(), new)
     });
+    let checked = change_loggers(&call, checked, &request);
     let forwarded = IncrementalAlterConfigsRequestData {
         resources: accepted(&request.resources, &checked),
         validate_only: request.validate_only,
@@ -97,22 +103,52 @@ pub(super) async fn handle_incremental(
     };
     let answer = forward(&call, &forwarded, forwarded.resources.is_empty()).await;
     let answers = answer.map(|response| response.map_or_else(Vec::new, |it| it.responses));
-    let refused = |resource: &AlterConfigsResource, error: &ApiError| {
+    let own = |resource: &AlterConfigsResource, outcome: &Result<(), ApiError>| {
+        let (error_code, error_message) = errors::to_wire(outcome);
         incremental::AlterConfigsResourceResponse {
-            error_code: error.code.code(),
-            error_message: Some(wire::text(&error.message)),
+            error_code,
+            error_message,
             resource_type: resource.resource_type,
             resource_name: resource.resource_name.clone(),
             ..incremental::AlterConfigsResourceResponse::default()
         }
     };
     incremental::IncrementalAlterConfigsResponseData {
-        responses: merge(&request.resources, checked, answers, refused),
+        responses: merge(&request.resources, checked, answers, own),
         ..incremental::IncrementalAlterConfigsResponseData::default()
     }
 }
 
-type Checked = Result<(), ApiError>;
+/// What is left to do for a resource that this broker has checked.
+enum Remaining {
+    /// The controller changes it.
+    Forward,
+    /// This broker has changed it.
+    Nothing,
+}
+
+type Checked = Result<Remaining, ApiError>;
+
+/// Changes the levels of loggers, unless the request only validates them.
+fn change_loggers(
+    call: &Call,
+    checked: Vec<Checked>,
+    request: &IncrementalAlterConfigsRequestData,
+) -> Vec<Checked> {
+    let change = |(checked, resource): (Checked, &AlterConfigsResource)| {
+        if resource.resource_type != BROKER_LOGGER {
+            return checked;
+        }
+        checked?;
+        broker_loggers::alter(call, resource, request.validate_only)?;
+        Ok(Remaining::Nothing)
+    };
+    checked
+        .into_iter()
+        .zip(&request.resources)
+        .map(change)
+        .collect()
+}
 
 /// Forwards the resources that passed the checks of this broker. Returns `None` when no resource
 /// passed.
@@ -129,44 +165,48 @@ async fn forward<R: Forwarded>(
     Ok(Some(response))
 }
 
-/// Returns the resources that passed the checks of this broker.
+/// Returns the resources that the controller changes.
 fn accepted<T: Clone>(resources: &[T], checked: &[Checked]) -> Vec<T> {
     let resources = resources.iter().zip(checked);
-    let accepted = resources.filter(|(_, checked)| checked.is_ok());
+    let accepted = resources.filter(|(_, checked)| matches!(checked, Ok(Remaining::Forward)));
     accepted.map(|(resource, _)| resource.clone()).collect()
 }
 
-/// Returns the controller's answer for each resource that was forwarded, and the refusal of each
-/// other one.
+/// Returns the controller's answer for each resource that was forwarded, and for each other one the
+/// answer that `own` makes of this broker's outcome.
 fn merge<T, A>(
     resources: &[T],
     checked: Vec<Checked>,
     answers: Result<Vec<A>, ApiError>,
-    refused: impl Fn(&T, &ApiError) -> A,
+    own: impl Fn(&T, &Result<(), ApiError>) -> A,
 ) -> Vec<A> {
     let mut answers = answers.map(Vec::into_iter);
     let answer = |(resource, checked): (&T, Checked)| match (checked, &mut answers) {
-        (Err(error), _) => refused(resource, &error),
-        (Ok(()), Err(error)) => refused(resource, error),
+        (Err(error), _) => own(resource, &Err(error)),
+        (Ok(Remaining::Nothing), _) => own(resource, &Ok(())),
+        (Ok(Remaining::Forward), Err(error)) => own(resource, &Err(error.clone())),
         // The controller answers in the order of the request.
-        (Ok(()), Ok(answers)) => answers
+        (Ok(Remaining::Forward), Ok(answers)) => answers
             .next()
-            .unwrap_or_else(|| refused(resource, &ErrorCode::UnknownServerError.into())),
+            .unwrap_or_else(|| own(resource, &Err(ErrorCode::UnknownServerError.into()))),
     };
     resources.iter().zip(checked).map(answer).collect()
 }
 
-fn replace_all(resource: &ReplacedResource) -> Checked {
+fn replace_all(resource: &ReplacedResource) -> Result<(), ApiError> {
     let names = resource.configs.iter().map(|config| config.name.as_str());
     check_names(names)?;
     let mut configs = resource.configs.iter();
     match configs.find(|config| config.value.is_none()) {
         Some(config) => Err(null_value(config.name.as_str())),
+        None if resource.resource_type == BROKER_LOGGER => Err(ErrorCode::InvalidRequest.because(
+            "AlterConfigs cannot change the levels of loggers; IncrementalAlterConfigs can",
+        )),
         None => Ok(()),
     }
 }
 
-fn change(resource: &AlterConfigsResource) -> Checked {
+fn change(resource: &AlterConfigsResource) -> Result<(), ApiError> {
     let names = resource.configs.iter().map(|config| config.name.as_str());
     check_names(names)?;
     for config in &resource.configs {
@@ -199,23 +239,12 @@ fn check_names<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), ApiError>
     Ok(())
 }
 
-/// Clients send the properties of one broker to that broker. An empty name means all brokers.
-fn is_this_broker(node: NodeId, name: &str) -> Result<(), ApiError> {
-    let message = match name.parse() {
-        Ok(id) if NodeId(id) == node => return Ok(()),
-        _ if name.is_empty() => return Ok(()),
-        Ok(id) => format!("Unexpected broker id, expected {node}, but received {id}"),
-        Err(_) => format!("Node id must be an integer, but it is: {name}"),
-    };
-    Err(ErrorCode::InvalidRequest.because(message))
-}
-
 /// Asks for AlterConfigs on what a resource belongs to, and refuses types that cannot be changed.
 fn authorize(call: &Call, kind: i8, name: &str) -> Result<(), ApiError> {
     if let Some((asked, name)) = asked_for(kind, name) {
         call.authorize(Operation::AlterConfigs, asked, name)?;
     }
-    if [TOPIC, BROKER, GROUP].contains(&kind) {
+    if [TOPIC, BROKER, BROKER_LOGGER, GROUP].contains(&kind) {
         return Ok(());
     }
     let message = format!("properties of resources of type {kind} cannot be changed here");
@@ -224,7 +253,10 @@ fn authorize(call: &Call, kind: i8, name: &str) -> Result<(), ApiError> {
 
 /// Makes the checks that are this broker's: which resources may be changed, by whom, and how each
 /// is named. As in Kafka, requests are validated before they are authorized.
-fn check_all(call: &Call, resources: Vec<(i8, &KafkaString, Checked)>) -> Vec<Checked> {
+fn check_all(
+    call: &Call,
+    resources: Vec<(i8, &KafkaString, Result<(), ApiError>)>,
+) -> Vec<Checked> {
     let mut counts: HashMap<(i8, &KafkaString), usize> = HashMap::new();
     for (kind, name, _) in &resources {
         *counts.entry((*kind, *name)).or_default() += 1;
@@ -235,10 +267,12 @@ fn check_all(call: &Call, resources: Vec<(i8, &KafkaString, Checked)>) -> Vec<Ch
             return Err(ErrorCode::InvalidRequest.because(message));
         }
         checked?;
-        if kind == BROKER {
-            is_this_broker(call.context.node_id, name.as_str())?;
+        // Clients send the properties of a broker to that broker. An empty name means all brokers.
+        if kind == BROKER && !name.is_empty() {
+            call.context.check_is_this_broker(name.as_str())?;
         }
-        authorize(call, kind, name.as_str())
+        authorize(call, kind, name.as_str())?;
+        Ok(Remaining::Forward)
     });
     checked.collect()
 }
@@ -280,6 +314,9 @@ fn and_values<'a, T, F: FnOnce(&mut Properties)>(
         })
     };
     let checked = checked.into_iter().zip(resources);
-    let checked = checked.map(|(checked, resource)| checked.and_then(|()| check(resource)));
+    let checked = checked.map(|(checked, resource)| {
+        let remaining = checked?;
+        check(resource).map(|()| remaining)
+    });
     checked.collect()
 }

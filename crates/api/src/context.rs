@@ -9,7 +9,8 @@ use dohle_auth::TokenKey;
 use dohle_config::keys::broker as keys;
 use dohle_config::{BrokerConfig, BrokerValues, ConfigSnapshot, Properties};
 use dohle_model::image::MetadataImage;
-use dohle_model::{ApiError, MetadataOffset, NodeId};
+use dohle_model::{ApiError, ErrorCode, MetadataOffset, NodeId};
+use dohle_telemetry::loggers::Loggers;
 use tokio::time::Instant;
 
 use crate::fetch_session::FetchSessions;
@@ -55,6 +56,8 @@ pub struct Context {
     transaction_verifier: OnceLock<Arc<dyn VerifyTransactions>>,
     /// The source of the producer ids that this broker hands out (KIP-730).
     pub(crate) producer_ids: Arc<dyn ProducerIdSource>,
+    /// The loggers of the program.
+    loggers: OnceLock<Arc<dyn Loggers>>,
 }
 
 /// The coordinators of a broker, and the source of their producer ids.
@@ -111,6 +114,7 @@ impl Context {
             fetch_sessions: FetchSessions::new(slots),
             transaction_verifier: OnceLock::new(),
             producer_ids,
+            loggers: OnceLock::new(),
         })
     }
 
@@ -126,6 +130,36 @@ impl Context {
     /// Returns the verifier that asks the coordinators of transactions; `None` before it is set.
     pub(crate) fn transaction_verifier(&self) -> Option<&Arc<dyn VerifyTransactions>> {
         self.transaction_verifier.get()
+    }
+
+    /// Sets the loggers whose levels clients may change.
+    ///
+    /// # Panics
+    /// When they are set already.
+    pub fn set_loggers(&self, loggers: Arc<dyn Loggers>) {
+        let set = self.loggers.set(loggers);
+        assert!(set.is_ok(), "a program has one set of loggers");
+    }
+
+    /// Returns the loggers of the program; `None` before they are set.
+    pub(crate) fn loggers(&self) -> Option<&Arc<dyn Loggers>> {
+        self.loggers.get()
+    }
+
+    /// Requires that a resource is named after this broker.
+    ///
+    /// # Errors
+    /// INVALID_REQUEST for another broker, and for a name that is no number.
+    pub(crate) fn check_is_this_broker(&self, name: &str) -> Result<(), ApiError> {
+        let message = match name.parse() {
+            Ok(id) if NodeId(id) == self.node_id => return Ok(()),
+            Ok(id) => {
+                let expected = self.node_id;
+                format!("Unexpected broker id, expected {expected}, but received {id}")
+            }
+            Err(_) => format!("Node id must be an integer, but it is: {name}"),
+        };
+        Err(ErrorCode::InvalidRequest.because(message))
     }
 
     /// Returns the newest metadata.

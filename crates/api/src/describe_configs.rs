@@ -2,12 +2,13 @@
 //! sources of the values, and the values that these take precedence over (KIP-226); types and
 //! documentation from version 3 (KIP-569).
 //!
-//! A broker answers for itself, for the default of all brokers (an empty name), and for topics and
-//! groups. Broker loggers and client metrics have nothing to describe yet and are refused.
+//! A broker answers for itself, for the default of all brokers (an empty name), for the levels of
+//! its loggers (KIP-412), and for topics and groups. Client metrics have nothing to describe yet
+//! and are refused.
 
 use std::collections::HashSet;
 
-use dohle_config::{ConfigSnapshot, ConfigType, DescribedConfig, Synonym};
+use dohle_config::{ConfigSnapshot, ConfigSource, ConfigType, DescribedConfig, Synonym};
 use dohle_model::acl::{Operation, ResourceType};
 use dohle_model::image::MetadataImage;
 use dohle_model::{ApiError, ErrorCode, TopicName};
@@ -20,7 +21,7 @@ use dohle_protocol::messages::describe_configs_response::{
     DescribeConfigsSynonym,
 };
 
-use super::{CLUSTER, Call, errors, wire};
+use super::{CLUSTER, Call, broker_loggers, errors, wire};
 use crate::context::Context;
 
 pub(super) async fn handle(
@@ -125,6 +126,7 @@ fn describe(
              empty for those of all brokers",
             context.node_id
         ))),
+        BROKER_LOGGER => broker_loggers::describe(context, name),
         GROUP if name.is_empty() => {
             Err(ErrorCode::InvalidRequest.because("Group name must not be empty"))
         }
@@ -161,7 +163,9 @@ fn to_wire(
     }
     if version >= 3 {
         result.config_type = config.kind.map_or(0, ConfigType::wire_id);
-        if request.include_documentation {
+        // As in Kafka, loggers have an empty one, even where none is asked for.
+        let is_logger = config.source == ConfigSource::DynamicBrokerLogger;
+        if request.include_documentation || is_logger {
             result.documentation = config.documentation.map(wire::text);
         }
     }

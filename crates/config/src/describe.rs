@@ -23,6 +23,8 @@ pub enum ConfigSource {
     StaticBroker = 4,
     /// The value is the default.
     Default = 5,
+    /// The level of a logger, which all come from the broker's memory.
+    DynamicBrokerLogger = 6,
     /// Set for the group.
     Group = 8,
 }

@@ -41,6 +41,7 @@ fn line(config: &DescribedConfig) -> String {
         let source = match synonym.source {
             ConfigSource::DynamicTopic => "DYNAMIC_TOPIC_CONFIG",
             ConfigSource::Group => "DYNAMIC_GROUP_CONFIG",
+            ConfigSource::DynamicBrokerLogger => "DYNAMIC_BROKER_LOGGER_CONFIG",
             ConfigSource::DynamicBroker => "DYNAMIC_BROKER_CONFIG",
             ConfigSource::DynamicDefaultBroker => "DYNAMIC_DEFAULT_BROKER_CONFIG",
             ConfigSource::StaticBroker => "STATIC_BROKER_CONFIG",

@@ -1,6 +1,7 @@
 //! `dohle dev`: a three-node cluster in one process.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context as _;
@@ -8,6 +9,7 @@ use dohle::Node;
 use dohle::config::{NodeConfig, Sources};
 use dohle_admin::ProcessValues;
 use dohle_model::NodeId;
+use dohle_telemetry::loggers::Loggers;
 use futures::future::{join_all, select_all, try_join_all};
 
 use crate::{hostname, signals};
@@ -41,7 +43,11 @@ pub struct Arguments {
 ///
 /// # Errors
 /// The reason why the cluster cannot start, or why it had to stop.
-pub async fn run(arguments: Arguments, began: Instant) -> anyhow::Result<()> {
+pub async fn run(
+    arguments: Arguments,
+    loggers: &Arc<dyn Loggers>,
+    began: Instant,
+) -> anyhow::Result<()> {
     std::fs::create_dir_all(&arguments.data)
         .with_context(|| format!("make the directory {}", arguments.data.display()))?;
     let cluster_id = cluster_id(&arguments)?;
@@ -49,7 +55,7 @@ pub async fn run(arguments: Arguments, began: Instant) -> anyhow::Result<()> {
     let mut starting = Vec::new();
     for index in 0..NODES {
         let config = NodeConfig::new(sources(&arguments, index, &cluster_id)?, &hostname)?;
-        starting.push(Node::start(config, &hostname));
+        starting.push(Node::start(config, &hostname, Arc::clone(loggers)));
     }
     let starting = async {
         let nodes = try_join_all(starting).await?;

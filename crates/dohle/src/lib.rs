@@ -9,6 +9,7 @@ pub mod directories;
 mod grpc;
 pub mod health;
 mod jwks;
+pub mod loggers;
 pub mod node;
 pub mod schema;
 #[cfg(test)]

@@ -117,17 +117,17 @@ fn parse(words: Vec<OsString>) -> Arguments {
 fn run(words: Vec<OsString>) -> ExitCode {
     let began = Instant::now();
     let arguments = parse(words);
-    logging::start();
+    let loggers = logging::start();
     raise_open_files(&arguments.command);
     let result = match arguments.command {
-        Command::Server(arguments) => block_on(server::run(arguments, began)),
-        Command::Dev(arguments) => block_on(dev::run(arguments, began)),
+        Command::Server(arguments) => block_on(server::run(arguments, loggers, began)),
+        Command::Dev(arguments) => block_on(dev::run(arguments, &loggers, began)),
         Command::Healthcheck(arguments) => healthcheck::run(arguments, &hostname()),
         Command::Security(arguments) => security::run(arguments),
         Command::Entrypoint(arguments) => {
             let hostname = hostname();
             container::enter(&arguments, &hostname)
-                .and_then(|config| block_on(server::serve(config, &hostname, began)))
+                .and_then(|config| block_on(server::serve(config, &hostname, loggers, began)))
         }
     };
     match result {

@@ -1,12 +1,14 @@
 //! `dohle server`: one node.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use dohle::Node;
 use dohle::config::{NodeConfig, Sources, notices, open_listener_warnings};
 
 use dohle_admin::ProcessValues;
+use dohle_telemetry::loggers::Loggers;
 
 use crate::{hostname, read, signals};
 
@@ -42,17 +44,26 @@ pub fn sources(arguments: &Arguments) -> anyhow::Result<Sources> {
 ///
 /// # Errors
 /// The reason why the node cannot start, or why it had to stop.
-pub async fn run(arguments: Arguments, began: Instant) -> anyhow::Result<()> {
+pub async fn run(
+    arguments: Arguments,
+    loggers: Arc<dyn Loggers>,
+    began: Instant,
+) -> anyhow::Result<()> {
     let hostname = hostname();
     let config = NodeConfig::new(sources(&arguments)?, &hostname)?;
-    serve(config, &hostname, began).await
+    serve(config, &hostname, loggers, began).await
 }
 
 /// Runs a node with a checked configuration.
 ///
 /// # Errors
 /// The reason why the node cannot start, or why it had to stop.
-pub async fn serve(config: NodeConfig, hostname: &str, began: Instant) -> anyhow::Result<()> {
+pub async fn serve(
+    config: NodeConfig,
+    hostname: &str,
+    loggers: Arc<dyn Loggers>,
+    began: Instant,
+) -> anyhow::Result<()> {
     for notice in notices(&config) {
         tracing::warn!("{notice}");
     }
@@ -68,7 +79,7 @@ pub async fn serve(config: NodeConfig, hostname: &str, began: Instant) -> anyhow
     let stop = signals::stop();
     tokio::pin!(stop);
     let node = tokio::select! {
-        node = Node::start(config, hostname) => node?,
+        node = Node::start(config, hostname, loggers) => node?,
         stopped = &mut stop => {
             stopped?;
             tracing::info!("stopped before the start was complete");

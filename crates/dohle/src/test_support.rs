@@ -1,5 +1,16 @@
 //! What tests of this crate share.
 
+use std::sync::Arc;
+
+use dohle_telemetry::loggers::Loggers;
+
+use crate::loggers::FilteredLoggers;
+
+/// Returns loggers without a log.
+pub(crate) fn loggers() -> Arc<dyn Loggers> {
+    Arc::new(FilteredLoggers::new("info", |_: &str| Ok(())))
+}
+
 /// Breaks a long text into lines, so that it can be read in a test.
 pub(crate) fn folded(text: &str) -> String {
     let mut lines: Vec<String> = Vec::new();

@@ -1,14 +1,14 @@
-//! The table of metrics in docs/observability.md.
+//! The tables of metrics and of loggers in docs/observability.md.
 
 use std::fmt::Write as _;
 
 use expect_test::expect_file;
 
+use crate::loggers::LOGGERS;
 use crate::mbeans::{self, JmxType};
 use crate::rules::DEFAULT;
 use crate::{Family, Kind, Rules, Sample, Scrape, Value, native};
 
-const BEGIN: &str = "documented_metrics -->\n";
 const END: &str = "<!-- end -->";
 
 fn type_of(kind: Kind) -> &'static str {
@@ -85,11 +85,26 @@ fn table() -> String {
     table
 }
 
+/// Asserts that the document has this table after a comment that ends with `begin`.
+#[track_caller]
+fn check(begin: &str, table: &str) {
+    let document = include_str!("../../../docs/observability.md");
+    let (before, rest) = document.split_once(begin).unwrap();
+    let (_, after) = rest.split_once(END).unwrap();
+    let expected = format!("{before}{begin}\n{table}\n{END}{after}");
+    expect_file!["../../../docs/observability.md"].assert_eq(&expected);
+}
+
 #[test]
 fn documented_metrics_are_those_of_the_tables() {
-    let document = include_str!("../../../docs/observability.md");
-    let (before, rest) = document.split_once(BEGIN).unwrap();
-    let (_, after) = rest.split_once(END).unwrap();
-    let expected = format!("{before}{BEGIN}\n{}\n{END}{after}", table());
-    expect_file!["../../../docs/observability.md"].assert_eq(&expected);
+    check("documented_metrics -->\n", &table());
+}
+
+#[test]
+fn documented_loggers_are_those_of_the_table() {
+    let mut table = "| Logger | Its lines are about |\n|---|---|\n".to_owned();
+    for logger in LOGGERS {
+        let _ = writeln!(table, "| `{}` | {} |", logger.name, logger.about);
+    }
+    check("documented_loggers -->\n", &table);
 }

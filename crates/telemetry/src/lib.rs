@@ -1,4 +1,5 @@
-//! Metrics: the table of Kafka's MBeans, the rules that name series after them, and their text.
+//! Metrics: the table of Kafka's MBeans, the rules that name series after them, and their text; and
+//! the [`loggers`], with levels that can be changed at run time.
 //!
 //! ```text
 //! Collect (in the crate that has the numbers) ─▶ Sample ─▶ Rules of jmx_exporter ─▶ Family ─▶ text
@@ -17,6 +18,7 @@ mod counter;
 #[cfg(test)]
 mod documented;
 mod family;
+pub mod loggers;
 pub mod mbeans;
 pub mod native;
 mod object_name;

@@ -326,6 +326,7 @@ async fn configurations_are_described_with_their_sources() {
             resource(4, "2"),
             resource(4, ""),
             resource(8, "1"),
+            resource(16, "m"),
         ],
         include_synonyms: true,
         ..DescribeConfigsRequestData::default()
@@ -352,7 +353,7 @@ async fn configurations_are_described_with_their_sources() {
             ErrorCode::UnknownTopicOrPartition.code(),
             ErrorCode::InvalidRequest.code(),
         );
-        assert_eq!(codes, [0, unknown, 0, invalid, 0, invalid]);
+        assert_eq!(codes, [0, unknown, 0, invalid, 0, 0, invalid]);
         let configs = &response.results[0].configs;
         let retention = configs
             .iter()

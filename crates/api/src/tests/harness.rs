@@ -22,6 +22,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::loggers::TestLoggers;
 use crate::context::{Context, Coordinators};
 use crate::{ClientQuotas, KafkaService};
 use dohle_auth::quotas::QuotaWindows;
@@ -146,6 +147,7 @@ impl Broker {
                 producer_ids,
             },
         );
+        context.set_loggers(Arc::new(TestLoggers::default()));
         let quotas = ClientQuotas::new(QuotaWindows::default());
         let service = KafkaService::new(Arc::clone(&context), Arc::clone(&quotas));
         let groups = Arc::clone(&context.groups);

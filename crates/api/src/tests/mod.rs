@@ -9,6 +9,7 @@ mod fetch;
 pub(crate) mod harness;
 mod hostile;
 mod log_dirs;
+mod loggers;
 mod new_topics;
 mod offsets;
 mod permissions;

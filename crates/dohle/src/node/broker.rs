@@ -35,6 +35,7 @@ use dohle_model::image::MetadataImage;
 use dohle_model::record::{BrokerRegistration, Endpoint};
 use dohle_model::{BrokerEpoch, DirectoryId, IncarnationId, NodeId, features};
 use dohle_network::listener::{Bound, Listener, NetworkContext, Services};
+use dohle_telemetry::loggers::Loggers;
 use dohle_tls::Connector;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -66,6 +67,8 @@ pub(super) struct Start<'a> {
     pub own_controller: Option<SocketAddr>,
     pub shared: &'a Arc<NetworkContext>,
     pub tls: &'a NodeTls,
+    /// The loggers of the program.
+    pub loggers: Arc<dyn Loggers>,
 }
 
 /// Reads the metrics of a broker.
@@ -236,6 +239,7 @@ impl Broker {
             },
         );
         context.set_transaction_verifier(Arc::new(verifier));
+        context.set_loggers(Arc::clone(&start.loggers));
         let (transactions, markers) = (Arc::clone(&context), Arc::clone(&partitions));
         let offsets = Arc::clone(&partitions);
         let handlers = BrokerRequestHandlers::default()

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::super::http::tests::{config, free_port, get};
 use super::*;
 use crate::Node;
+use crate::test_support::loggers;
 
 /// Starts a node, and returns its port for HTTP and a client of it.
 async fn start(scratch: &Path) -> (Node, u16, Cluster) {
@@ -21,7 +22,7 @@ async fn start(scratch: &Path) -> (Node, u16, Cluster) {
         bootstrap: bootstrap(&config).unwrap(),
         ..Connection::default()
     };
-    let node = Node::start(config, "localhost").await.unwrap();
+    let node = Node::start(config, "localhost", loggers()).await.unwrap();
     let cluster = Cluster::connect(&connection).await.unwrap();
     (node, port, cluster)
 }

@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use super::*;
 use crate::Node;
 use crate::config::Sources;
+use crate::test_support::loggers;
 
 #[test]
 fn numbers_of_the_process_are_read_from_the_system() {
@@ -60,7 +61,7 @@ async fn a_node_serves_its_metrics_and_its_health() {
         scratch.path(),
         &format!("http.listeners=http://127.0.0.1:{port}\n"),
     );
-    let node = Node::start(config, "localhost").await.unwrap();
+    let node = Node::start(config, "localhost", loggers()).await.unwrap();
     let text = get(port, "/metrics").await;
     assert!(text.starts_with("HTTP/1.0 200 OK\r\n"), "{text}");
     for line in [
@@ -102,7 +103,8 @@ async fn a_mistake_in_a_rule_file_stops_the_start() {
     let rules = scratch.path().join("rules.yml");
     std::fs::write(&rules, "rules:\n- pattern: (a)\n  name: $2\n").unwrap();
     let more = format!("metrics.jmx.rules={}\n", rules.display());
-    let Err(error) = Node::start(config(scratch.path(), &more), "localhost").await else {
+    let Err(error) = Node::start(config(scratch.path(), &more), "localhost", loggers()).await
+    else {
         panic!("the node has started");
     };
     let expected = format!(

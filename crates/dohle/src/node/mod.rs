@@ -36,6 +36,7 @@ use dohle_config::keys::broker as keys;
 use dohle_model::NodeId;
 use dohle_model::image::MetadataImage;
 use dohle_network::listener::{Bound, Limits, ListenerConfig, NetworkContext, NetworkThreads};
+use dohle_telemetry::loggers::Loggers;
 use dohle_tls::readable_by_others;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -79,13 +80,18 @@ struct Ports {
 
 impl Node {
     /// Starts a node. Returns when the node serves requests and, unless it is only a controller,
-    /// its Metadata responses list it. Must be called inside a multi-threaded tokio runtime.
+    /// its Metadata responses list it. Clients of the node may change the levels of `loggers`. Must
+    /// be called inside a multi-threaded tokio runtime.
     ///
     /// # Errors
     /// The reason why the node cannot start.
-    pub async fn start(config: NodeConfig, hostname: &str) -> anyhow::Result<Self> {
+    pub async fn start(
+        config: NodeConfig,
+        hostname: &str,
+        loggers: Arc<dyn Loggers>,
+    ) -> anyhow::Result<Self> {
         let mut node = Self::prepare(&config).await?;
-        let result = node.run(config, hostname).await;
+        let result = node.run(config, hostname, loggers).await;
         match result {
             Ok(()) => Ok(node.node),
             Err(error) => {
@@ -224,7 +230,12 @@ struct Prepared {
 }
 
 impl Prepared {
-    async fn run(&mut self, config: NodeConfig, hostname: &str) -> anyhow::Result<()> {
+    async fn run(
+        &mut self,
+        config: NodeConfig,
+        hostname: &str,
+        loggers: Arc<dyn Loggers>,
+    ) -> anyhow::Result<()> {
         let (Some(directories), Some(ports)) = (self.directories.take(), self.ports.take()) else {
             anyhow::bail!("a node is started once");
         };
@@ -259,6 +270,7 @@ impl Prepared {
                 own_controller,
                 shared,
                 tls: &self.tls,
+                loggers,
             };
             let broker = Broker::start(start).await?;
             let broker = self.node.broker.insert(broker);

@@ -1,6 +1,7 @@
 //! DescribeConfigs, AlterConfigs, IncrementalAlterConfigs and ListConfigResources. Pure.
 //!
-//! Loggers of brokers and metrics of clients are not asked for.
+//! Metrics of clients are not asked for. Of the loggers of a broker, only `root` is common to all
+//! servers.
 
 use serde_json::{Value, json};
 
@@ -9,6 +10,7 @@ use super::with;
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const LOGGER: i8 = 8;
 const GROUP: i8 = 32;
 
 const SET: i8 = 0;
@@ -23,6 +25,7 @@ pub(super) fn describe_configs() -> Script {
     sequences.extend(each("names of others", 1..=4, &[], |_| {
         described_names_of_others()
     }));
+    sequences.extend(each("loggers", 1..=4, &[], |_| described_loggers()));
     sequences.extend(each("groups and others", 1..=4, &topics, |_| {
         described_others()
     }));
@@ -175,6 +178,39 @@ fn described_names_of_others() -> Vec<Step> {
     ]
 }
 
+/// Sets the level of the root logger.
+fn level(value: &str) -> Step {
+    let change = change(LOGGER, "1", SET, "root", json!(value));
+    call("IncrementalAlterConfigs", 1, changed(&[change]))
+}
+
+fn described_loggers() -> Vec<Step> {
+    let of = |name: &str, keys: &[&str]| described(&[asked(LOGGER, name, &json!(keys))]);
+    vec![
+        level("WARN"),
+        case("one", of("1", &["root"])),
+        case(
+            "one, with everything about it",
+            with(&of("1", &["root"]), &json!({"IncludeDocumentation": true})),
+        ),
+        case("one that does not exist", of("1", &["no.such"])),
+        level("FATAL"),
+        case("one with another level", of("1", &["root"])),
+        level("INFO"),
+        case("another broker", of("9", &[])),
+        case("no number", of("x", &[])),
+        case("a negative number", of("-1", &[])),
+        case("an empty name", of("", &[])),
+        case(
+            "a broker and its loggers",
+            described(&[
+                asked(BROKER, "1", &json!(["node.id"])),
+                asked(LOGGER, "1", &json!(["root"])),
+            ]),
+        ),
+    ]
+}
+
 fn described_others() -> Vec<Step> {
     let of = |kind: i8, name: &str, keys: Value| described(&[asked(kind, name, &keys)]);
     let set = change(
@@ -274,6 +310,14 @@ fn altered() -> Vec<Step> {
         ),
         case("another broker", list(&[resource(BROKER, "9", &[])])),
         case(
+            "loggers",
+            list(&[resource(LOGGER, "1", &[("root", json!("INFO"))])]),
+        ),
+        case(
+            "loggers of another broker",
+            list(&[resource(LOGGER, "9", &[])]),
+        ),
+        case(
             "a group",
             list(&[resource(
                 GROUP,
@@ -293,6 +337,7 @@ pub(super) fn incremental_alter_configs() -> Script {
     let topics = [("t", 1)];
     let mut sequences = each("topics", 0..=1, &topics, |_| topic_changes());
     sequences.extend(each("brokers", 0..=1, &[], |_| broker_changes()));
+    sequences.extend(each("loggers", 0..=1, &topics, |_| logger_changes()));
     sequences.extend(each("groups and others", 0..=1, &topics, |_| {
         other_changes()
     }));
@@ -441,6 +486,75 @@ fn broker_changes() -> Vec<Step> {
             of("9", SET, "log.cleaner.threads", json!("2")),
         ),
         case("no number", of("x", SET, "log.cleaner.threads", json!("2"))),
+    ]
+}
+
+fn logger_changes() -> Vec<Step> {
+    let of = |operation: i8, name: &str, value: Value| {
+        changed(&[change(LOGGER, "1", operation, name, value)])
+    };
+    let root = |operation: i8, value: Value| of(operation, "root", value);
+    let at = |broker: &str| changed(&[change(LOGGER, broker, SET, "root", json!("WARN"))]);
+    let none = json!({"ResourceType": LOGGER, "ResourceName": "1", "Configs": []});
+    let two = |first: &str, second: &str| {
+        changed(&[
+            json!({"ResourceType": LOGGER, "ResourceName": "1", "Configs": [
+            {"Name": first, "ConfigOperation": SET, "Value": "ERROR"},
+            {"Name": second, "ConfigOperation": SET, "Value": "ERROR"}]}),
+        ])
+    };
+    vec![
+        case("no configuration", changed(&[none])),
+        case("set", root(SET, json!("WARN"))),
+        shown(LOGGER, "1", "root", "WARN"),
+        case(
+            "set, validated",
+            with(&root(SET, json!("ERROR")), &json!({"ValidateOnly": true})),
+        ),
+        case(
+            "a bad level, validated",
+            with(&root(SET, json!("x")), &json!({"ValidateOnly": true})),
+        ),
+        case("off", root(SET, json!("OFF"))),
+        case("lower case", root(SET, json!("error"))),
+        case("a number", root(SET, json!("1"))),
+        case("an empty level", root(SET, json!(""))),
+        case("null", root(SET, Value::Null)),
+        case("append", root(APPEND, json!("ERROR"))),
+        case("subtract", root(SUBTRACT, json!("ERROR"))),
+        case("delete the root", root(DELETE, Value::Null)),
+        case("an operation that does not exist", root(9, json!("ERROR"))),
+        case("a negative operation", root(-1, json!("ERROR"))),
+        case("one that does not exist", of(SET, "no.such", json!("INFO"))),
+        case(
+            "delete one that does not exist",
+            of(DELETE, "no.such", Value::Null),
+        ),
+        case("an empty name of a logger", of(SET, "", json!("INFO"))),
+        case("a good and a bad one", two("root", "no.such")),
+        case("a logger twice", two("root", "root")),
+        case("another broker", at("9")),
+        case("no number", at("x")),
+        case("a negative number", at("-1")),
+        case("an empty name", at("")),
+        shown(LOGGER, "1", "root", "WARN"),
+        case(
+            "loggers and a topic",
+            changed(&[
+                change(LOGGER, "1", SET, "root", json!("FATAL")),
+                change(TOPIC, "t%", SET, "segment.ms", json!("2000")),
+            ]),
+        ),
+        shown(LOGGER, "1", "root", "FATAL"),
+        case(
+            "bad loggers and a topic",
+            changed(&[
+                change(LOGGER, "1", SET, "root", json!("x")),
+                change(TOPIC, "t%", SET, "segment.ms", json!("3000")),
+            ]),
+        ),
+        case("set again", root(SET, json!("INFO"))),
+        shown(LOGGER, "1", "root", "INFO"),
     ]
 }
 

@@ -53,7 +53,7 @@ fn described() -> Vec<Case> {
             [TOPIC_DENIED, GROUP_DENIED, CLUSTER_DENIED, CLUSTER_DENIED, CLUSTER_DENIED])
         .denying(
             &on_group,
-            &[wire::NONE, GROUP_DENIED, wire::NONE, invalid, invalid],
+            &[wire::NONE, GROUP_DENIED, wire::NONE, wire::NONE, invalid],
         ),
         case!(ListConfigResources 1, m::ListConfigResourcesRequestData::default(),
             |r: m::ListConfigResourcesResponseData|
@@ -94,16 +94,18 @@ fn moved_to_another_dir() -> m::AlterReplicaLogDirsRequestData {
 }
 
 fn altered() -> Vec<Case> {
-    let replaced = RESOURCES.iter().map(|(resource_type, named, _)| {
+    let loggers = (BROKER_LOGGER, "1", CLUSTER_DENIED);
+    let with_loggers = RESOURCES.into_iter().chain([loggers]);
+    let replaced = with_loggers.clone().map(|(resource_type, named, _)| {
         m::alter_configs_request::AlterConfigsResource {
-            resource_type: *resource_type,
+            resource_type,
             resource_name: name(named),
             ..Default::default()
         }
     });
-    let changed = RESOURCES.iter().map(|(resource_type, named, _)| {
+    let changed = with_loggers.clone().map(|(resource_type, named, _)| {
         m::incremental_alter_configs_request::AlterConfigsResource {
-            resource_type: *resource_type,
+            resource_type,
             resource_name: name(named),
             ..Default::default()
         }
@@ -116,13 +118,16 @@ fn altered() -> Vec<Case> {
         resources: changed.collect(),
         ..Default::default()
     };
-    let denied = RESOURCES.map(|(_, _, denied)| denied);
+    let denied: Vec<i16> = with_loggers.map(|(_, _, denied)| denied).collect();
+    // Nobody may change loggers with the older request.
+    let mut denied_or_refused = denied.clone();
+    denied_or_refused[RESOURCES.len()] = Code::InvalidRequest.code();
     vec![
         case!(AlterConfigs 2, replace,
             |r: m::AlterConfigsResponseData| {
                 let results = r.responses.iter();
                 results.map(|result| result.error_code).collect::<Vec<_>>()
-            }, denied)
+            }, denied_or_refused)
         .forwarded(),
         case!(IncrementalAlterConfigs 1, change,
             |r: m::IncrementalAlterConfigsResponseData| {
