@@ -32,6 +32,7 @@ mod service;
 mod snapshot;
 mod space;
 mod store;
+mod timers;
 mod types;
 mod voter;
 mod voter_file;

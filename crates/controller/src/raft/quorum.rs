@@ -24,6 +24,7 @@ use super::network::{MESSAGE_LEN_MAX, Network};
 use super::peers::Silent;
 use super::service::RaftService;
 use super::store::{FatalSender, LogLimits, LogStore};
+use super::timers::{self, Times};
 use super::types::{Payload, Types, VoterNode};
 use super::voter::Voter;
 use super::watch::{self as watchers, CaughtUp};
@@ -51,6 +52,8 @@ struct Inner {
     log: LogStore,
     leadership: watch::Receiver<Leadership>,
     leader_heard: watch::Sender<Option<Instant>>,
+    /// The last term whose leader has asked for another one.
+    handed_over: watch::Sender<Option<u64>>,
     caught_up: CaughtUp,
     fatal: watch::Receiver<Option<Arc<str>>>,
     network: Arc<Network>,
@@ -147,6 +150,7 @@ impl Quorum {
         .await
         .map_err(|error| QuorumError::Start(error.to_string()))?;
         let leader_heard = watch::Sender::new(None);
+        let handed_over = watch::Sender::new(None);
         let asked = Arc::new(Notify::new());
         let waiting = watch::Sender::new(None);
         let caught_up = CaughtUp::default();
@@ -169,6 +173,12 @@ impl Quorum {
                     silence_max: config.election_timeout * 3,
                 },
                 fatal_tx,
+            )),
+            tokio::spawn(timers::run(
+                raft.clone(),
+                times(&config),
+                leader_heard.subscribe(),
+                handed_over.subscribe(),
             )),
             tokio::spawn(watchers::take_snapshots(
                 raft.clone(),
@@ -199,6 +209,7 @@ impl Quorum {
             log,
             leadership,
             leader_heard,
+            handed_over,
             caught_up,
             fatal,
             silent: network.peers.silent(),
@@ -451,6 +462,7 @@ impl Quorum {
             cluster_id: self.inner.config.cluster_id.clone(),
             me: *self.inner.raft.node_id(),
             leader_heard: self.inner.leader_heard.clone(),
+            handed_over: self.inner.handed_over.clone(),
             stopped: self.inner.stopped.subscribe(),
         };
         RaftServer::new(service)
@@ -496,6 +508,10 @@ fn node_id(id: NodeId) -> Result<u64, QuorumError> {
     u64::try_from(id.0).map_err(|_| QuorumError::Config(format!("node id {id} is negative")))
 }
 
+fn times(config: &QuorumConfig) -> Times {
+    Times::new(config.heartbeat_interval, config.election_timeout)
+}
+
 fn raft_config(config: &QuorumConfig) -> Result<Config, QuorumError> {
     if !config.voters.contains_key(&config.node_id) {
         return Err(QuorumError::Config(format!(
@@ -509,16 +525,12 @@ fn raft_config(config: &QuorumConfig) -> Result<Config, QuorumError> {
             "an election timeout of {election:?} is less than 10 ms"
         )));
     }
-    // openraft's followers wait for the leader's lease (the maximum of the election timeout's
-    // range) and then for a random time between its minimum and its maximum: 1.3 to 1.6 times the
-    // election timeout in all.
-    let lease = millis(election.mul_f64(0.8));
-    let random_min = millis(election.mul_f64(0.5));
+    let times = times(config);
     Config {
         cluster_name: config.cluster_id.clone(),
-        heartbeat_interval: millis(config.heartbeat_interval.min(election / 3)).max(1),
-        election_timeout_min: random_min,
-        election_timeout_max: lease,
+        heartbeat_interval: millis(times.heartbeat_interval).max(1),
+        election_timeout_min: millis(times.random_min),
+        election_timeout_max: millis(times.lease),
         install_snapshot_timeout: 60_000,
         max_payload_entries: ENTRIES_PER_APPEND,
         snapshot_policy: match config.snapshot_after_entries {

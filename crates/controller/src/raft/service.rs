@@ -49,6 +49,8 @@ pub struct RaftService {
     pub(super) me: u64,
     /// When this voter last heard from a leader.
     pub(super) leader_heard: watch::Sender<Option<Instant>>,
+    /// The last term whose leader has asked for another one.
+    pub(super) handed_over: watch::Sender<Option<u64>>,
     /// Becomes true when this voter stops, which ends the streams that other voters keep open.
     pub(super) stopped: watch::Receiver<bool>,
 }
@@ -356,8 +358,10 @@ impl raft_server::Raft for RaftService {
         let sender = peer::of(&request);
         let request = request.into_inner();
         self.check(&sender, request.peer, request.from_leader.as_ref())?;
+        let from = vote_from_proto(request.from_leader)?;
+        self.handed_over.send_replace(Some(from.leader_id.term));
         let rpc = TransferLeaderRequest::new(
-            vote_from_proto(request.from_leader)?,
+            from,
             node_id_from_proto(request.to_node_id)?,
             request.last_log_id.map(log_id_from_proto),
         );
