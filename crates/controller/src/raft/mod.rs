@@ -20,6 +20,7 @@ mod admission;
 mod files;
 mod fill;
 mod handle;
+mod heartbeats;
 pub(crate) mod imported;
 mod join;
 mod machine;

@@ -40,6 +40,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::PAYLOAD_LEN_MAX;
 use super::admission::{Report, Standing};
 use super::handle::NodeAddress;
+use super::heartbeats::HeartbeatCall;
 use super::peers::Peers;
 use super::snapshot::SnapshotFile;
 use super::types::{
@@ -183,7 +184,14 @@ impl RaftNetworkFactory<Types> for Arc<Network> {
             client: self.client(target, node),
             id: target,
             network: Arc::clone(self),
+            heartbeats: None,
         }
+    }
+
+    async fn new_heartbeat_client(&mut self, target: u64, node: &VoterNode) -> Peer {
+        let mut peer = self.new_client(target, node).await;
+        peer.heartbeats = Some(None);
+        peer
     }
 }
 
@@ -193,6 +201,8 @@ pub(super) struct Peer {
     client: Result<RaftClient<Channel>, String>,
     id: u64,
     network: Arc<Network>,
+    /// In a client for heartbeats: the call for them, once it has begun.
+    heartbeats: Option<Option<HeartbeatCall>>,
 }
 
 /// A voter counts as silent when it does not answer a vote request for this time.
@@ -263,6 +273,42 @@ impl Peer {
         let vote = vote_from_proto(response.vote).map_err(unreachable)?;
         let last_log_id = response.last_log_id.map(log_id_from_proto);
         Ok(VoteResponse::new(vote, last_log_id, response.vote_granted))
+    }
+
+    /// Sends a heartbeat over the call for heartbeats, which begins with the first of them, and
+    /// begins again when it has ended meanwhile.
+    async fn send_heartbeat(
+        &mut self,
+        request: AppendEntriesRequest<Types>,
+    ) -> Result<StreamAppendResult<Types>, RPCError<Types>> {
+        let term = request.vote.leader_id.term;
+        let mut client = self.client()?;
+        // Whoever drops this future ends the call with it.
+        let open = self.heartbeats.as_mut().and_then(Option::take);
+        let again = match open {
+            Some(mut call) => {
+                let response = call.send(append_to_proto(&request, None)).await;
+                response.ok().map(|response| (call, response))
+            }
+            None => None,
+        };
+        let answer = match again {
+            Some(answer) => Ok(answer),
+            None => {
+                let peer = Some(self.network.address(self.id));
+                HeartbeatCall::begin(&mut client, append_to_proto(&request, peer)).await
+            }
+        };
+        let peers = &self.network.peers;
+        note(peers, self.id, &answer);
+        let (call, response) = answer.map_err(unreachable)?;
+        note_log_end(peers, self.id, term, &response);
+        let result = append_result(response).map_err(unreachable)?;
+        // The voter ends the call after any other result.
+        if result.is_ok() {
+            self.heartbeats = Some(Some(call));
+        }
+        Ok(result)
     }
 
     async fn send_snapshot(
@@ -405,8 +451,20 @@ impl RaftNetworkV2<Types> for Peer {
     where
         S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
     {
-        let mut peer = Some(self.network.address(self.id));
         let mut input = input;
+        if self.heartbeats.is_some() {
+            // One answer follows each request.
+            return Box::pin(async move {
+                let results = stream::unfold(Some((self, input)), |state| async move {
+                    let (peer, mut input) = state?;
+                    let result = peer.send_heartbeat(input.next().await?).await;
+                    let goes_on = matches!(result, Ok(Ok(_)));
+                    Some((result, goes_on.then_some((peer, input))))
+                });
+                Ok::<AppendResults<'s>, _>(Box::pin(results))
+            });
+        }
+        let mut peer = Some(self.network.address(self.id));
         Box::pin(async move {
             // openraft delays the first request after a failure. Waiting for that request before
             // connecting avoids continuous connection attempts to a peer that is down.

@@ -4,6 +4,7 @@
 mod cluster;
 mod disk_full;
 mod disks;
+mod heartbeats;
 mod quorum;
 #[path = "../../../../log/tests/common/small_fs.rs"]
 mod small_fs;
