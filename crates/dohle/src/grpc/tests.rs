@@ -106,6 +106,7 @@ impl Fixture {
             tls: None,
             kafka: Some(authentication),
             http2: Some(NodesOnly::new(service, None, authorizer)),
+            runtime: None,
         };
         Self {
             listener: bound.serve(shared, services),

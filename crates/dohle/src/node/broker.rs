@@ -453,6 +453,7 @@ fn serve(
             kafka: Some(Arc::clone(kafka) as _),
             http2: nodes,
             tls,
+            runtime: None,
         };
         port.serve(Arc::clone(start.shared), services)
     };

@@ -16,6 +16,7 @@ use dohle_model::image::MetadataImage;
 use dohle_model::record::MetadataRecord;
 use dohle_model::{DirectoryId, NodeId};
 use dohle_network::listener::{Bound, Listener, NetworkContext, Services};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -71,6 +72,9 @@ impl ControllerRole {
             kafka,
             http2: Some(NodesOnly::new(grpc, tls.clone(), authorizer)),
             tls,
+            // Requests of nodes are served where the controller itself runs, so that a heartbeat
+            // wakes one thread.
+            runtime: Some(Handle::current()),
         };
         let listener = port.serve(Arc::clone(shared), services);
         Ok(Self {

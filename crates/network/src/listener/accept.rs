@@ -1,4 +1,5 @@
-//! Accepts connections and distributes them over the network threads.
+//! Accepts connections, and distributes them over the network threads unless the listener has a
+//! runtime of its own.
 
 use std::io;
 use std::net::SocketAddr;
@@ -96,10 +97,11 @@ impl Acceptor {
                 Err(error) => tracing::warn!(%peer, "cannot register a connection: {error}"),
             }
         };
-        self.shared
-            .threads
-            .next()
-            .spawn(self.tasks.track_future(served));
+        let served = self.tasks.track_future(served);
+        match &self.services.runtime {
+            Some(runtime) => runtime.spawn(served),
+            None => self.shared.threads.next().spawn(served),
+        };
     }
 }
 

@@ -27,6 +27,7 @@ use dohle_model::record::SecurityProtocol;
 use dohle_protocol::Foreign;
 use dohle_tls::{FailureLog, HandshakeFailure, ServerTls};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -113,7 +114,7 @@ fn what_to_do(error: &io::Error) -> &'static str {
 
 /// Serves connections that begin with HTTP/2's preface: gRPC between nodes.
 pub trait Http2Service: Send + Sync + 'static {
-    /// Serves one connection until it ends. Runs on a network thread.
+    /// Serves one connection until it ends. Runs on [`Services::runtime`].
     fn serve(
         &self,
         stream: ListenerStream,
@@ -238,6 +239,8 @@ pub struct Services {
     pub kafka: Option<Arc<dyn Service>>,
     /// Serves HTTP/2.
     pub http2: Option<Arc<dyn Http2Service>>,
+    /// The runtime that serves the connections; `None` for the network threads.
+    pub runtime: Option<Handle>,
 }
 
 /// A listener that is bound to its port and does not accept connections yet.

@@ -60,6 +60,23 @@ impl Http2Service for Http2 {
     }
 }
 
+/// A service that reads the preface, and answers with the name of the thread that runs it.
+struct ThreadName;
+
+impl Http2Service for ThreadName {
+    fn serve(
+        &self,
+        mut stream: ListenerStream,
+        _: Client,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            stream.read_exact(&mut [0; 24]).await.unwrap();
+            let name = std::thread::current().name().unwrap().to_owned();
+            stream.write_all(name.as_bytes()).await.unwrap();
+        })
+    }
+}
+
 /// Returns limits of all connections, and of those of one address.
 fn places(max: usize, per_ip_max: usize) -> Limits {
     Limits {
@@ -83,6 +100,20 @@ async fn listen_with(shared: Arc<NetworkContext>) -> Listener {
 }
 
 async fn listen_as(shared: Arc<NetworkContext>, security_protocol: SecurityProtocol) -> Listener {
+    let services = Services {
+        tls: None,
+        kafka: Some(Arc::new(Echo)),
+        http2: Some(Arc::new(Http2)),
+        runtime: None,
+    };
+    serve(shared, security_protocol, services).await
+}
+
+async fn serve(
+    shared: Arc<NetworkContext>,
+    security_protocol: SecurityProtocol,
+    services: Services,
+) -> Listener {
     let config = ListenerConfig {
         name: "TEST".into(),
         host: "localhost".into(),
@@ -90,11 +121,6 @@ async fn listen_as(shared: Arc<NetworkContext>, security_protocol: SecurityProto
         security_protocol,
     };
     let bound = Bound::bind(config, &shared.limits).await.unwrap();
-    let services = Services {
-        tls: None,
-        kafka: Some(Arc::new(Echo)),
-        http2: Some(Arc::new(Http2)),
-    };
     bound.serve(shared, services)
 }
 
@@ -136,6 +162,24 @@ async fn the_first_bytes_decide_who_serves() {
         "others are still served"
     );
     listener.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_listener_is_served_by_the_network_threads_or_by_a_runtime_of_its_own() {
+    for runtime in [None, Some(Handle::current())] {
+        let threads = NetworkThreads::start("test", 1).unwrap();
+        let shared = NetworkContext::new(Limits::default(), threads);
+        let own = runtime.is_some();
+        let services = Services {
+            http2: Some(Arc::new(ThreadName)),
+            runtime,
+            ..Services::default()
+        };
+        let listener = serve(shared, SecurityProtocol::Plaintext, services).await;
+        let thread = answer_to(&listener, HTTP2_PREFACE).await;
+        assert_eq!(thread.starts_with(b"test-net-"), !own, "{thread:?}");
+        listener.shutdown().await;
+    }
 }
 
 /// Clients take a reset for a broken network, and name TLS as the cause of an orderly end.

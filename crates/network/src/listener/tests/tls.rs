@@ -70,6 +70,7 @@ impl Secured {
             tls: Some(Arc::clone(&tls)),
             kafka: Some(Arc::clone(&recorder) as _),
             http2: Some(Arc::new(Http2)),
+            runtime: None,
         };
         Self {
             authority,
