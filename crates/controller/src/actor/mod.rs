@@ -17,6 +17,7 @@
 
 mod batch;
 mod job;
+mod lease;
 mod notes;
 mod probe;
 mod sessions;
@@ -171,7 +172,7 @@ pub(crate) struct Actor {
     /// When expired delegation tokens are removed next; `None` where tokens are disabled.
     expire_tokens_at: Option<Instant>,
     lease_check_at: Option<Instant>,
-    /// When the actor last checked for work; at least each quarter of the lease while active.
+    /// When the actor last checked for work; at least twice in a lease while active.
     ran_at: Instant,
     /// The last term this voter was elected in, and when the actor observed it.
     elected: Option<(u64, Instant)>,
@@ -288,8 +289,8 @@ impl Actor {
     fn on_timer(&mut self) {
         let now = Instant::now();
         if self.lease_check_at.is_some_and(|at| at <= now) {
-            self.lease_check_at = Some(now + self.config.quorum_lease / 4);
             let holds = self.holds_quorum(now);
+            self.lease_check_at = Some(self.next_lease_check(now));
             if holds != self.is_active() {
                 if !holds && self.config.stopping.load(Ordering::Relaxed) {
                     tracing::info!("stopping: no answer from a majority of the voters");
@@ -329,9 +330,7 @@ impl Actor {
         if lead && !self.is_active() {
             self.become_active(now, leadership.term);
         }
-        self.lease_check_at = leadership
-            .is_self
-            .then(|| now + self.config.quorum_lease / 4);
+        self.lease_check_at = leadership.is_self.then(|| self.next_lease_check(now));
         self.activity.send_if_modified(|current| {
             let changed = *current != activity;
             *current = activity;
@@ -342,21 +341,26 @@ impl Actor {
     /// Whether a majority of the voters answered within the lease. A leader that is cut off learns
     /// late that another was elected, so it must not keep brokers attached meanwhile.
     fn holds_quorum(&self, now: Instant) -> bool {
-        // Winning the election required answers of a majority.
-        if self
-            .elected
-            .is_some_and(|(_, at)| now < at + self.config.quorum_lease)
-        {
-            return true;
-        }
+        now < self.quorum_held_until(now)
+    }
+
+    /// Returns until when a majority of the voters has elected this voter or answered to it.
+    fn quorum_held_until(&self, now: Instant) -> Instant {
         let voters = self.quorum.describe().voters;
-        let heard = |at: Option<Instant>| at.is_some_and(|at| now < at + self.config.quorum_lease);
         let me = self.config.node_id;
-        let answering = voters
-            .iter()
-            .filter(|voter| voter.node_id == me || heard(voter.last_fetch))
-            .count();
-        answering * 2 > voters.len()
+        let answers = voters.iter().map(|voter| match voter.node_id == me {
+            true => Some(now),
+            false => voter.last_fetch,
+        });
+        let answered = lease::majority_answered(answers.collect());
+        // Winning the election required answers of a majority.
+        let elected = self.elected.map(|(_, at)| at);
+        let last = answered.max(elected);
+        last.map_or(now, |last| last + self.config.quorum_lease)
+    }
+
+    fn next_lease_check(&self, now: Instant) -> Instant {
+        lease::next_check(self.quorum_held_until(now), now, self.config.quorum_lease)
     }
 
     fn become_active(&mut self, now: Instant, term: u64) {

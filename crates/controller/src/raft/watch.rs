@@ -10,7 +10,7 @@ use openraft::errors::Fatal;
 use openraft::{RaftMetrics, ServerState};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Leadership;
 use super::handle::{Raft, model_id};
@@ -39,6 +39,7 @@ pub(super) async fn watch_metrics(
     fatal: FatalSender,
 ) {
     let mut metrics = raft.metrics();
+    let mut heard = leader_heard.subscribe();
     loop {
         let current = metrics.borrow_watched().clone();
         match &current.running_state {
@@ -53,10 +54,11 @@ pub(super) async fn watch_metrics(
         if current.state == ServerState::Leader {
             leader_heard.send_replace(Some(Instant::now()));
         }
-        let heard = leader_heard
-            .borrow()
-            .is_some_and(|at| at.elapsed() < observed.silence_max);
-        let next = leadership_of(&current, heard);
+        let silent_at = heard
+            .borrow_and_update()
+            .map(|at| at + observed.silence_max)
+            .filter(|at| *at > Instant::now());
+        let next = leadership_of(&current, silent_at.is_some());
         let changed = leadership.send_if_modified(|leadership| {
             assert!(
                 next.term >= leadership.term,
@@ -71,10 +73,8 @@ pub(super) async fn watch_metrics(
         if changed {
             let leader = next.leader.map(|leader| leader.0);
             let other = current.current_leader.filter(|id| *id != current.id);
-            observed
-                .network
-                .peers
-                .on_leader(other.filter(|_| leader.is_some()));
+            let other = other.filter(|_| leader.is_some());
+            observed.network.peers.on_leader(other);
             tracing::info!(
                 node = current.id,
                 leader,
@@ -83,10 +83,13 @@ pub(super) async fn watch_metrics(
                 "leadership of the metadata quorum changed"
             );
         }
-        // Raft's metrics do not change when a leader falls silent, so this wait has a timeout.
-        let changed = timeout(observed.silence_max / 3, metrics.changed()).await;
-        if changed.is_ok_and(|changed| changed.is_err()) {
-            return;
+        // Nothing changes in the metrics when a leader falls silent, nor when it is heard again.
+        tokio::select! {
+            changed = metrics.changed() => if changed.is_err() {
+                return;
+            },
+            () = sleep_until(silent_at.unwrap_or_else(Instant::now)), if silent_at.is_some() => {}
+            Ok(()) = heard.changed(), if silent_at.is_none() => {}
         }
     }
 }
