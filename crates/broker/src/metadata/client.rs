@@ -110,11 +110,14 @@ pub(super) struct SessionStream {
 }
 
 /// Sends requests to the active controller. Connections are made when they are first needed, and
-/// shared.
+/// shared. Once a voter answers as the active controller, those to the others are closed.
 pub struct ControllerClient {
-    voters: Vec<(ControllerEndpoint, Channel)>,
+    voters: Vec<(ControllerEndpoint, Mutex<Channel>)>,
+    connector: Connector,
     /// Index of the voter that was last known to be active.
     active: Mutex<Option<usize>>,
+    /// Index of the voter that last answered as the active controller.
+    answered: Mutex<Option<usize>>,
     /// Increases, so that a search does not begin at the voter where the last one failed.
     turn: AtomicUsize,
 }
@@ -180,7 +183,7 @@ impl ControllerClient {
     pub fn with_connector(voters: Quorum, connector: &Connector) -> Result<Self, ControllerError> {
         let connect = |voter: ControllerEndpoint| {
             let channel = channel(&voter, connector)?;
-            Ok((voter, channel))
+            Ok((voter, Mutex::new(channel)))
         };
         let voters = voters
             .into_iter()
@@ -188,7 +191,9 @@ impl ControllerClient {
             .collect::<Result<_, ControllerError>>()?;
         Ok(Self {
             voters,
+            connector: connector.clone(),
             active: Mutex::new(None),
+            answered: Mutex::new(None),
             turn: AtomicUsize::new(0),
         })
     }
@@ -296,8 +301,8 @@ impl ControllerClient {
         let mut met = Met::new(Instant::now());
         for tries in 1.. {
             let index = self.active.lock().unwrap_or(next % self.voters.len());
-            let (_, channel) = &self.voters[index];
-            let stub = Stub::new(channel.clone())
+            let channel = self.voters[index].1.lock().clone();
+            let stub = Stub::new(channel)
                 .max_decoding_message_size(MESSAGE_BYTES_MAX)
                 .max_encoding_message_size(MESSAGE_BYTES_MAX);
             let Ok(outcome) = timeout_at(deadline, attempt(stub)).await else {
@@ -307,7 +312,7 @@ impl ControllerClient {
             };
             match outcome {
                 Ok(answer) => {
-                    *self.active.lock() = Some(index);
+                    self.on_active(index);
                     return Ok(answer);
                 }
                 Err(status) if is_final(&status) => {
@@ -332,6 +337,24 @@ impl ControllerClient {
         }
         let last = met.summary(|index| self.voters[index].0.to_string());
         Err(ControllerError::TimedOut { last })
+    }
+
+    /// Notes that a voter answered as the active controller. When another one did before, closes
+    /// the connections to all others as soon as no call uses them: their keep-alive would wake both
+    /// ends for nothing.
+    fn on_active(&self, index: usize) {
+        *self.active.lock() = Some(index);
+        if self.answered.lock().replace(index) == Some(index) {
+            return;
+        }
+        for (other, (voter, channel)) in self.voters.iter().enumerate() {
+            // The address was valid before.
+            if other != index
+                && let Ok(unconnected) = self::channel(voter, &self.connector)
+            {
+                *channel.lock() = unconnected;
+            }
+        }
     }
 
     fn forget(&self, index: usize) {

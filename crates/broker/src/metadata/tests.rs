@@ -17,8 +17,10 @@ use dohle_model::{
 use dohle_rpc::v1::controller_server::{Controller, ControllerServer};
 use dohle_rpc::{convert, v1};
 use parking_lot::Mutex;
-use tokio::net::TcpListener;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tokio_stream::{Stream, StreamExt};
@@ -205,12 +207,30 @@ answers! {
 
 /// Returns a client of these voters, numbered from 1.
 fn client_of(voters: &[&Running]) -> Arc<ControllerClient> {
-    let voter = |(index, running): (usize, &&Running)| ControllerEndpoint {
+    let ports: Vec<u16> = voters.iter().map(|running| running.port).collect();
+    client_at(&ports)
+}
+
+/// Returns a client of the voters at these ports, numbered from 1.
+fn client_at(ports: &[u16]) -> Arc<ControllerClient> {
+    let voter = |(index, port): (usize, &u16)| ControllerEndpoint {
         id: Some(NodeId(index as i32 + 1)),
         host: "127.0.0.1".to_owned(),
-        port: running.port,
+        port: *port,
     };
-    Arc::new(ControllerClient::new(voters.iter().enumerate().map(voter).collect()).unwrap())
+    Arc::new(ControllerClient::new(ports.iter().enumerate().map(voter).collect()).unwrap())
+}
+
+/// Relays one connection to a port. Returns the port for it, and a task that ends with it.
+async fn relay(to: u16) -> (u16, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let relayed = tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut voter = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+        copy_bidirectional(&mut client, &mut voter).await.unwrap();
+    });
+    (port, relayed)
 }
 
 async fn ask(client: &ControllerClient) -> Result<(), ControllerError> {
@@ -246,18 +266,25 @@ async fn a_call_is_tried_until_some_voter_becomes_active() {
 }
 
 #[tokio::test]
+async fn connections_to_voters_that_are_not_active_are_closed() {
+    let one = Fake::start(&[VoterReply::NotActive(Some(2))]).await;
+    let two = Fake::start(&[VoterReply::Active]).await;
+    let (port, relayed) = relay(one.port).await;
+    let client = client_at(&[port, two.port]);
+    ask(&client).await.unwrap();
+    timeout(WAIT, relayed).await.unwrap().unwrap();
+    ask(&client).await.unwrap();
+    assert_eq!(*two.fake.calls.lock(), 2);
+}
+
+#[tokio::test]
 async fn a_voter_that_is_gone_is_passed_over() {
     let gone = Fake::start(&[]).await;
     let two = Fake::start(&[VoterReply::Active]).await;
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let voters = [closed.local_addr().unwrap().port(), two.port];
     drop((gone, closed));
-    let voter = |(index, port): (usize, &u16)| ControllerEndpoint {
-        id: Some(NodeId(index as i32 + 1)),
-        host: "127.0.0.1".to_owned(),
-        port: *port,
-    };
-    let client = ControllerClient::new(voters.iter().enumerate().map(voter).collect()).unwrap();
+    let client = client_at(&voters);
     ask(&client).await.unwrap();
     assert_eq!(client.active_controller(), Some(NodeId(2)));
 }

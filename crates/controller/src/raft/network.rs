@@ -102,6 +102,18 @@ impl Network {
         self.membership_index.store(index, Ordering::Relaxed);
     }
 
+    /// Closes the connections to the other voters as soon as nothing uses them: their keep-alive
+    /// would wake both ends for nothing.
+    pub(super) fn disconnect(&self) {
+        self.channels.lock().clear();
+    }
+
+    /// Returns the voters to which there is a connection, or has been one.
+    #[cfg(test)]
+    pub(super) fn connected(&self) -> Vec<u64> {
+        self.channels.lock().keys().copied().collect()
+    }
+
     fn address(&self, target: u64) -> v1::RaftPeer {
         v1::RaftPeer {
             cluster_id: self.cluster_id.clone(),

@@ -428,6 +428,12 @@ impl Quorum {
         self.inner.waiting.subscribe()
     }
 
+    /// Returns the voters to which this one has a connection, or has had one.
+    #[cfg(test)]
+    pub(super) fn connected(&self) -> Vec<u64> {
+        self.inner.network.connected()
+    }
+
     /// Whether this voter votes, stands for election and acknowledges entries.
     #[cfg(test)]
     pub(super) fn is_admitted(&self) -> bool {

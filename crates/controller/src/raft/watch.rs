@@ -75,6 +75,10 @@ pub(super) async fn watch_metrics(
             let other = current.current_leader.filter(|id| *id != current.id);
             let other = other.filter(|_| leader.is_some());
             observed.network.peers.on_leader(other);
+            if other.is_some() {
+                // A voter that follows sends no requests to the others.
+                observed.network.disconnect();
+            }
             tracing::info!(
                 node = current.id,
                 leader,

@@ -39,6 +39,20 @@ fn a_single_voter_leads_at_once_and_again_after_a_restart() {
 }
 
 #[test]
+fn only_the_leader_keeps_connections_to_the_other_voters() {
+    let mut cluster = Cluster::start(3);
+    let first = cluster.leader();
+    let connected = |cluster: &Cluster, id| cluster.node(id).quorum.connected().len();
+    let follower_ids = |leader| (1..=3).filter(move |id| *id != leader);
+    cluster.until(|| connected(&cluster, first) == 2);
+    cluster.until(|| follower_ids(first).all(|id| connected(&cluster, id) == 0));
+    cluster.kill(first);
+    let second = cluster.leader();
+    let third = 6 - first - second;
+    cluster.until(|| connected(&cluster, second) == 2 && connected(&cluster, third) == 0);
+}
+
+#[test]
 fn three_voters_elect_a_leader_and_apply_the_same_sequence() {
     let started = Instant::now();
     let cluster = Cluster::start(3);
