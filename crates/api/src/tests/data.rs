@@ -224,7 +224,7 @@ async fn a_batch_that_is_too_large_is_answered_with_the_limit_and_where_it_was_s
             let change = MetadataRecord::Config {
                 resource,
                 key: name.into(),
-                value: Some(limit.to_string().into()),
+                value: Some(limit.to_string()),
             };
             broker.apply(&[change]).await;
         }
