@@ -35,7 +35,8 @@ fn is_complaint(line: &str) -> bool {
         .split_whitespace()
         .take(4)
         .any(|word| word == "WARN" || word == "ERROR");
-    level || line.contains("panicked at")
+    let in_json = [r#","level":"WARN","#, r#","level":"ERROR","#];
+    level || in_json.iter().any(|level| line.contains(level)) || line.contains("panicked at")
 }
 
 /// Returns the line without the escape sequences for colours.
@@ -67,5 +68,14 @@ mod tests {
                    2026-01-01T00:00:00Z ERROR dohle: disk is full\n";
         let found = unexpected(log, &["leader is gone".to_owned()]);
         assert_eq!(found, ["2026-01-01T00:00:00Z ERROR dohle: disk is full"]);
+    }
+
+    #[test]
+    fn a_warning_in_json_is_found() {
+        let line = |level: &str| {
+            format!(r#"{{"timestamp":"2026-01-01T00:00:00Z","level":"{level}","target":"dohle"}}"#)
+        };
+        let log = ["INFO", "WARN", "ERROR"].map(line).join("\n");
+        assert_eq!(unexpected(&log, &[]), [line("WARN"), line("ERROR")]);
     }
 }

@@ -46,6 +46,16 @@ pub enum TimestampType {
     LogAppendTime,
 }
 
+/// `log.format`: how the program writes the lines of its log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum LogFormat {
+    /// As text, for people.
+    #[default]
+    Text,
+    /// As one JSON object a line, for programs.
+    Json,
+}
+
 /// `cleanup.policy`: any combination of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CleanupPolicy {

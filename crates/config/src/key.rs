@@ -9,7 +9,7 @@ use std::time::Duration;
 use dohle_model::CompressionType;
 
 use super::choices::{
-    AddressCounts, CleanupPolicy, TargetCompression, ThrottledReplicas, TimestampType,
+    AddressCounts, CleanupPolicy, LogFormat, TargetCompression, ThrottledReplicas, TimestampType,
 };
 use super::definition::{ConfigDef, ConfigType, Default as ConfigDefault, Status};
 use super::value::{address_and_count, list, parse_boolean, partition_and_broker};
@@ -267,6 +267,16 @@ impl ConfigValue for TimestampType {
         match text {
             "CreateTime" => Some(Self::CreateTime),
             "LogAppendTime" => Some(Self::LogAppendTime),
+            _ => None,
+        }
+    }
+}
+
+impl ConfigValue for LogFormat {
+    fn read(_: &ConfigDef, text: &str) -> Option<Self> {
+        match text {
+            "text" => Some(Self::Text),
+            "json" => Some(Self::Json),
             _ => None,
         }
     }

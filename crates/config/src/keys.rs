@@ -9,7 +9,7 @@ use std::time::Duration;
 use dohle_model::CompressionType;
 
 use super::choices::{
-    AddressCounts, CleanupPolicy, TargetCompression, ThrottledReplicas, TimestampType,
+    AddressCounts, CleanupPolicy, LogFormat, TargetCompression, ThrottledReplicas, TimestampType,
 };
 use super::group::MigrationPolicy;
 use super::key::{BrokerKey, GroupKey, TopicKey};
@@ -125,6 +125,7 @@ pub mod broker {
         LOG_DIRS: Vec<String> = "log.dirs";
         LOG_FLUSH_OFFSET_CHECKPOINT_INTERVAL_MS: Duration =
             "log.flush.offset.checkpoint.interval.ms";
+        LOG_FORMAT: LogFormat = "log.format";
         LOG_RETENTION_CHECK_INTERVAL_MS: Duration = "log.retention.check.interval.ms";
         LOG_SCRUB_ENABLE: bool = "log.scrub.enable";
         LOG_SCRUB_INTERVAL_MS: Duration = "log.scrub.interval.ms";

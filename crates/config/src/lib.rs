@@ -29,7 +29,7 @@ mod value;
 
 pub use broker::{BrokerConfig, DynamicBrokerConfig};
 pub use choices::{
-    AddressCounts, CleanupPolicy, TargetCompression, ThrottledReplicas, TimestampType,
+    AddressCounts, CleanupPolicy, LogFormat, TargetCompression, ThrottledReplicas, TimestampType,
 };
 pub use cleaner::{CleanerConfig, ScrubConfig};
 pub use constraint::{Constraint, Lookup, Relation, Violation};

@@ -23,6 +23,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use dohle::config::{NodeConfig, image};
 
+use crate::logging::Log;
 use crate::server;
 
 /// The paths of the scripts that start the server in the images of Apache, Confluent and Bitnami.
@@ -95,14 +96,15 @@ pub fn command_line(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
 }
 
 /// Runs as a container's first process. Returns the configuration of the node that is to run in
-/// this process, if it does not replace the process.
+/// this process, if it does not replace the process. The log has the format of that configuration.
 ///
 /// # Errors
 /// When the configuration is wrong, or the program cannot be started.
-pub fn enter(arguments: &Arguments, hostname: &str) -> anyhow::Result<NodeConfig> {
+pub fn enter(arguments: &Arguments, hostname: &str, log: &Log) -> anyhow::Result<NodeConfig> {
     match task(&arguments.command) {
         Task::Server(words) => {
             let config = node(words, hostname)?;
+            log.set_format(&config);
             if ownership::is_root() {
                 go_on_as_user(&config, words);
             }

@@ -9,10 +9,10 @@ use dohle::Node;
 use dohle::config::{NodeConfig, Sources};
 use dohle_admin::ProcessValues;
 use dohle_model::NodeId;
-use dohle_telemetry::loggers::Loggers;
 use futures::future::{join_all, select_all, try_join_all};
 
-use crate::{hostname, signals};
+use crate::logging::Log;
+use crate::{hostname, raise_open_files, signals};
 
 const NODES: u16 = 3;
 /// The default port of the first broker.
@@ -43,11 +43,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// The reason why the cluster cannot start, or why it had to stop.
-pub async fn run(
-    arguments: Arguments,
-    loggers: &Arc<dyn Loggers>,
-    began: Instant,
-) -> anyhow::Result<()> {
+pub async fn run(arguments: Arguments, log: &Log, began: Instant) -> anyhow::Result<()> {
     std::fs::create_dir_all(&arguments.data)
         .with_context(|| format!("make the directory {}", arguments.data.display()))?;
     let cluster_id = cluster_id(&arguments)?;
@@ -55,8 +51,10 @@ pub async fn run(
     let mut starting = Vec::new();
     for index in 0..NODES {
         let config = NodeConfig::new(sources(&arguments, index, &cluster_id)?, &hostname)?;
-        starting.push(Node::start(config, &hostname, Arc::clone(loggers)));
+        log.set_format(&config);
+        starting.push(Node::start(config, &hostname, Arc::clone(&log.loggers)));
     }
+    raise_open_files();
     let starting = async {
         let nodes = try_join_all(starting).await?;
         let ids: Vec<NodeId> = nodes.iter().map(Node::id).collect();

@@ -117,17 +117,16 @@ fn parse(words: Vec<OsString>) -> Arguments {
 fn run(words: Vec<OsString>) -> ExitCode {
     let began = Instant::now();
     let arguments = parse(words);
-    let loggers = logging::start();
-    raise_open_files(&arguments.command);
+    let log = logging::start();
     let result = match arguments.command {
-        Command::Server(arguments) => block_on(server::run(arguments, loggers, began)),
-        Command::Dev(arguments) => block_on(dev::run(arguments, &loggers, began)),
+        Command::Server(arguments) => block_on(server::run(arguments, &log, began)),
+        Command::Dev(arguments) => block_on(dev::run(arguments, &log, began)),
         Command::Healthcheck(arguments) => healthcheck::run(arguments, &hostname()),
         Command::Security(arguments) => security::run(arguments),
         Command::Entrypoint(arguments) => {
             let hostname = hostname();
-            container::enter(&arguments, &hostname)
-                .and_then(|config| block_on(server::serve(config, &hostname, loggers, began)))
+            container::enter(&arguments, &hostname, &log)
+                .and_then(|config| block_on(server::serve(config, &hostname, &log, began)))
         }
     };
     match result {
@@ -140,10 +139,7 @@ fn run(words: Vec<OsString>) -> ExitCode {
 }
 
 /// Raises the limit of open files of a node to the system's maximum.
-fn raise_open_files(command: &Command) {
-    if matches!(command, Command::Healthcheck(_) | Command::Security(_)) {
-        return;
-    }
+fn raise_open_files() {
     match dohle_log::descriptors::raise_limit() {
         Ok((before, now)) => tracing::info!(before, now, "open files: soft limit raised to hard"),
         Err(error) => tracing::warn!("the limit of open files cannot be raised: {error}"),

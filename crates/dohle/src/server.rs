@@ -8,9 +8,9 @@ use dohle::Node;
 use dohle::config::{NodeConfig, Sources, notices, open_listener_warnings};
 
 use dohle_admin::ProcessValues;
-use dohle_telemetry::loggers::Loggers;
 
-use crate::{hostname, read, signals};
+use crate::logging::Log;
+use crate::{hostname, raise_open_files, read, signals};
 
 /// The command's arguments.
 #[derive(Debug, clap::Args)]
@@ -44,14 +44,10 @@ pub fn sources(arguments: &Arguments) -> anyhow::Result<Sources> {
 ///
 /// # Errors
 /// The reason why the node cannot start, or why it had to stop.
-pub async fn run(
-    arguments: Arguments,
-    loggers: Arc<dyn Loggers>,
-    began: Instant,
-) -> anyhow::Result<()> {
+pub async fn run(arguments: Arguments, log: &Log, began: Instant) -> anyhow::Result<()> {
     let hostname = hostname();
     let config = NodeConfig::new(sources(&arguments)?, &hostname)?;
-    serve(config, &hostname, loggers, began).await
+    serve(config, &hostname, log, began).await
 }
 
 /// Runs a node with a checked configuration.
@@ -61,9 +57,11 @@ pub async fn run(
 pub async fn serve(
     config: NodeConfig,
     hostname: &str,
-    loggers: Arc<dyn Loggers>,
+    log: &Log,
     began: Instant,
 ) -> anyhow::Result<()> {
+    log.set_format(&config);
+    raise_open_files();
     for notice in notices(&config) {
         tracing::warn!("{notice}");
     }
@@ -79,7 +77,7 @@ pub async fn serve(
     let stop = signals::stop();
     tokio::pin!(stop);
     let node = tokio::select! {
-        node = Node::start(config, hostname, loggers) => node?,
+        node = Node::start(config, hostname, Arc::clone(&log.loggers)) => node?,
         stopped = &mut stop => {
             stopped?;
             tracing::info!("stopped before the start was complete");

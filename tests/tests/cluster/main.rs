@@ -22,6 +22,7 @@ mod kafkajs;
 mod kcat;
 mod large_messages;
 mod log_directories;
+mod log_format;
 mod log_levels;
 mod metrics;
 mod migration;

@@ -6,7 +6,7 @@ use crate::definition::ConfigType::{Boolean, Double, Int, List, Long, String};
 use crate::definition::Default::{Null, Value};
 use crate::definition::Importance::{Low, Medium};
 use crate::definition::UpdateMode::ClusterWide;
-use crate::definition::Validator::AtLeast;
+use crate::definition::Validator::{AtLeast, OneOf};
 
 #[rustfmt::skip]
 pub(crate) const TABLE: &[ConfigDef] = &[
@@ -38,6 +38,10 @@ pub(crate) const TABLE: &[ConfigDef] = &[
              KAFKA_STORAGE_ERROR, followers pause and no topics are created, while reads, the \
              offsets of groups, DeleteTopics and DeleteRecords go on. All of it resumes by itself \
              when a quarter more than this is free. With 0 only a disk without any space refuses."),
+    ConfigDef::new("log.format", String, Value("text"), Low)
+        .check(OneOf(&["text", "json"])).honoured()
+        .doc("The format of the lines that the node writes to standard error: text, or json for \
+             one JSON object a line. Errors of the configuration, which come before, are text."),
     ConfigDef::new("log.scrub.enable", Boolean, Value("true"), Low)
         .dynamic(ClusterWide).honoured()
         .doc("Whether the broker reads all closed segments in the background and checks their \

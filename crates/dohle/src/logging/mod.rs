@@ -1,32 +1,53 @@
 //! Sets up logging on standard error.
 
+mod json;
+mod lines;
+
 use std::io::IsTerminal;
 use std::sync::Arc;
 
+use dohle::config::NodeConfig;
 use dohle::loggers::FilteredLoggers;
+use dohle_config::keys::broker as keys;
 use dohle_telemetry::loggers::Loggers;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::time::SystemTime;
+
+use lines::{FieldFormat, FormatSwitch, LineFormat};
 
 /// The default filter: of other crates, only warnings. openraft is off because it warns of every
 /// peer that is unreachable for a moment, and logs an error for every request that arrives while it
 /// stops; the controller itself logs unreachable peers and fatal errors.
 const DEFAULT: &str = "info,openraft=off,sled=warn,h2=warn,hyper=warn,tonic=warn,tower=warn";
 
-/// Starts logging, and returns the loggers whose levels can be changed from then on. `DOHLE_LOG`,
-/// or else `RUST_LOG`, sets the filter (`debug`, `info,dohle_broker=debug`).
-pub fn start() -> Arc<dyn Loggers> {
+/// The log of the program.
+pub struct Log {
+    /// The loggers whose levels can be changed.
+    pub loggers: Arc<dyn Loggers>,
+    format: FormatSwitch,
+}
+
+impl Log {
+    /// Writes lines in the format that a node asks for (`log.format`) from now on. To be called
+    /// before the node starts.
+    pub fn set_format(&self, config: &NodeConfig) {
+        self.format.set(config.values.read(&keys::LOG_FORMAT));
+    }
+}
+
+/// Starts logging, in text. `DOHLE_LOG`, or else `RUST_LOG`, sets the filter (`debug`,
+/// `info,dohle_broker=debug`).
+pub fn start() -> Log {
     let wanted = std::env::var("DOHLE_LOG").or_else(|_| std::env::var("RUST_LOG"));
     let wanted = wanted.unwrap_or_else(|_| DEFAULT.to_owned());
     let (filter, directives, fault) = match EnvFilter::try_new(&wanted) {
         Ok(filter) => (filter, wanted.as_str(), None),
         Err(error) => (EnvFilter::new(DEFAULT), DEFAULT, Some(error)),
     };
+    let format = FormatSwitch::default();
     let builder = tracing_subscriber::fmt()
-        .compact()
-        .with_timer(SystemTime)
-        .with_target(false)
         .with_ansi(std::io::stderr().is_terminal())
+        .fmt_fields(FieldFormat::new(&format))
+        .event_format(LineFormat::new(&format))
         .with_writer(std::io::stderr)
         .with_env_filter(filter)
         .with_filter_reloading();
@@ -35,10 +56,14 @@ pub fn start() -> Arc<dyn Loggers> {
     if let Some(error) = fault {
         tracing::warn!("DOHLE_LOG is invalid ({error}); using the default filter");
     }
-    Arc::new(FilteredLoggers::new(directives, move |directives: &str| {
+    let loggers = FilteredLoggers::new(directives, move |directives: &str| {
         let new = EnvFilter::try_new(directives).map_err(|error| error.to_string())?;
         filter.reload(new).map_err(|error| error.to_string())
-    }))
+    });
+    Log {
+        loggers: Arc::new(loggers),
+        format,
+    }
 }
 
 #[cfg(test)]
@@ -48,6 +73,7 @@ mod tests {
     use dohle_telemetry::loggers::{LOGGERS, LogLevel, LogLevels, ROOT, find};
     use tracing::Level;
     use tracing_subscriber::filter::Targets;
+    use tracing_subscriber::fmt::MakeWriter;
 
     use super::*;
 
@@ -96,10 +122,9 @@ mod tests {
 
     #[test]
     fn a_line_appears_with_the_level_of_its_logger_and_disappears_with_it() {
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let written = Arc::clone(&lines);
+        let lines = Lines::default();
         let builder = tracing_subscriber::fmt()
-            .with_writer(Arc::new(Lines(written)))
+            .with_writer(lines.clone())
             .with_env_filter(EnvFilter::new("info"))
             .with_filter_reloading();
         let filter = builder.reload_handle();
@@ -111,11 +136,7 @@ mod tests {
         let log = || {
             tracing::debug!(target: "dohle_log::log", "rolled");
             tracing::debug!(target: "dohle_api", "served");
-            let mut lines = lines.lock().unwrap();
-            String::from_utf8(std::mem::take(&mut *lines))
-                .unwrap()
-                .lines()
-                .count()
+            lines.take().lines().count()
         };
         let logger = find("dohle_log").unwrap();
         tracing::subscriber::with_default(builder.finish(), || {
@@ -127,9 +148,26 @@ mod tests {
         });
     }
 
-    struct Lines(Arc<Mutex<Vec<u8>>>);
+    /// What is written to a log.
+    #[derive(Clone, Default)]
+    pub struct Lines(Arc<Mutex<Vec<u8>>>);
 
-    impl std::io::Write for &Lines {
+    impl Lines {
+        /// Returns what was written since the last call.
+        pub fn take(&self) -> String {
+            String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
+        }
+    }
+
+    impl MakeWriter<'_> for Lines {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    impl std::io::Write for Lines {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
             self.0.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
