@@ -45,6 +45,8 @@ test-unit: ## tests of the crates, and the tidy test
 test-wire: binary ## answers on the wire, compared with those recorded from Apache Kafka
 	$(CARGO_TEST) --test wire
 
+# With a receiver of clients' metrics, without which Apache Kafka does not serve the APIs of client telemetry.
+wire-record: export DOHLE_KAFKA_ARGS := --override metric.reporters=TelemetryReceiver
 wire-record: compat-deps ## record anew what Apache Kafka answers, in tests/wire; DOHLE_WIRE_API=EndTxn,Fetch for some
 	DOHLE_BIN=$(CURDIR)/tests/wire/kafka.sh DOHLE_LOG_CHECK=off $(CARGO) run --locked --bin record-wire
 	DOHLE_BIN=$(CURDIR)/tests/wire/kafka.sh DOHLE_LOG_CHECK=off DOHLE_WIRE_NEWER=1 \
