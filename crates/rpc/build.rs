@@ -1,4 +1,5 @@
-//! Generates the messages and services of `proto/dohle/v1`, without a protoc on the machine.
+//! Generates the messages and services of `proto/dohle/v1` and the messages of
+//! `proto/opentelemetry`, without a protoc on the machine.
 
 use std::error::Error;
 use std::path::Path;
@@ -23,5 +24,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         // Written by hand in src/lib.rs, without the secrets.
         .skip_debug([".dohle.v1.UserScramCredential"])
         .compile_fds(descriptors)?;
+    let metrics = root.join("opentelemetry/metrics.proto");
+    let descriptors = protox::compile([metrics], [root])?;
+    tonic_prost_build::configure().compile_fds(descriptors)?;
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! IncrementalAlterConfigs, versions 0–1 (KIP-339), and the older AlterConfigs, versions 0–2, which
-//! replaces all entries of a resource. Serves topics, groups and brokers. The request is forwarded
-//! to the active controller, which validates it, and is answered once this broker has the new
-//! values. What a broker's values must fulfil together is checked by that broker.
+//! replaces all entries of a resource. Serves topics, groups, brokers and client metrics
+//! subscriptions (KIP-714). The request is forwarded to the active controller, which validates it,
+//! and is answered once this broker has the new values. What a broker's values must fulfil together
+//! is checked by that broker.
 //!
 //! IncrementalAlterConfigs also changes the levels of this broker's loggers (KIP-412), which are
 //! neither forwarded nor stored. As in Kafka, AlterConfigs refuses them.
@@ -11,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 use dohle_config::Properties;
 use dohle_model::acl::Operation;
 use dohle_model::{ApiError, ErrorCode};
-use dohle_protocol::kinds::resource_type::{BROKER, BROKER_LOGGER, GROUP, TOPIC};
+use dohle_protocol::kinds::resource_type::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
 use dohle_protocol::messages::alter_configs_request::{
     AlterConfigsRequestData, AlterConfigsResource as ReplacedResource,
 };
@@ -244,7 +245,7 @@ fn authorize(call: &Call, kind: i8, name: &str) -> Result<(), ApiError> {
     if let Some((asked, name)) = asked_for(kind, name) {
         call.authorize(Operation::AlterConfigs, asked, name)?;
     }
-    if [TOPIC, BROKER, BROKER_LOGGER, GROUP].contains(&kind) {
+    if [TOPIC, BROKER, BROKER_LOGGER, GROUP, CLIENT_METRICS].contains(&kind) {
         return Ok(());
     }
     let message = format!("properties of resources of type {kind} cannot be changed here");

@@ -13,6 +13,7 @@ use dohle_model::{ApiError, ErrorCode, MetadataOffset, NodeId};
 use dohle_telemetry::loggers::Loggers;
 use tokio::time::Instant;
 
+use crate::client_telemetry::ClientTelemetry;
 use crate::fetch_session::FetchSessions;
 use crate::token_credentials::DelegationTokens;
 use crate::verifier::VerifyTransactions;
@@ -52,6 +53,8 @@ pub struct Context {
     pub(crate) internal_topics: InternalTopics,
     /// The fetch sessions of this broker's consumers (KIP-227).
     pub(crate) fetch_sessions: FetchSessions,
+    /// The metrics that clients push (KIP-714).
+    pub(crate) client_telemetry: Arc<ClientTelemetry>,
     /// Asks the coordinators of transactions on behalf of producers.
     transaction_verifier: OnceLock<Arc<dyn VerifyTransactions>>,
     /// The source of the producer ids that this broker hands out (KIP-730).
@@ -99,6 +102,8 @@ impl Context {
             producer_ids,
         } = coordinators;
         let slots = config.max_incremental_fetch_session_cache_slots;
+        let client_telemetry =
+            ClientTelemetry::new(config.telemetry_max_bytes, config.metrics_client_series_max);
         Arc::new(Self {
             node_id,
             cluster_id,
@@ -112,6 +117,7 @@ impl Context {
             delegation_tokens,
             internal_topics,
             fetch_sessions: FetchSessions::new(slots),
+            client_telemetry,
             transaction_verifier: OnceLock::new(),
             producer_ids,
             loggers: OnceLock::new(),

@@ -1,10 +1,9 @@
-//! DescribeConfigs, versions 1–4: properties of topics, groups and brokers with their values, the
-//! sources of the values, and the values that these take precedence over (KIP-226); types and
-//! documentation from version 3 (KIP-569).
+//! DescribeConfigs, versions 1–4: properties of topics, groups, brokers and client metrics
+//! subscriptions (KIP-714) with their values, the sources of the values, and the values that these
+//! take precedence over (KIP-226); types and documentation from version 3 (KIP-569).
 //!
 //! A broker answers for itself, for the default of all brokers (an empty name), for the levels of
-//! its loggers (KIP-412), and for topics and groups. Client metrics have nothing to describe yet
-//! and are refused.
+//! its loggers (KIP-412), and for topics, groups and client metrics.
 
 use std::collections::HashSet;
 
@@ -131,6 +130,11 @@ fn describe(
             Err(ErrorCode::InvalidRequest.because("Group name must not be empty"))
         }
         GROUP => Ok(configs.describe_group(name)),
+        CLIENT_METRICS if name.is_empty() => {
+            Err(ErrorCode::InvalidRequest
+                .because("Client metrics subscription name must not be empty"))
+        }
+        CLIENT_METRICS => Ok(configs.describe_client_metrics(name)),
         other => Err(no_properties(other)),
     }
 }

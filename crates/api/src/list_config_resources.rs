@@ -1,7 +1,7 @@
 //! ListConfigResources, versions 0–1: the resources that have, or can have, a configuration
 //! (KIP-1142).
 //!
-//! Version 0 lists client metrics subscriptions, of which there are none yet. Version 1 lists the
+//! Version 0 lists client metrics subscriptions (KIP-714). Version 1 lists the
 //! requested types, or all types: topics, brokers, broker loggers, client metrics and groups.
 
 use std::collections::BTreeSet;

@@ -12,12 +12,12 @@ use crate::{
     delete_records, delete_topics, describe_acls, describe_client_quotas, describe_cluster,
     describe_configs, describe_groups, describe_log_dirs, describe_producers, describe_quorum,
     describe_topic_partitions, describe_transactions, describe_user_scram_credentials,
-    elect_leaders, end_txn, fetch, find_coordinator, heartbeat, init_producer_id, join_group,
-    leave_group, list_config_resources, list_groups, list_offsets, list_partition_reassignments,
-    list_transactions, metadata, offset_commit, offset_delete, offset_fetch,
-    offset_for_leader_epoch, produce, raft_voters, sasl_authenticate, sasl_handshake, share_groups,
-    share_state, streams_groups, sync_group, txn_offset_commit, unregister_broker,
-    unregister_controller, update_features, write_txn_markers,
+    elect_leaders, end_txn, fetch, find_coordinator, get_telemetry_subscriptions, heartbeat,
+    init_producer_id, join_group, leave_group, list_config_resources, list_groups, list_offsets,
+    list_partition_reassignments, list_transactions, metadata, offset_commit, offset_delete,
+    offset_fetch, offset_for_leader_epoch, produce, push_telemetry, raft_voters, sasl_authenticate,
+    sasl_handshake, share_groups, share_state, streams_groups, sync_group, txn_offset_commit,
+    unregister_broker, unregister_controller, update_features, write_txn_markers,
 };
 
 macro_rules! table {
@@ -131,6 +131,8 @@ pub(crate) static TABLE: &[Api] = table! {
         Request [Group Describe, Topic Describe];
     UnregisterBroker 0..=0 unregister_broker::handle, Request [Cluster Alter];
     UpdateFeatures 0..=2 update_features::handle, Request [Cluster Alter];
+    GetTelemetrySubscriptions 0..=0 get_telemetry_subscriptions::handle, Request [];
+    PushTelemetry 0..=0 push_telemetry::handle, Request [];
     ListConfigResources 0..=1 list_config_resources::handle, Request [Cluster DescribeConfigs];
     DescribeTopicPartitions 0..=0 describe_topic_partitions::handle, Request [Topic Describe];
     ShareGroupHeartbeat 1..=1 share_groups::heartbeat, Request [];

@@ -71,6 +71,10 @@ pub struct BrokerConfig {
     pub max_request_partition_size_limit: usize,
     /// `max.incremental.fetch.session.cache.slots`.
     pub max_incremental_fetch_session_cache_slots: usize,
+    /// `telemetry.max.bytes`: the most bytes that a client may push at once.
+    pub telemetry_max_bytes: usize,
+    /// `metrics.client.series.max`: the most series of metrics that clients have pushed.
+    pub metrics_client_series_max: usize,
     /// `unstable.api.versions.enable`.
     pub unstable_api_versions_enable: bool,
     /// Whether `group.coordinator.rebalance.protocols` includes the consumer protocol (KIP-848).
@@ -154,6 +158,8 @@ impl BrokerConfig {
                 values,
                 &keys::MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS,
             ),
+            telemetry_max_bytes: fixed(values, &keys::TELEMETRY_MAX_BYTES),
+            metrics_client_series_max: fixed(values, &keys::METRICS_CLIENT_SERIES_MAX),
             unstable_api_versions_enable: fixed(values, &keys::UNSTABLE_API_VERSIONS_ENABLE),
             controller_quorum_election_timeout: fixed(
                 values,

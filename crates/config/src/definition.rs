@@ -134,6 +134,8 @@ pub enum Validator {
     ThrottledReplicas,
     /// `latest`, `earliest`, or `by_duration:` and a duration of ISO 8601.
     OffsetReset,
+    /// A list of `field=pattern`; see [`ClientPatterns`](crate::ClientPatterns).
+    ClientPatterns,
 }
 
 impl fmt::Display for Validator {
@@ -166,6 +168,11 @@ impl fmt::Display for Validator {
             Self::OffsetReset => {
                 f.write_str("latest, earliest, or by_duration:PnDTnHnMn.nS such as by_duration:P1D")
             }
+            Self::ClientPatterns => f.write_str(
+                "a list of field=pattern pairs such as client_id=app-.*; the fields are \
+                 client_instance_id, client_id, client_software_name, client_software_version, \
+                 client_source_address and client_source_port",
+            ),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The answers to DescribeConfigs for topics, groups and brokers: each property's value, the place
-//! where it was set, and the values that this place overrides (KIP-226, KIP-569).
+//! The answers to DescribeConfigs for topics, groups, client metrics and brokers: each property's
+//! value, the place where it was set, and the values that this place overrides (KIP-226, KIP-569).
 
 use std::collections::BTreeSet;
 
@@ -25,6 +25,8 @@ pub enum ConfigSource {
     Default = 5,
     /// The level of a logger, which all come from the broker's memory.
     DynamicBrokerLogger = 6,
+    /// Set for the client metrics subscription.
+    ClientMetrics = 7,
     /// Set for the group.
     Group = 8,
 }
@@ -104,7 +106,17 @@ pub(crate) fn describe_group(
         .collect()
 }
 
-/// Describes a property of a topic or a group, whose default may be a property of brokers.
+/// Describes all properties of a client metrics subscription that sets `own` values.
+#[must_use]
+pub(crate) fn describe_client_metrics(own: Option<&Properties>) -> Vec<DescribedConfig> {
+    let broker = BrokerValues::default();
+    definitions(Scope::ClientMetrics)
+        .map(|def| entry(def, own, ConfigSource::ClientMetrics, &broker))
+        .collect()
+}
+
+/// Describes a property of a topic, a group or a subscription, whose default may be a property of
+/// brokers.
 fn entry(
     def: &'static ConfigDef,
     own: Option<&Properties>,

@@ -153,6 +153,19 @@ scoped_key!(
     Topic
 );
 scoped_key!(
+    /// A property of client metrics subscriptions.
+    ClientMetricsKey,
+    ClientMetrics
+);
+impl<T: ConfigValue> ClientMetricsKey<T> {
+    /// Returns the value that a subscription sets, or else the default.
+    #[must_use]
+    pub fn get(&self, own: &Properties) -> T {
+        self.0.read(own.get(self.name()).map(String::as_str))
+    }
+}
+
+scoped_key!(
     /// A property of groups.
     GroupKey,
     Group

@@ -12,7 +12,7 @@ use super::choices::{
     AddressCounts, CleanupPolicy, LogFormat, TargetCompression, ThrottledReplicas, TimestampType,
 };
 use super::group::MigrationPolicy;
-use super::key::{BrokerKey, GroupKey, TopicKey};
+use super::key::{BrokerKey, ClientMetricsKey, GroupKey, TopicKey};
 
 macro_rules! keys {
     ($key:ident; $($name:ident: $type:ty = $text:literal;)*) => {
@@ -141,6 +141,7 @@ pub mod broker {
         METADATA_LOG_MAX_RECORD_BYTES_BETWEEN_SNAPSHOTS: u64 =
             "metadata.log.max.record.bytes.between.snapshots";
         METADATA_LOG_MAX_SNAPSHOT_INTERVAL_MS: Duration = "metadata.log.max.snapshot.interval.ms";
+        METRICS_CLIENT_SERIES_MAX: usize = "metrics.client.series.max";
         METRICS_GROUPS_MAX: usize = "metrics.groups.max";
         METRICS_JMX_RULES: Option<String> = "metrics.jmx.rules";
         METRICS_TOPICS_MAX: usize = "metrics.topics.max";
@@ -223,6 +224,7 @@ pub mod broker {
         SSL_TRUSTSTORE_PASSWORD: Option<String> = "ssl.truststore.password";
         SSL_TRUSTSTORE_TYPE: String = "ssl.truststore.type";
         SUPER_USERS: String = "super.users";
+        TELEMETRY_MAX_BYTES: usize = "telemetry.max.bytes";
         TRANSACTION_MAX_TIMEOUT_MS: Duration = "transaction.max.timeout.ms";
         TRANSACTION_PARTITION_VERIFICATION_ENABLE: bool =
             "transaction.partition.verification.enable";
@@ -286,5 +288,16 @@ pub mod group {
         CONSUMER_ASSIGNMENT_INTERVAL_MS: Duration = "consumer.assignment.interval.ms";
         CONSUMER_HEARTBEAT_INTERVAL_MS: Duration = "consumer.heartbeat.interval.ms";
         CONSUMER_SESSION_TIMEOUT_MS: Duration = "consumer.session.timeout.ms";
+    }
+}
+
+/// Properties of client metrics subscriptions.
+pub mod client_metrics {
+    use super::*;
+
+    keys! { ClientMetricsKey;
+        INTERVAL_MS: Duration = "interval.ms";
+        MATCH: String = "match";
+        METRICS: Vec<String> = "metrics";
     }
 }

@@ -12,6 +12,8 @@ use dohle_model::suggest;
 mod broker;
 mod choices;
 mod cleaner;
+mod client_metrics;
+mod client_patterns;
 mod constraint;
 mod definition;
 mod describe;
@@ -32,6 +34,8 @@ pub use choices::{
     AddressCounts, CleanupPolicy, LogFormat, TargetCompression, ThrottledReplicas, TimestampType,
 };
 pub use cleaner::{CleanerConfig, ScrubConfig};
+pub use client_metrics::ClientMetricsConfig;
+pub use client_patterns::{ClientField, ClientPatterns, InvalidPattern};
 pub use constraint::{Constraint, Lookup, Relation, Violation};
 pub use definition::{
     ConfigDef, ConfigType, Default as ConfigDefault, Importance, Status, UpdateMode, Validator,
@@ -39,7 +43,7 @@ pub use definition::{
 pub use describe::{ConfigSource, DescribedConfig, Synonym};
 pub use effective::BrokerValues;
 pub use group::MigrationPolicy;
-pub use key::{BrokerKey, ConfigValue, GroupKey, TopicKey};
+pub use key::{BrokerKey, ClientMetricsKey, ConfigValue, GroupKey, TopicKey};
 pub use listener::{LISTENER_PREFIX, ListenerProperty, ListenerValues};
 pub use snapshot::ConfigSnapshot;
 pub use topic::TopicConfig;
@@ -57,6 +61,8 @@ pub enum Scope {
     Broker,
     /// Groups.
     Group,
+    /// Subscriptions to metrics of clients.
+    ClientMetrics,
 }
 
 /// A name that no definition has.
@@ -148,6 +154,7 @@ const fn tables(scope: Scope) -> &'static [&'static [ConfigDef]] {
         Scope::Topic => table::TOPIC,
         Scope::Broker => table::BROKER,
         Scope::Group => table::GROUP,
+        Scope::ClientMetrics => table::CLIENT_METRICS,
     }
 }
 

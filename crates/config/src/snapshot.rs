@@ -8,7 +8,8 @@ use dohle_model::{NodeId, TopicName};
 
 use super::Properties;
 use super::describe::{
-    DescribedConfig, describe_broker, describe_broker_default, describe_group, describe_topic,
+    DescribedConfig, describe_broker, describe_broker_default, describe_client_metrics,
+    describe_group, describe_topic,
 };
 use super::effective::BrokerValues;
 use super::topic::TopicConfig;
@@ -59,6 +60,12 @@ impl<'a> ConfigSnapshot<'a> {
     #[must_use]
     pub fn describe_group(&self, id: &str) -> Vec<DescribedConfig> {
         describe_group(self.own(&ConfigResource::Group(id.into())), &self.values)
+    }
+
+    /// Describes all properties of a client metrics subscription.
+    #[must_use]
+    pub fn describe_client_metrics(&self, name: &str) -> Vec<DescribedConfig> {
+        describe_client_metrics(self.own(&ConfigResource::ClientMetrics(name.into())))
     }
 
     /// Describes all properties of the broker.

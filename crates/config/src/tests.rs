@@ -46,6 +46,7 @@ fn line(config: &DescribedConfig) -> String {
             ConfigSource::DynamicDefaultBroker => "DYNAMIC_DEFAULT_BROKER_CONFIG",
             ConfigSource::StaticBroker => "STATIC_BROKER_CONFIG",
             ConfigSource::Default => "DEFAULT_CONFIG",
+            ConfigSource::ClientMetrics => "DYNAMIC_CLIENT_METRICS_CONFIG",
         };
         format!(
             "{source}:{}={}",
@@ -62,6 +63,13 @@ fn line(config: &DescribedConfig) -> String {
         synonyms.join(", ")
     )
 }
+
+const SCOPES: [Scope; 4] = [
+    Scope::Broker,
+    Scope::Topic,
+    Scope::Group,
+    Scope::ClientMetrics,
+];
 
 /// The properties of Apache Kafka 4.4.0 that 4.3.1 does not have. 4.4.0 changes no other one.
 const ADDED_IN_4_4: &str = include_str!("testdata/kafka-4.4.0.tsv");
@@ -80,10 +88,10 @@ fn definitions_are_those_of_kafka() {
                 ConfigDefault::Value(value) => value,
             };
             let mode = match (scope, def.update_mode) {
-                (Scope::Topic | Scope::Group, _) => def.broker_name.unwrap_or("-"),
                 (Scope::Broker, UpdateMode::ReadOnly) => "read-only",
                 (Scope::Broker, UpdateMode::PerBroker) => "per-broker",
                 (Scope::Broker, UpdateMode::ClusterWide) => "cluster-wide",
+                _ => def.broker_name.unwrap_or("-"),
             };
             let (kind, importance) = (format!("{:?}", def.kind), format!("{:?}", def.importance));
             let line = [
@@ -91,6 +99,7 @@ fn definitions_are_those_of_kafka() {
                     Scope::Broker => "broker",
                     Scope::Topic => "topic",
                     Scope::Group => "group",
+                    Scope::ClientMetrics => "client-metrics",
                 },
                 def.name,
                 &kind.to_uppercase(),
@@ -113,7 +122,7 @@ fn definitions_are_those_of_kafka() {
 
 #[test]
 fn tables_are_sorted_and_every_default_is_allowed() {
-    for scope in [Scope::Broker, Scope::Topic, Scope::Group] {
+    for scope in SCOPES {
         for def in definitions(scope) {
             assert_eq!(find(scope, def.name), Some(def));
             if let Some(value) = def.default_value()
@@ -399,6 +408,7 @@ fn reference() -> String {
         ("Brokers and controllers", Scope::Broker),
         ("Topics", Scope::Topic),
         ("Groups", Scope::Group),
+        ("Client metrics subscriptions", Scope::ClientMetrics),
     ] {
         text += &format!(
             "\n## {title}\n\n| Property | Default | Allowed | Changes |\n|---|---|---|---|\n"
@@ -415,7 +425,7 @@ fn reference() -> String {
                 (ConfigDefault::Value(value), _) => format!("`{value}`"),
             };
             let changes = match (scope, def.update_mode) {
-                (Scope::Topic | Scope::Group, _) => "at run time",
+                (Scope::Topic | Scope::Group | Scope::ClientMetrics, _) => "at run time",
                 _ if def.needs_restart => "with a restart",
                 (_, UpdateMode::ReadOnly) => "with a restart",
                 (_, UpdateMode::PerBroker) => "at run time, broker by broker",
@@ -426,7 +436,7 @@ fn reference() -> String {
         }
     }
     text += "\n## Properties that accept only their default\n\n";
-    for scope in [Scope::Broker, Scope::Topic, Scope::Group] {
+    for scope in SCOPES {
         for def in definitions(scope).filter(|def| def.status == Status::OnlyDefault) {
             let default = match def.default_value() {
                 None | Some("") => "not set".to_owned(),
@@ -567,6 +577,7 @@ fn every_property_that_is_acted_on_has_a_key() {
         .into_iter()
         .chain(keys::topic::all())
         .chain(keys::group::all())
+        .chain(keys::client_metrics::all())
         .collect();
     for (constant, name, reads_default) in &keys {
         assert_eq!(*constant, name.to_uppercase().replace('.', "_"));
@@ -586,7 +597,7 @@ fn every_property_that_is_acted_on_has_a_key() {
             own.chain(def.synonyms.iter().copied())
         }));
     }
-    for scope in [Scope::Broker, Scope::Topic, Scope::Group] {
+    for scope in SCOPES {
         for def in definitions(scope).filter(|def| def.status == Status::Honoured) {
             let name = def.name;
             let is_read =

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use super::client_patterns::ClientPatterns;
 use super::definition::{ConfigDef, ConfigType, Status, Validator};
 
 /// A value that its property does not allow.
@@ -137,6 +138,7 @@ impl Validator {
                 Some(_) => false,
                 None => value == "latest" || value == "earliest",
             },
+            Self::ClientPatterns => ClientPatterns::parse(value).is_ok(),
         }
     }
 }

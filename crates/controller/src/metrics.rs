@@ -189,6 +189,7 @@ mod tests {
                 } => {
                     format!("{} {labels:?} {value}", metric.name)
                 }
+                Sample::Pushed { name, .. } => format!("a client pushed {name}"),
             });
         });
         lines

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use dohle_config::providers::has_reference;
 use dohle_config::{
-    BrokerValues, ConfigDef, ConfigType, LISTENER_PREFIX, ListenerProperty, Scope, UpdateMode,
-    definitions, find, lookup, violation_of_change,
+    BrokerValues, ClientPatterns, ConfigDef, ConfigType, LISTENER_PREFIX, ListenerProperty, Scope,
+    UpdateMode, Validator, definitions, find, lookup, violation_of_change,
 };
 use dohle_controller::plan::ConfigSchema;
 use dohle_model::image::MetadataImage;
@@ -39,9 +39,7 @@ impl ConfigSchema for Definitions {
                     .map_err(|error| format!("Unknown group config name: {name} ({error})"))?;
                 def.validate(value).map_err(|error| error.to_string())
             }
-            ConfigResource::ClientMetrics(_) => Err(format!(
-                "{name} cannot be set: client metrics are not supported yet"
-            )),
+            ConfigResource::ClientMetrics(_) => check_client_metrics(name, value),
         }
     }
 
@@ -70,7 +68,9 @@ impl ConfigSchema for Definitions {
     }
 
     fn is_list(&self, resource: &ConfigResource, name: &str) -> bool {
-        definition(resource, name).is_some_and(|def| def.kind == ConfigType::List)
+        // As in Kafka, whose controller does not know the types of client metrics.
+        !matches!(resource, ConfigResource::ClientMetrics(_))
+            && definition(resource, name).is_some_and(|def| def.kind == ConfigType::List)
     }
 
     fn default_value(&self, resource: &ConfigResource, name: &str) -> Option<String> {
@@ -131,6 +131,16 @@ fn topic_counterpart(name: &str) -> Option<String> {
         "it is a property of brokers; use {}{unit}",
         of_topic.name
     ))
+}
+
+fn check_client_metrics(name: &str, value: &str) -> Result<(), String> {
+    let def = lookup(Scope::ClientMetrics, name)
+        .map_err(|error| format!("Unknown client metrics configuration: {name} ({error})"))?;
+    if def.validator == Validator::ClientPatterns {
+        // The error has the item and the reason, which the definition's does not.
+        ClientPatterns::parse(value).map_err(|invalid| invalid.to_string())?;
+    }
+    def.validate(value).map_err(|error| error.to_string())
 }
 
 fn check_broker(resource: &ConfigResource, name: &str, value: &str) -> Result<(), String> {
@@ -240,7 +250,7 @@ fn definition(resource: &ConfigResource, name: &str) -> Option<&'static ConfigDe
             find(Scope::Broker, name).or_else(|| Some(ListenerProperty::parse(name)?.def))
         }
         ConfigResource::Group(_) => find(Scope::Group, name),
-        ConfigResource::ClientMetrics(_) => None,
+        ConfigResource::ClientMetrics(_) => find(Scope::ClientMetrics, name),
     }
 }
 
@@ -444,6 +454,49 @@ mod tests {
         );
         assert!(refused("message.max.bytes").ends_with("use max.message.bytes)"));
         assert!(refused("num.partitions").contains("there is no property"));
+    }
+
+    #[test]
+    fn client_metrics_have_three_properties_with_ranges_and_patterns() {
+        let definitions = Definitions {
+            values: BrokerValues::default(),
+        };
+        let subscription = ConfigResource::ClientMetrics("s".into());
+        let check = |name, value| definitions.check(&subscription, name, value);
+        for (name, value) in [
+            ("interval.ms", "100"),
+            ("interval.ms", "3600000"),
+            ("metrics", "*"),
+            ("metrics", ""),
+            ("match", ""),
+            ("match", "client_id=a.*, client_source_port=9"),
+        ] {
+            assert_eq!(check(name, value), Ok(()), "{name}={value}");
+        }
+        for (name, value, reason) in [
+            ("interval.ms", "99", "100 to 3600000"),
+            ("interval.ms", "3600001", "100 to 3600000"),
+            ("interval.ms", "x", "a whole number"),
+            ("metrics", "a,,b", "without empty items"),
+            (
+                "match",
+                "client_id=(",
+                "Illegal client matching pattern: client_id=(",
+            ),
+            ("match", "client_id=a,,", "list of field=pattern"),
+            ("match", "user=a", "Illegal client matching pattern: user=a"),
+            (
+                "interval",
+                "100",
+                "Unknown client metrics configuration: interval",
+            ),
+        ] {
+            let refused = check(name, value).unwrap_err();
+            assert!(refused.contains(reason), "{refused}");
+        }
+        assert!(!definitions.is_list(&subscription, "match"));
+        let default = definitions.default_value(&subscription, "interval.ms");
+        assert_eq!(default.as_deref(), Some("300000"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The messages between brokers and controllers: code generated from `proto/dohle/v1`, and its
-//! conversions to and from the types of `dohle-model`.
+//! conversions to and from the types of `dohle-model`. The messages of OpenTelemetry that clients
+//! push their metrics in.
 
 pub mod channel;
 pub mod convert;
@@ -15,6 +16,12 @@ pub const NO_QUORUM_TRAILER: &str = "dohle-no-quorum";
 #[allow(missing_docs, clippy::all, reason = "generated code")]
 pub mod v1 {
     tonic::include_proto!("dohle.v1");
+}
+
+/// Generated from `proto/opentelemetry`.
+#[allow(missing_docs, clippy::all, reason = "generated code")]
+pub mod opentelemetry {
+    tonic::include_proto!("dohle.opentelemetry");
 }
 
 impl std::fmt::Debug for v1::UserScramCredential {

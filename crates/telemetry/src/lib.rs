@@ -8,7 +8,8 @@
 //! A crate that measures something implements [`Collect`] and is passed to who renders the metrics
 //! as a value. Internally metrics are attributes of Kafka's MBeans ([`mbeans`]); their names in
 //! Prometheus are made by the rules of a file of jmx_exporter ([`rules`]), or by the built-in one.
-//! Metrics that no MBean of Kafka has are series of their own ([`native`]).
+//! Metrics that no MBean of Kafka has are series of their own ([`native`]). Those that clients push
+//! have the names that clients give them.
 //!
 //! Pure: numbers and names arrive as arguments.
 //!
@@ -77,6 +78,20 @@ pub enum Sample<'a> {
         metric: &'static NativeMetric,
         /// The values of its labels, in order.
         labels: &'a [&'a str],
+        /// Its value.
+        value: f64,
+    },
+    /// A number that a client has pushed (KIP-714). Families of the node hide those of clients that
+    /// have the same name.
+    Pushed {
+        /// The name of the family, which is valid and without the suffix `_total` of counters.
+        name: &'a str,
+        /// The type.
+        kind: Kind,
+        /// The name that the client gave the metric.
+        origin: &'a str,
+        /// The labels: names, which are valid and different, and values.
+        labels: &'a [(&'a str, &'a str)],
         /// Its value.
         value: f64,
     },

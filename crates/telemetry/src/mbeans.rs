@@ -273,6 +273,18 @@ table! {
         long("start-time-ms", "When the node was started, in milliseconds since 1970"),
         text("version", "The version of Dohle"),
     ]);
+    CLIENT_METRICS = group("kafka.server:type=client-metrics", "KIP-714", &[
+        long("instance-count", "Instances of clients whose metrics this broker receives"),
+        long("unknown-subscription-request-count",
+            "Pushes of clients for another subscription than the current one"),
+    ]);
+    CLIENT_METRICS_INSTANCES = group(
+        "kafka.server:type=client-metrics,client_instance_id=*", "KIP-714", &[
+        long("plugin-error-count", "Pushes of clients whose metrics could not be read. All \
+                                    instances share the counts, so client_instance_id is all"),
+        long("plugin-export-count", "Pushes of clients whose metrics were read"),
+        long("throttle-count", "Requests of clients about their metrics that came too early"),
+    ]);
     GROUPS = group(
         "kafka.server:type=group-coordinator-metrics,protocol=*", "KIP-848", &[
         long("group-count", "Groups that this broker coordinates, by protocol"),

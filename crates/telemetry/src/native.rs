@@ -64,6 +64,9 @@ use Kind::{Counter, Gauge};
 
 #[rustfmt::skip]
 table! {
+    CLIENT_SERIES_LEFT_OUT = metric("dohle_metrics_client_series_left_out", Gauge, &[], OWN,
+        "Numbers that clients pushed and that have no series, because metrics.client.series.max \
+         are exposed, or because they are histograms or their labels are too long");
     GROUPS_LEFT_OUT = metric("dohle_metrics_groups_left_out", Gauge, &[], OWN,
         "Groups without series of their own, because metrics.groups.max are exposed");
     TOPICS_LEFT_OUT = metric("dohle_metrics_topics_left_out", Gauge, &[], OWN,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::family::{Family, Point, Series, gather};
+use crate::family::{Family, Kind, Point, Series, gather};
 use crate::native::{self, NativeMetric};
 use crate::rules::{Attribute, Rules, Unusable};
 use crate::{MBean, Sample, Value};
@@ -13,6 +13,7 @@ pub struct Scrape<'a> {
     rules: &'a Rules,
     series: Vec<Series>,
     native: BTreeMap<&'static str, Family>,
+    pushed: BTreeMap<String, Family>,
     errors: u64,
 }
 
@@ -24,6 +25,7 @@ impl<'a> Scrape<'a> {
             rules,
             series: Vec::new(),
             native: BTreeMap::new(),
+            pushed: BTreeMap::new(),
             errors: 0,
         }
     }
@@ -42,6 +44,21 @@ impl<'a> Scrape<'a> {
                 labels,
                 value,
             } => self.native(metric, labels, value),
+            Sample::Pushed {
+                name,
+                kind,
+                origin,
+                labels,
+                value,
+            } => {
+                let labels = labels.iter();
+                let labels = labels.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+                let point = Point {
+                    labels: labels.collect(),
+                    value,
+                };
+                self.pushed(name, kind, origin, point);
+            }
         }
     }
 
@@ -91,8 +108,27 @@ impl<'a> Scrape<'a> {
         });
     }
 
+    /// Clients that push different types under one name make a family of unknown type.
+    fn pushed(&mut self, name: &str, kind: Kind, origin: &str, point: Point) {
+        if !self.pushed.contains_key(name) {
+            let family = Family {
+                name: name.to_owned(),
+                kind,
+                help: format!("Pushed by clients as {origin}"),
+                points: Vec::new(),
+            };
+            self.pushed.insert(name.to_owned(), family);
+        }
+        if let Some(family) = self.pushed.get_mut(name) {
+            if family.kind != kind {
+                family.kind = Kind::Unknown;
+            }
+            family.points.push(point);
+        }
+    }
+
     /// Ends the scrape, which took `seconds`. Returns the families in the order of their names. A
-    /// family that a rule makes hides a native one of the same name.
+    /// family that a rule makes hides a native one of the same name, and both hide one of clients.
     #[must_use]
     pub fn finish(mut self, seconds: f64) -> Vec<Family> {
         let errors = self.errors as f64;
@@ -102,6 +138,13 @@ impl<'a> Scrape<'a> {
         for (name, mut family) in self.native {
             family.points.sort_by(|a, b| a.labels.cmp(&b.labels));
             families.entry(name.to_owned()).or_insert(family);
+        }
+        for (name, mut family) in self.pushed {
+            family.points.sort_by(|a, b| a.labels.cmp(&b.labels));
+            family
+                .points
+                .dedup_by(|later, first| later.labels == first.labels);
+            families.entry(name).or_insert(family);
         }
         families.into_values().collect()
     }

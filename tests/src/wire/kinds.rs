@@ -44,7 +44,7 @@ const AUTH: &str = "needs an authenticated client";
 const OFF: &str = "switched off";
 
 /// Kinds that versions of an API lack, and why. A kind that is not lacking any more is reported.
-pub const LACKING: [(&str, RangeInclusive<i16>, Kind, &str); 31] = [
+pub const LACKING: [(&str, RangeInclusive<i16>, Kind, &str); 32] = [
     ("Produce", 0..=2, Kind::Valid, "advertised, and not served"),
     (
         "Produce",
@@ -56,6 +56,7 @@ pub const LACKING: [(&str, RangeInclusive<i16>, Kind, &str); 31] = [
     ("ApiVersions", 0..=2, Kind::Invalid, "no field"),
     ("ListConfigResources", 0..=0, Kind::Boundary, "no field"),
     ("ListConfigResources", 0..=0, Kind::Invalid, "no field"),
+    ("GetTelemetrySubscriptions", 0..=0, Kind::Boundary, "one id"),
     ("DescribeCluster", 0..=0, Kind::Boundary, "one flag"),
     ("DescribeCluster", 0..=0, Kind::Invalid, "one flag"),
     ("ListGroups", 0..=3, Kind::Boundary, "no field"),

@@ -42,6 +42,8 @@ pub struct Scope {
     topics: BTreeMap<String, String>,
     /// Whether a response is about the metadata log, whose offsets depend on the time.
     is_quorum: bool,
+    /// Whether a response gives a client an instance id, which its subscription id depends on.
+    is_new_instance: bool,
 }
 
 impl Scope {
@@ -53,6 +55,7 @@ impl Scope {
             producers: Vec::new(),
             topics: BTreeMap::new(),
             is_quorum: false,
+            is_new_instance: false,
         }
     }
 
@@ -107,6 +110,8 @@ impl Scope {
     pub fn normalise(&mut self, response: &Value, unordered: &[&str]) -> Value {
         let topic = response.pointer("/Topics/0/TopicName");
         self.is_quorum = topic.is_some_and(|name| name == "__cluster_metadata");
+        let instance = response.get("ClientInstanceId").and_then(Value::as_str);
+        self.is_new_instance = instance.is_some_and(|id| !is_made_up(id));
         self.value("", response, unordered)
     }
 
@@ -164,6 +169,7 @@ impl Scope {
             // Kafka names any broker.
             "ControllerId" if number > 0 => json!("<node>"),
             "SessionId" if number != 0 => json!("<session>"),
+            "SubscriptionId" if self.is_new_instance => json!("<subscription>"),
             "TotalBytes" | "UsableBytes" if number > 0 => json!("<bytes>"),
             "HighWatermark" | "LogEndOffset" | "LeaderEpoch" if self.is_quorum => json!("<offset>"),
             "FinalizedFeaturesEpoch" | "BrokerEpoch" if number > 0 => json!("<offset>"),
@@ -182,12 +188,11 @@ impl Scope {
         if field == "ReplicaDirectoryId" && text.bytes().any(|byte| byte != b'0') {
             return json!("<directory>");
         }
-        let is_made_up =
-            text.as_bytes().windows(2).all(|pair| pair[0] == pair[1]) || text.starts_with("abab");
         if matches!(field, "MemberId" | "Leader") && text.len() == 22 {
             return json!("<uuid>");
         }
-        if field == "TopicId" && !self.topics.contains_key(text) && !is_made_up {
+        let is_id = matches!(field, "TopicId" | "ClientInstanceId");
+        if is_id && !self.topics.contains_key(text) && !is_made_up(text) {
             return json!("<id>");
         }
         match self.topics.get(text) {
@@ -195,6 +200,11 @@ impl Scope {
             None => json!(without_uuid(&text.replace(&self.unique, "%"))),
         }
     }
+}
+
+/// Returns whether an id is one of those that scripts make up.
+fn is_made_up(id: &str) -> bool {
+    id.as_bytes().windows(2).all(|pair| pair[0] == pair[1]) || id.starts_with("abab")
 }
 
 /// Returns the elements of a list as an object, as [`KEYED`] says.

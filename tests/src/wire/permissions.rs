@@ -280,6 +280,7 @@ fn topics() -> Vec<Row> {
 
 fn cluster() -> Vec<Row> {
     let feature = json!({"Feature": "group.version", "MaxVersionLevel": 1});
+    let telemetry = "it is about the metrics of the client itself";
     vec![
         free(
             "ApiVersions",
@@ -305,6 +306,8 @@ fn cluster() -> Vec<Row> {
             json!({"Dirs": [{"Path": "/nowhere", "Topics": [{"Name": "x", "Partitions": [0]}]}]}),
         ),
         row("ListConfigResources", CLUSTER, json!({})),
+        free("GetTelemetrySubscriptions", telemetry),
+        free("PushTelemetry", telemetry),
         row(
             "UpdateFeatures",
             CLUSTER,

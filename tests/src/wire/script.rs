@@ -51,8 +51,11 @@ pub enum Server {
     TwoOfThree,
 }
 
+/// `telemetry.max.bytes` of all servers, which is small because recordings have the requests.
+pub const TELEMETRY_BYTES_MAX: usize = 100;
+
 /// What all servers are configured with: one partition of each internal topic, on the one node.
-const COMMON: [(&str, &str); 7] = [
+const COMMON: [(&str, &str); 8] = [
     ("offsets.topic.replication.factor", "1"),
     ("offsets.topic.num.partitions", "1"),
     ("transaction.state.log.replication.factor", "1"),
@@ -60,6 +63,7 @@ const COMMON: [(&str, &str); 7] = [
     ("transaction.state.log.num.partitions", "1"),
     ("group.initial.rebalance.delay.ms", "0"),
     ("auto.create.topics.enable", "false"),
+    ("telemetry.max.bytes", "100"),
 ];
 
 impl Server {

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod chaos;
+mod client_metrics;
 mod compaction;
 mod connect;
 mod console_tools;

@@ -20,7 +20,7 @@ const GROUP: &str = "billing";
 const PARTITIONS: i32 = 6;
 
 /// Returns the port that a node has logged.
-fn port(node: &Node) -> Result<u16> {
+pub(super) fn port(node: &Node) -> Result<u16> {
     let log = node.log()?;
     let (_, rest) = log
         .rsplit_once("metrics at http://127.0.0.1:")
@@ -29,7 +29,7 @@ fn port(node: &Node) -> Result<u16> {
     Ok(port.parse()?)
 }
 
-fn scrape(port: u16, is_open_metrics: bool) -> Result<Exposition> {
+pub(super) fn scrape(port: u16, is_open_metrics: bool) -> Result<Exposition> {
     let accept = match is_open_metrics {
         true => "application/openmetrics-text; version=1.0.0",
         false => "text/plain",

@@ -93,6 +93,7 @@ impl KafkaService {
 impl Collect for KafkaService {
     fn collect(&self, out: &mut dyn FnMut(Sample<'_>)) {
         self.node.meter.collect(out);
+        self.node.context.client_telemetry.collect(out);
     }
 }
 

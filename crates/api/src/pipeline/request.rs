@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::quotas::{QuotaClient, Quotas, ThrottleClass};
+use crate::client_telemetry::ConnectedInstance;
 use crate::context::Context;
 
 /// The context of a request: its sender, its connection, and when it arrived.
@@ -94,6 +95,8 @@ pub(crate) struct Connection {
     pub appends: Arc<Mutex<()>>,
     /// The client library, once an ApiVersions request has named it.
     pub software: OnceLock<Arc<ClientSoftware>>,
+    /// The instance of the client, once it has asked for subscriptions to its metrics.
+    pub telemetry: OnceLock<ConnectedInstance>,
     /// For how long the client is throttled, in milliseconds, since the connection last asked.
     throttle_ms: AtomicU64,
 }

@@ -2,6 +2,7 @@
 
 mod acls;
 mod admin;
+mod client_telemetry;
 mod coordinator;
 mod data;
 mod failed_dir;

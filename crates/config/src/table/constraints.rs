@@ -14,6 +14,7 @@ pub(crate) const fn constraints(scope: Scope) -> &'static [&'static [Constraint]
         Scope::Topic => TOPIC,
         Scope::Broker => BROKER,
         Scope::Group => GROUP,
+        Scope::ClientMetrics => &[],
     }
 }
 

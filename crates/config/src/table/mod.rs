@@ -1,5 +1,6 @@
 //! The tables of definitions, one file a concern; each sorted by name.
 
+mod client_metrics;
 mod cluster;
 mod constraints;
 mod group;
@@ -31,6 +32,9 @@ pub(super) const BROKER: &[&[ConfigDef]] = &[
 /// Brokers' properties that are not in Apache Kafka's list; part of [`BROKER`].
 #[cfg(test)]
 pub(super) const OWN: &[ConfigDef] = own::TABLE;
+
+/// The tables of the properties of client metrics subscriptions.
+pub(super) const CLIENT_METRICS: &[&[ConfigDef]] = &[client_metrics::TABLE];
 
 /// The tables of groups' properties.
 pub(super) const GROUP: &[&[ConfigDef]] = &[group::TABLE];

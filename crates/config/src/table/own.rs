@@ -55,6 +55,10 @@ pub(crate) const TABLE: &[ConfigDef] = &[
     ConfigDef::new("log.scrub.max.bytes.per.second", Double, Value("4194304"), Low)
         .dynamic(ClusterWide).honoured()
         .doc("The most bytes that a pass reads per second, on average."),
+    ConfigDef::new("metrics.client.series.max", Int, Value("10000"), Low)
+        .check(AtLeast(0)).honoured()
+        .doc("The most series of metrics that clients have pushed to this node and that it \
+             exposes."),
     ConfigDef::new("metrics.groups.max", Int, Value("1000"), Low)
         .check(AtLeast(0)).honoured()
         .doc("The most groups that this node coordinates and has metrics of their own for, in the \

@@ -402,7 +402,7 @@ pub(super) const TABLE: &[ConfigDef] = &[
         .doc("The SO_SNDBUF buffer of the socket server sockets. If the value is -1, the OS \
              default will be used."),
     ConfigDef::new("telemetry.max.bytes", Int, Value("1048576"), Low)
-        .check(AtLeast(1))
+        .check(AtLeast(1)).honoured()
         .doc("The maximum size (after compression if compression is used) of telemetry metrics \
              pushed from a client to the broker. The default value is 1048576 (1 MB)."),
     ConfigDef::new("unclean.leader.election.enable", Boolean, Value("false"), High)

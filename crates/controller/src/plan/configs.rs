@@ -1,4 +1,4 @@
-//! Configuration of topics and brokers (KIP-133, KIP-339).
+//! Configuration of topics, groups, brokers and client metrics (KIP-133, KIP-339, KIP-714).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,12 +31,14 @@ const CORDONED: &str = "cordoned.log.dirs";
 /// The property of a topic whose old segments are kept elsewhere (KIP-405).
 const REMOTE_STORAGE: &str = "remote.storage.enable";
 
-/// Returns a value as it is stored: without blanks around it for topics and groups, as Kafka reads
-/// it. A broker's may be a password.
+/// Returns a value as it is stored: without blanks around it, as Kafka reads it, except for
+/// brokers, whose values may be passwords.
 pub(super) fn stored<'a>(resource: &ConfigResource, value: &'a str) -> &'a str {
     match resource {
-        ConfigResource::Topic(_) | ConfigResource::Group(_) => value.trim(),
-        _ => value,
+        ConfigResource::Topic(_) | ConfigResource::Group(_) | ConfigResource::ClientMetrics(_) => {
+            value.trim()
+        }
+        ConfigResource::Broker(_) | ConfigResource::BrokerDefault => value,
     }
 }
 
@@ -47,9 +49,20 @@ pub(super) fn check_value(
     name: &str,
     value: &str,
 ) -> Result<(), ApiError> {
-    // Kafka's brokers check their own properties, and return another code (KAFKA-13609).
+    // Kafka's brokers check their own properties, and return another code (KAFKA-13609). For client
+    // metrics it has this code for unknown names and for numbers out of range.
     let code = match resource {
         ConfigResource::Broker(_) | ConfigResource::BrokerDefault => ErrorCode::InvalidRequest,
+        ConfigResource::ClientMetrics(_)
+            if draft
+                .settings
+                .configs
+                .default_value(resource, name)
+                .is_none()
+                || value.parse::<i32>().is_ok() =>
+        {
+            ErrorCode::InvalidRequest
+        }
         _ => ErrorCode::InvalidConfig,
     };
     draft

@@ -464,6 +464,48 @@ fn scrape_of_the_table(rules: &Rules) -> Vec<crate::Family> {
 }
 
 #[test]
+fn series_of_the_node_hide_those_that_clients_push() {
+    let (rules, _) = Rules::parse(DEFAULT).unwrap();
+    let mut scrape = Scrape::new(&rules);
+    let mut push = |name, kind, labels, value| {
+        scrape.add(Sample::Pushed {
+            name,
+            kind,
+            origin: "a.b",
+            labels,
+            value,
+        });
+    };
+    push("process_open_fds", Kind::Gauge, &[][..], 7.0);
+    push("a", Kind::Gauge, &[("client_id", "y")], 2.0);
+    push("a", Kind::Gauge, &[("client_id", "x")], 1.0);
+    push("a", Kind::Gauge, &[("client_id", "x")], 5.0);
+    push("b", Kind::Gauge, &[], 3.0);
+    push("b", Kind::Counter, &[("client_id", "x")], 4.0);
+    scrape.add(Sample::Native {
+        metric: &crate::native::OPEN_FDS,
+        labels: &[],
+        value: 1.0,
+    });
+    let mut families = scrape.finish(0.5);
+    families.retain(|family| !family.name.starts_with("jmx_"));
+    expect![[r#"
+        # HELP a Pushed by clients as a.b
+        # TYPE a gauge
+        a{client_id="x"} 1.0
+        a{client_id="y"} 2.0
+        # HELP b Pushed by clients as a.b
+        # TYPE b untyped
+        b 3.0
+        b{client_id="x"} 4.0
+        # HELP process_open_fds File descriptors that the process has open
+        # TYPE process_open_fds gauge
+        process_open_fds 1.0
+    "#]]
+    .assert_eq(&render(&families, Format::Prometheus));
+}
+
+#[test]
 fn the_default_rules_name_every_attribute_and_make_no_series_ambiguous() {
     let (rules, warnings) = Rules::parse(DEFAULT).unwrap();
     assert_eq!(warnings, []);

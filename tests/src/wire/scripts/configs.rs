@@ -1,7 +1,6 @@
 //! DescribeConfigs, AlterConfigs, IncrementalAlterConfigs and ListConfigResources. Pure.
 //!
-//! Metrics of clients are not asked for. Of the loggers of a broker, only `root` is common to all
-//! servers.
+//! Of the loggers of a broker, only `root` is common to all servers.
 
 use serde_json::{Value, json};
 
@@ -11,6 +10,7 @@ use super::with;
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 const LOGGER: i8 = 8;
+const CLIENT_METRICS: i8 = 16;
 const GROUP: i8 = 32;
 
 const SET: i8 = 0;
@@ -220,6 +220,13 @@ fn described_others() -> Vec<Step> {
         "consumer.session.timeout.ms",
         json!("46000"),
     );
+    let subscription = change(
+        CLIENT_METRICS,
+        "m%",
+        SET,
+        "match",
+        json!(" client_id=no-such-client "),
+    );
     vec![
         case("a group", of(GROUP, "g%", Value::Null)),
         call("IncrementalAlterConfigs", 1, changed(&[set])),
@@ -230,6 +237,21 @@ fn described_others() -> Vec<Step> {
             of(GROUP, "s%", json!(["consumer.session.timeout.ms"])),
         ),
         case("a group without a name", of(GROUP, "", Value::Null)),
+        case("client metrics", of(CLIENT_METRICS, "none%", Value::Null)),
+        call("IncrementalAlterConfigs", 1, changed(&[subscription])),
+        shown(CLIENT_METRICS, "m%", "match", "client_id=no-such-client"),
+        case(
+            "client metrics with a configuration",
+            of(CLIENT_METRICS, "m%", Value::Null),
+        ),
+        case(
+            "one of client metrics",
+            of(CLIENT_METRICS, "m%", json!(["metrics"])),
+        ),
+        case(
+            "client metrics without a name",
+            of(CLIENT_METRICS, "", Value::Null),
+        ),
         case("no resource", described(&[])),
         case("type 0", of(0, "x", Value::Null)),
         case("type 3", of(3, "x", Value::Null)),
@@ -326,6 +348,17 @@ fn altered() -> Vec<Step> {
             )]),
         ),
         case(
+            "client metrics",
+            list(&[resource(
+                CLIENT_METRICS,
+                "m%",
+                &[
+                    ("interval.ms", json!("1000")),
+                    ("match", json!("client_id=no-such-client")),
+                ],
+            )]),
+        ),
+        case(
             "type 0",
             list(&[resource(0, "x", std::slice::from_ref(&one))]),
         ),
@@ -340,6 +373,9 @@ pub(super) fn incremental_alter_configs() -> Script {
     sequences.extend(each("loggers", 0..=1, &topics, |_| logger_changes()));
     sequences.extend(each("groups and others", 0..=1, &topics, |_| {
         other_changes()
+    }));
+    sequences.extend(each("client metrics", 0..=1, &[], |_| {
+        client_metrics_changes()
     }));
     sequences.extend(around(0..=1, &changed(&[])));
     Script {
@@ -586,6 +622,91 @@ fn other_changes() -> Vec<Step> {
         case("type 3", of(3, "x", "a", "b")),
         case("type 99", of(99, "x", "a", "b")),
         case("type -1", of(-1, "x", "a", "b")),
+    ]
+}
+
+/// The subscriptions match no client.
+fn client_metrics_changes() -> Vec<Step> {
+    let of = |operation: i8, config: &str, value: Value| {
+        changed(&[change(CLIENT_METRICS, "m%", operation, config, value)])
+    };
+    let set = |config: &str, value: &str| of(SET, config, json!(value));
+    let at = |name: &str| {
+        changed(&[change(
+            CLIENT_METRICS,
+            name,
+            SET,
+            "interval.ms",
+            json!("1000"),
+        )])
+    };
+    vec![
+        case("a pattern", set("match", "client_id=no-such-client")),
+        case("an interval", set("interval.ms", "1000")),
+        case("an interval with blanks", set("interval.ms", " 1000 ")),
+        case("the shortest interval", set("interval.ms", "100")),
+        case("too short an interval", set("interval.ms", "99")),
+        case("the longest interval", set("interval.ms", "3600000")),
+        case("too long an interval", set("interval.ms", "3600001")),
+        case("a negative interval", set("interval.ms", "-1")),
+        case("a word for an interval", set("interval.ms", "x")),
+        case("too high a number", set("interval.ms", "3000000000")),
+        case("no interval", set("interval.ms", "")),
+        case("a null interval", of(SET, "interval.ms", Value::Null)),
+        case("all metrics", set("metrics", "*")),
+        case("some metrics", set("metrics", "org.apache.kafka., com.x")),
+        case("an empty list of metrics", set("metrics", "")),
+        case("an empty item of metrics", set("metrics", "a,,b")),
+        case("metrics twice", set("metrics", "a,a")),
+        case("append metrics", of(APPEND, "metrics", json!("c"))),
+        case("subtract metrics", of(SUBTRACT, "metrics", json!("c"))),
+        case(
+            "append to the interval",
+            of(APPEND, "interval.ms", json!("1")),
+        ),
+        case(
+            "all fields of clients",
+            set(
+                "match",
+                "client_id=no-such-client,client_instance_id=a.*,client_software_name=b|c,\
+                 client_software_version=1,client_source_address=1,client_source_port=1",
+            ),
+        ),
+        case(
+            "blanks around patterns",
+            set(
+                "match",
+                " client_id = no-such-client , client_source_port = 1 ",
+            ),
+        ),
+        case("no patterns", set("match", "")),
+        case(
+            "a field twice",
+            set("match", "client_id=a,client_id=no-such-client"),
+        ),
+        case("a field that does not exist", set("match", "user=a")),
+        case("a field alone", set("match", "client_id")),
+        case("a field without a pattern", set("match", "client_id=")),
+        case("a pattern without a field", set("match", "=a")),
+        case("two equals signs", set("match", "client_id=a=b")),
+        case(
+            "an equals sign at the end",
+            set("match", "client_id=no-such-client="),
+        ),
+        case(
+            "an item without characters",
+            set("match", "client_id=no-such-client,,"),
+        ),
+        case("no regular expression", set("match", "client_id=(")),
+        case("one that does not exist", set("no.such", "1")),
+        case("one without a name", set("", "1")),
+        case(
+            "delete one that does not exist",
+            of(DELETE, "no.such", Value::Null),
+        ),
+        case("delete", of(DELETE, "interval.ms", Value::Null)),
+        case("an empty name", at("")),
+        case("a name with other characters", at("a b/%")),
     ]
 }
 

@@ -24,12 +24,14 @@ mod reads;
 mod sasl;
 mod scram;
 mod switched_off;
+mod telemetry;
 pub mod three_nodes;
 mod topics;
 mod transactions;
 mod writes;
 
-/// Returns all scripts. Those that list what a server holds come first.
+/// Returns all scripts. Those that list what a server holds come first, and those of client
+/// telemetry before those that leave subscriptions for all clients.
 pub fn all() -> Vec<Script> {
     let mut scripts = vec![
         inspect::list_transactions(),
@@ -67,6 +69,8 @@ pub fn all() -> Vec<Script> {
         metadata::describe_topic_partitions(),
         metadata::delete_records(),
         metadata::offset_for_leader_epoch(),
+        telemetry::get_subscriptions(),
+        telemetry::push(),
         configs::describe_configs(),
         configs::alter_configs(),
         configs::incremental_alter_configs(),

@@ -39,7 +39,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 const SWITCHED_OFF: &str = "shows and changes nothing while the feature is switched off";
 
 /// APIs that ask nothing, and why.
-const FREE: [(ApiKey, &str); 15] = [
+const FREE: [(ApiKey, &str); 17] = [
     (
         ApiKey::ApiVersions,
         "answered before the client is known, with what the node is and not what it has",
@@ -53,6 +53,14 @@ const FREE: [(ApiKey, &str); 15] = [
     (
         ApiKey::ExpireDelegationToken,
         "the controller asks whether the client is the token's owner or one of its renewers",
+    ),
+    (
+        ApiKey::GetTelemetrySubscriptions,
+        "about the metrics of the client itself, as in Kafka",
+    ),
+    (
+        ApiKey::PushTelemetry,
+        "about the metrics of the client itself, as in Kafka",
     ),
     (ApiKey::ShareGroupHeartbeat, SWITCHED_OFF),
     (ApiKey::ShareGroupDescribe, SWITCHED_OFF),

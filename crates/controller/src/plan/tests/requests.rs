@@ -651,14 +651,25 @@ impl ConfigSchema for NoConfig {
 }
 
 #[test]
-fn what_is_wrong_with_a_brokers_configuration_has_a_code_of_its_own() {
+fn what_is_wrong_with_a_configuration_has_a_code_that_depends_on_the_resource() {
     let mut world = world();
     create(&mut world, creatable("foo", 1, 1), false);
     let mut settings = settings();
     settings.configs = Arc::new(NoConfig);
     world.draft.settings = Arc::new(settings);
     let mut output = String::new();
-    for (kind, name) in [(2, "foo"), (4, "1"), (4, ""), (4, "77"), (4, "one")] {
+    let resources = [
+        (2, "foo"),
+        (4, "1"),
+        (4, ""),
+        (4, "77"),
+        (4, "one"),
+        (16, "sub"),
+        (16, ""),
+        (32, "g"),
+        (32, ""),
+    ];
+    for (kind, name) in resources {
         let outcome = alter_configs(&mut world.draft, (kind, name), &[("a", 0, Some("1"))]);
         output += &format!("{kind} {name:?} {outcome}\n");
     }
@@ -668,6 +679,10 @@ fn what_is_wrong_with_a_brokers_configuration_has_a_code_of_its_own() {
         4 "" INVALID_REQUEST: not a
         4 "77" INVALID_REQUEST: broker 77 is not registered
         4 "one" INVALID_REQUEST: "one" is not a broker's id
+        16 "sub" INVALID_REQUEST: not a
+        16 "" INVALID_REQUEST: the resource has no name
+        32 "g" INVALID_CONFIG: not a
+        32 "" INVALID_REQUEST: Default group resources are not allowed.
     "#]]
     .assert_eq(&output);
 }

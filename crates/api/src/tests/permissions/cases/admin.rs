@@ -12,10 +12,11 @@ use crate::wire;
 
 /// The resources that have properties, and the code of a denial for each. The name of the broker is
 /// that of the test's.
-const RESOURCES: [(i8, &str, i16); 3] = [
+const RESOURCES: [(i8, &str, i16); 4] = [
     (TOPIC, "t", TOPIC_DENIED),
     (GROUP, "g", GROUP_DENIED),
     (BROKER, "1", CLUSTER_DENIED),
+    (CLIENT_METRICS, "all", CLUSTER_DENIED),
 ];
 
 pub(super) fn cases(topic_id: KafkaUuid) -> Vec<Case> {
@@ -27,12 +28,24 @@ pub(super) fn cases(topic_id: KafkaUuid) -> Vec<Case> {
     cases.extend(acls());
     cases.extend(users());
     cases.extend(delegation_tokens());
+    cases.extend(telemetry());
     cases
+}
+
+/// About the metrics of the client itself: nothing is asked.
+fn telemetry() -> Vec<Case> {
+    let question = m::GetTelemetrySubscriptionsRequestData::default();
+    vec![
+        case!(GetTelemetrySubscriptions 0, question,
+            |r: m::GetTelemetrySubscriptionsResponseData| [r.error_code], [wire::NONE]),
+        case!(PushTelemetry 0, m::PushTelemetryRequestData::default(),
+            |r: m::PushTelemetryResponseData| [r.error_code], [Code::InvalidRequest.code()]),
+    ]
 }
 
 fn described() -> Vec<Case> {
     let resources = RESOURCES.iter().map(|(kind, named, _)| (*kind, *named));
-    let others = [(BROKER_LOGGER, "1"), (CLIENT_METRICS, "all")];
+    let others = [(BROKER_LOGGER, "1")];
     let resource = |(resource_type, named)| m::describe_configs_request::DescribeConfigsResource {
         resource_type,
         resource_name: name(named),
@@ -43,7 +56,6 @@ fn described() -> Vec<Case> {
         ..Default::default()
     };
     let on_group = [(On::Group, Op::DescribeConfigs)];
-    let invalid = Code::InvalidRequest.code();
     vec![
         case!(DescribeConfigs 4, configs,
             |r: m::DescribeConfigsResponseData| {
@@ -53,7 +65,7 @@ fn described() -> Vec<Case> {
             [TOPIC_DENIED, GROUP_DENIED, CLUSTER_DENIED, CLUSTER_DENIED, CLUSTER_DENIED])
         .denying(
             &on_group,
-            &[wire::NONE, GROUP_DENIED, wire::NONE, wire::NONE, invalid],
+            &[wire::NONE, GROUP_DENIED, wire::NONE, wire::NONE, wire::NONE],
         ),
         case!(ListConfigResources 1, m::ListConfigResourcesRequestData::default(),
             |r: m::ListConfigResourcesResponseData|
