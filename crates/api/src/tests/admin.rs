@@ -2,6 +2,7 @@
 //! other APIs that are answered from metadata.
 
 use dohle_model::ErrorCode;
+use dohle_model::record::{ConfigResource, MetadataRecord};
 use dohle_protocol::messages::api_versions_request::ApiVersionsRequestData;
 use dohle_protocol::messages::api_versions_response::ApiVersionsResponseData;
 use dohle_protocol::messages::delete_topics_request::{DeleteTopicState, DeleteTopicsRequestData};
@@ -311,6 +312,12 @@ async fn the_cluster_is_described() {
 async fn configurations_are_described_with_their_sources() {
     let broker = Broker::start(&[("log.retention.ms", "25200000")]).await;
     broker.topic("t", 1).await;
+    let subscription = MetadataRecord::Config {
+        resource: ConfigResource::ClientMetrics("m".into()),
+        key: "interval.ms".to_owned(),
+        value: Some("1000".to_owned()),
+    };
+    broker.apply(&[subscription]).await;
     let mut client = broker.client();
     let resource = |resource_type, name: &str| DescribeConfigsResource {
         resource_type,
@@ -327,6 +334,7 @@ async fn configurations_are_described_with_their_sources() {
             resource(4, ""),
             resource(8, "1"),
             resource(16, "m"),
+            resource(16, ""),
         ],
         include_synonyms: true,
         ..DescribeConfigsRequestData::default()
@@ -353,7 +361,7 @@ async fn configurations_are_described_with_their_sources() {
             ErrorCode::UnknownTopicOrPartition.code(),
             ErrorCode::InvalidRequest.code(),
         );
-        assert_eq!(codes, [0, unknown, 0, invalid, 0, 0, invalid]);
+        assert_eq!(codes, [0, unknown, 0, invalid, 0, 0, 0, invalid]);
         let configs = &response.results[0].configs;
         let retention = configs
             .iter()
@@ -363,6 +371,18 @@ async fn configurations_are_described_with_their_sources() {
         assert_eq!(retention.config_source, 4, "static broker");
         assert!(!retention.synonyms.is_empty());
         assert_eq!(retention.documentation.is_some(), version >= 3);
+        let configs = response.results[6].configs.iter();
+        let configs = configs.map(|config| {
+            let value = config.value.as_ref().unwrap().as_str();
+            (config.name.as_str(), value, config.config_source)
+        });
+        let (own, default) = (7, 5);
+        let expected = [
+            ("interval.ms", "1000", own),
+            ("match", "", default),
+            ("metrics", "", default),
+        ];
+        assert_eq!(configs.collect::<Vec<_>>(), expected);
     }
 }
 
