@@ -135,6 +135,7 @@ mod tests {
         check("client_id=payments", false);
         check("client_id=a|payments-7", true);
         check("client_id=a|payments", false);
+        check("client_id=payments|a", false);
         check(
             " client_software_name = apache-kafka-java , client_software_version = 4[.].* ",
             true,
@@ -168,6 +169,7 @@ mod tests {
             ("user=b", "the field is none of"),
             ("client_id=(", "unclosed group"),
             ("client_id=(.{1000}){1000}", "size limit"),
+            ("client_id=a{1000}{100}", "size limit"),
         ] {
             let refused = ClientPatterns::parse(text).unwrap_err().to_string();
             let begins = format!("Illegal client matching pattern: {text} (");

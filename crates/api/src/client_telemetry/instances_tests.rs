@@ -127,7 +127,9 @@ fn matching_subscriptions_are_combined() {
 
     subscriptions.push(subscription(&[("metrics", "e.,*")]));
     harness.instances.subscribe(subscriptions);
-    assert_eq!(harness.get(1).unwrap().metrics, ["*"]);
+    let all = harness.get(1).unwrap();
+    assert_eq!(all.metrics, ["*"]);
+    assert_eq!(all.interval, 30 * SECOND);
 }
 
 /// The numbers are those of Apache Kafka 4.3.1 for these instances and subscriptions.

@@ -174,11 +174,12 @@ impl ClientTelemetry {
             remove_all(instances, &mut series);
             instances.exposed(id).cloned()
         };
-        match (push.is_terminating, client, read) {
-            (true, ..) => series.remove(id),
-            (false, Some(client), Ok(Some(metrics))) => series.record(id, &client, &metrics),
-            (_, _, Err((code, _))) => return Err(code),
-            _ => {}
+        if push.is_terminating {
+            series.remove(id);
+        }
+        let metrics = read.map_err(|(code, _)| code)?;
+        if let (false, Some(client), Some(metrics)) = (push.is_terminating, client, metrics) {
+            series.record(id, &client, &metrics);
         }
         Ok(())
     }

@@ -49,7 +49,15 @@ fn series_are_named_by_metric_client_and_attributes() {
     let per_node = Gauge {
         data_points: vec![
             number(1.5, &[("node.id", "2"), ("client_id", "liar")]),
-            number(2.5, &[("node.id", "3"), ("__name__", "up"), ("7", "x")]),
+            number(
+                2.5,
+                &[
+                    ("node.id", "3"),
+                    ("__name__", "up"),
+                    ("7", "x"),
+                    ("client.id", "liar"),
+                ],
+            ),
         ],
     };
     let name = "org.apache.kafka.producer.node.request.latency.avg";
@@ -193,6 +201,27 @@ fn series_with_too_much_text_or_too_many_labels_are_left_out() {
     let metrics = vec![gauge("x", 1.0), gauge("y", 1.0)];
     series.record(id(2), &client("app"), &pushed(&[("label", &long)], metrics));
     assert_eq!((series.total, series.left_out()), (2, 8));
+    series.record(id(3), &client("app"), &pushed(&many, vec![gauge("x", 1.0)]));
+    assert_eq!((series.total, series.left_out()), (2, 9));
+}
+
+#[test]
+fn series_of_two_clients_have_the_labels_of_their_own_client() {
+    let mut series = ClientSeries::with_at_most(100);
+    let clients = [(1, "a", 1.0), (2, "b", 2.0)];
+    for (number, client_id, value) in clients {
+        let metrics = pushed(&[], vec![gauge("x", value)]);
+        series.record(id(number), &client(client_id), &metrics);
+    }
+    let text = text(&series);
+    for (number, client_id, value) in clients {
+        let id = id(number);
+        let line = format!(
+            "client_x{{client_id=\"{client_id}\",client_instance_id=\"{id}\",\
+             client_software_name=\"java\",client_software_version=\"4\"}} {value:?}"
+        );
+        assert!(text.lines().any(|exposed| exposed == line), "{text}");
+    }
 }
 
 #[test]

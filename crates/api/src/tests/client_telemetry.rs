@@ -1,8 +1,14 @@
 //! Metrics that clients push, from the request to the series.
 
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use dohle_log::compression::{CompressionLevel, CompressionType, compress};
 use dohle_model::ErrorCode as Code;
 use dohle_model::record::{ConfigResource, MetadataRecord};
 use dohle_protocol::KafkaUuid;
+use dohle_protocol::messages::api_versions_request::ApiVersionsRequestData;
+use dohle_protocol::messages::api_versions_response::ApiVersionsResponseData;
 use dohle_protocol::messages::{
     GetTelemetrySubscriptionsRequestData, GetTelemetrySubscriptionsResponseData,
     PushTelemetryRequestData, PushTelemetryResponseData,
@@ -17,6 +23,7 @@ use dohle_telemetry::{Collect as _, Rules, Scrape};
 use prost::Message as _;
 
 use super::harness::{Broker, TestClient, ask};
+use crate::client_telemetry::{ClientIdentity, Sender};
 
 async fn subscribe(broker: &Broker, name: &str, entries: &[(&str, &str)]) {
     let records = entries.iter().map(|(key, value)| MetadataRecord::Config {
@@ -97,6 +104,13 @@ fn sent(growth: f64) -> Vec<u8> {
     .encode_to_vec()
 }
 
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut compressed = Vec::new();
+    let level = CompressionLevel::default();
+    compress(CompressionType::Gzip, level, bytes, &mut compressed).unwrap();
+    compressed
+}
+
 /// Returns the lines of the metrics that contain a text.
 fn exposed(broker: &Broker, part: &str) -> Vec<String> {
     let rules = Rules::parse(dohle_telemetry::rules::DEFAULT).unwrap().0;
@@ -147,6 +161,47 @@ async fn a_client_gets_an_id_and_the_subscriptions_that_match_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_a_subscription_holds_from_the_next_request() {
+    let broker = Broker::start(&[]).await;
+    let mut client = broker.client();
+    let id = KafkaUuid::from_parts(1, 1);
+    for metrics in ["a.", "b."] {
+        subscribe(&broker, "own", &[("metrics", metrics)]).await;
+        let subscription = question(&mut client, id).await;
+        assert_eq!(subscription.requested_metrics.len(), 1);
+        assert_eq!(subscription.requested_metrics[0].as_str(), metrics);
+    }
+    let removal = MetadataRecord::Config {
+        resource: ConfigResource::ClientMetrics("own".into()),
+        key: "metrics".to_owned(),
+        value: None,
+    };
+    broker.apply(&[removal]).await;
+    let none = question(&mut client, id).await;
+    assert_eq!(none.error_code, 0);
+    assert!(none.requested_metrics.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn series_name_the_library_of_the_client() {
+    let broker = Broker::start(&[]).await;
+    let mut client = broker.client();
+    let software = ApiVersionsRequestData {
+        client_software_name: "java".to_owned().into(),
+        client_software_version: "4.3".to_owned().into(),
+        ..Default::default()
+    };
+    ask!(client, ApiVersions, 3, software, ApiVersionsResponseData);
+    let matched = "client_software_name=java,client_software_version=4[.]3";
+    subscribe(&broker, "own", &[("match", matched), ("metrics", "*")]).await;
+    let subscription = question(&mut client, KafkaUuid::ZERO).await;
+    assert_eq!(subscription.requested_metrics.len(), 1);
+    assert_eq!(push(&mut client, &subscription, |_| {}).await, 0);
+    let labels = "client_software_name=\"java\",client_software_version=\"4.3\"";
+    assert_eq!(exposed(&broker, labels).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_pushed_becomes_series_that_end_with_the_last_push() {
     let broker = Broker::start(&[]).await;
     let mut client = broker.client();
@@ -182,7 +237,7 @@ async fn pushes_that_cannot_be_read_are_refused_and_counted() {
     let invalid = push(&mut client, &Default::default(), |_| {}).await;
     assert_eq!(invalid, Code::InvalidRequest.code());
     type Change = fn(&mut PushTelemetryRequestData);
-    let cases: [(Change, Code); 5] = [
+    let cases: [(Change, Code); 7] = [
         (
             |push| push.subscription_id ^= 1,
             Code::UnknownSubscriptionId,
@@ -200,6 +255,20 @@ async fn pushes_that_cannot_be_read_are_refused_and_counted() {
             Code::InvalidRecord,
         ),
         (|push| push.compression_type = 1, Code::InvalidRecord),
+        (
+            |push| {
+                push.compression_type = 1;
+                push.metrics = gzip(&[0; 10_000]).into();
+            },
+            Code::TelemetryTooLarge,
+        ),
+        (
+            |push| {
+                push.terminating = true;
+                push.metrics = vec![0xff; 9].into();
+            },
+            Code::InvalidRecord,
+        ),
     ];
     for (change, code) in cases {
         let subscription = question(&mut client, KafkaUuid::ZERO).await;
@@ -211,7 +280,7 @@ async fn pushes_that_cannot_be_read_are_refused_and_counted() {
     assert_eq!(empty, 0);
     assert_eq!(exposed(&broker, SENT), [""; 0]);
     for line in [
-        "plugin_error_total{client_instance_id=\"all\"} 2.0",
+        "plugin_error_total{client_instance_id=\"all\"} 4.0",
         "plugin_export_total{client_instance_id=\"all\"} 0.0",
         "unknown_subscription_request_total 1.0",
     ] {
@@ -242,6 +311,57 @@ async fn the_series_of_a_client_end_with_its_connection() {
     assert_eq!(exposed(&broker, "instance_count 0.0").len(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_connects_again_starts_new_series() {
+    let broker = Broker::start(&[]).await;
+    let mut client = broker.client();
+    // A connection ends the instance that it has named last.
+    question(&mut client, KafkaUuid::ZERO).await;
+    let subscription = question(&mut client, KafkaUuid::ZERO).await;
+    assert_eq!(push(&mut client, &subscription, |_| {}).await, 0);
+    let telemetry = std::sync::Arc::clone(&broker.context.client_telemetry);
+    let connections = || std::sync::Arc::strong_count(&telemetry);
+    let open = connections();
+    drop(client);
+    until(|| connections() < open).await;
+    // No scrape has removed the series of the first connection in between.
+    let mut second = broker.client();
+    assert_eq!(push(&mut second, &subscription, |_| {}).await, 0);
+    let series = exposed(&broker, SENT);
+    assert_eq!(series.len(), 1);
+    assert!(series[0].ends_with(" 5.0"), "{series:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_expires_without_another_request() {
+    let broker = Broker::start(&[]).await;
+    subscribe(&broker, "own", &[("interval.ms", "1000")]).await;
+    let image = broker.context.image();
+    let connected = OnceLock::new();
+    let ask_at = |received| {
+        let sender = Sender {
+            client: ClientIdentity {
+                client_id: None,
+                software_name: "java".to_owned(),
+                software_version: "4".to_owned(),
+                address: "10.0.0.7:5000".parse().unwrap(),
+            },
+            received,
+            connected: &connected,
+            image: &image,
+        };
+        let id = KafkaUuid::from_parts(1, 1);
+        let telemetry = &broker.context.client_telemetry;
+        telemetry.subscription(&sender, id).unwrap();
+    };
+    let now = Instant::now();
+    for (age, count) in [(60, 0), (30, 1)] {
+        ask_at(now.checked_sub(Duration::from_secs(age)).unwrap());
+        let line = format!("kafka_server_clientmetrics_instance_count {count}.0");
+        assert_eq!(exposed(&broker, "instance_count"), [line]);
+    }
+}
+
 /// Waits until a condition holds, which other tasks bring about.
 async fn until(condition: impl Fn() -> bool) {
     let holds = async {
@@ -249,7 +369,7 @@ async fn until(condition: impl Fn() -> bool) {
             tokio::task::yield_now().await;
         }
     };
-    let deadline = std::time::Duration::from_secs(20);
+    let deadline = Duration::from_secs(20);
     tokio::time::timeout(deadline, holds).await.unwrap();
 }
 

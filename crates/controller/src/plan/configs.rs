@@ -28,6 +28,9 @@ const MIN_ISR: &str = "min.insync.replicas";
 /// The log directories of a broker that get no new replicas (KIP-1066).
 const CORDONED: &str = "cordoned.log.dirs";
 
+/// The property of a client metrics subscription that is a number (KIP-714).
+const PUSH_INTERVAL: &str = "interval.ms";
+
 /// The property of a topic whose old segments are kept elsewhere (KIP-405).
 const REMOTE_STORAGE: &str = "remote.storage.enable";
 
@@ -50,7 +53,7 @@ pub(super) fn check_value(
     value: &str,
 ) -> Result<(), ApiError> {
     // Kafka's brokers check their own properties, and return another code (KAFKA-13609). For client
-    // metrics it has this code for unknown names and for numbers out of range.
+    // metrics it has this code for unknown names and for an interval out of range.
     let code = match resource {
         ConfigResource::Broker(_) | ConfigResource::BrokerDefault => ErrorCode::InvalidRequest,
         ConfigResource::ClientMetrics(_)
@@ -59,7 +62,7 @@ pub(super) fn check_value(
                 .configs
                 .default_value(resource, name)
                 .is_none()
-                || value.parse::<i32>().is_ok() =>
+                || (name == PUSH_INTERVAL && value.parse::<i32>().is_ok()) =>
         {
             ErrorCode::InvalidRequest
         }

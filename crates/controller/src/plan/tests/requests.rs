@@ -645,9 +645,18 @@ impl ConfigSchema for NoConfig {
         false
     }
 
-    fn default_value(&self, _: &ConfigResource, _: &str) -> Option<String> {
-        None
+    fn default_value(&self, _: &ConfigResource, name: &str) -> Option<String> {
+        ["interval.ms", "match"].contains(&name).then(String::new)
     }
+}
+
+#[test]
+fn values_of_client_metrics_are_stored_without_blanks_around_them() {
+    let mut world = world();
+    let ops = [("metrics", 0, Some(" a. "))];
+    assert_eq!(alter_configs(&mut world.draft, (16, "sub"), &ops), "");
+    let resource = ConfigResource::ClientMetrics("sub".into());
+    assert_eq!(world.draft.image.configs[&resource]["metrics"], "a.");
 }
 
 #[test]
@@ -673,6 +682,10 @@ fn what_is_wrong_with_a_configuration_has_a_code_that_depends_on_the_resource() 
         let outcome = alter_configs(&mut world.draft, (kind, name), &[("a", 0, Some("1"))]);
         output += &format!("{kind} {name:?} {outcome}\n");
     }
+    for (name, value) in [("interval.ms", "1"), ("interval.ms", "x"), ("match", "1")] {
+        let outcome = alter_configs(&mut world.draft, (16, "sub"), &[(name, 0, Some(value))]);
+        output += &format!("{name}={value} {outcome}\n");
+    }
     expect![[r#"
         2 "foo" INVALID_CONFIG: not a
         4 "1" INVALID_REQUEST: not a
@@ -683,6 +696,9 @@ fn what_is_wrong_with_a_configuration_has_a_code_that_depends_on_the_resource() 
         16 "" INVALID_REQUEST: the resource has no name
         32 "g" INVALID_CONFIG: not a
         32 "" INVALID_REQUEST: Default group resources are not allowed.
+        interval.ms=1 INVALID_REQUEST: not interval.ms
+        interval.ms=x INVALID_CONFIG: not interval.ms
+        match=1 INVALID_CONFIG: not match
     "#]]
     .assert_eq(&output);
 }
