@@ -6,18 +6,25 @@
 //! (KIP-511). Features are returned from version 3 (KIP-584); those with a lowest level of 0 only
 //! from version 4, as older Java clients fail on them (KAFKA-17492).
 //!
+//! The APIs of client telemetry are listed once there is a subscription: librdkafka writes a line to
+//! its log when it finds them.
+//!
 //! In version 5 a client may name the cluster and the node that it means to have connected to, both
 //! or none. At another one it gets REBOOTSTRAP_REQUIRED, and looks for its cluster anew (KIP-1242).
 
 use std::sync::Arc;
 
 use dohle_model::ErrorCode;
+use dohle_protocol::ApiKey;
 use dohle_protocol::messages::api_versions_request::ApiVersionsRequestData;
 use dohle_protocol::messages::api_versions_response::{
-    ApiVersionsResponseData, FinalizedFeatureKey, SupportedFeatureKey,
+    ApiVersion, ApiVersionsResponseData, FinalizedFeatureKey, SupportedFeatureKey,
 };
 
-use super::{Call, ClientSoftware, wire};
+use super::{Call, ClientSoftware, client_telemetry, wire};
+
+/// The APIs of client telemetry (KIP-714).
+const TELEMETRY: [ApiKey; 2] = [ApiKey::GetTelemetrySubscriptions, ApiKey::PushTelemetry];
 
 /// The id of a node that a request does not name.
 const NO_NODE: i32 = -1;
@@ -38,8 +45,11 @@ pub(super) async fn handle(call: Call, request: ApiVersionsRequestData) -> ApiVe
         let _ = call.connection.software.set(Arc::new(software));
     }
     let image = call.context.image();
+    let is_listed = |api: &&ApiVersion| {
+        !TELEMETRY.iter().any(|key| *key as i16 == api.api_key) || client_telemetry::is_used(&image)
+    };
     let mut response = ApiVersionsResponseData {
-        api_keys: call.advertised.to_vec(),
+        api_keys: call.advertised.iter().filter(is_listed).cloned().collect(),
         ..ApiVersionsResponseData::default()
     };
     if call.version >= 3 {

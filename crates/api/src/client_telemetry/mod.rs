@@ -240,6 +240,25 @@ impl Collect for ClientTelemetry {
     }
 }
 
+/// Returns whether there are subscriptions.
+pub(crate) fn is_used(image: &MetadataImage) -> bool {
+    subscriptions(image).next().is_some()
+}
+
+/// Returns the names and the properties of the subscriptions.
+fn subscriptions(
+    image: &MetadataImage,
+) -> impl Iterator<Item = (&Arc<str>, &Arc<dohle_config::Properties>)> {
+    // They are the last ones in the order of the resources.
+    let configs = image
+        .configs
+        .range(ConfigResource::ClientMetrics("".into())..);
+    configs.filter_map(|(resource, own)| match resource {
+        ConfigResource::ClientMetrics(name) => Some((name, own)),
+        _ => None,
+    })
+}
+
 /// Removes the series of instances that were removed.
 fn remove_all(instances: &mut Instances, series: &mut ClientSeries) {
     for id in instances.take_removed() {
@@ -250,16 +269,7 @@ fn remove_all(instances: &mut Instances, series: &mut ClientSeries) {
 impl Subscribed {
     /// Takes over the subscriptions of the metadata, if they have changed.
     fn update(&mut self, image: &MetadataImage) {
-        // They are the last ones in the order of the resources.
-        let all = || {
-            let configs = image
-                .configs
-                .range(ConfigResource::ClientMetrics("".into())..);
-            configs.filter_map(|(resource, own)| match resource {
-                ConfigResource::ClientMetrics(name) => Some((name, own)),
-                _ => None,
-            })
-        };
+        let all = || subscriptions(image);
         let is_same = all().count() == self.current.len()
             && all()
                 .zip(&self.current)

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use dohle_log::compression::{CompressionLevel, CompressionType, compress};
 use dohle_model::ErrorCode as Code;
 use dohle_model::record::{ConfigResource, MetadataRecord};
-use dohle_protocol::KafkaUuid;
 use dohle_protocol::messages::api_versions_request::ApiVersionsRequestData;
 use dohle_protocol::messages::api_versions_response::ApiVersionsResponseData;
 use dohle_protocol::messages::{
     GetTelemetrySubscriptionsRequestData, GetTelemetrySubscriptionsResponseData,
     PushTelemetryRequestData, PushTelemetryResponseData,
 };
+use dohle_protocol::{ApiKey, KafkaUuid};
 use dohle_rpc::opentelemetry::metric::Data;
 use dohle_rpc::opentelemetry::number_data_point::Value;
 use dohle_rpc::opentelemetry::{
@@ -124,6 +124,23 @@ fn exposed(broker: &Broker, part: &str) -> Vec<String> {
 }
 
 const SENT: &str = "org_apache_kafka_producer_record_send_total";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_apis_are_listed_once_there_is_a_subscription() {
+    let broker = Broker::start(&[]).await;
+    let mut client = broker.client();
+    for is_used in [false, true] {
+        if is_used {
+            subscribe(&broker, "all", &[("metrics", "*")]).await;
+        }
+        let request = ApiVersionsRequestData::default();
+        let response = ask!(client, ApiVersions, 0, request, ApiVersionsResponseData);
+        for key in [ApiKey::GetTelemetrySubscriptions, ApiKey::PushTelemetry] {
+            let mut listed = response.api_keys.iter();
+            assert_eq!(listed.any(|api| api.api_key == key as i16), is_used);
+        }
+    }
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_gets_an_id_and_the_subscriptions_that_match_it() {
