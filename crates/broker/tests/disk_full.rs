@@ -24,6 +24,8 @@ const PROPERTIES: [(&str, &str); 3] = [
     ("log.dir.reserve.bytes", "1048576"),
 ];
 const SIZE: &str = "size=8m";
+/// Of followers that do not run out of space before their leader.
+const LARGER: &str = "size=12m";
 /// More than what ends service, and less than what resumes it.
 const LOW: u64 = 200 * 1024;
 
@@ -127,9 +129,13 @@ fn check_online(cluster: &Cluster, nodes: &[i32]) {
     }
 }
 
-fn start(count: i32) -> Arc<Cluster> {
-    let cluster = Cluster::start_in(count, &PROPERTIES, |dir| mount(dir, SIZE));
-    let replicas: Vec<i32> = (1..=count).collect();
+/// Starts a broker for each size of a file system. The first one leads.
+fn start(sizes: &[&str]) -> Arc<Cluster> {
+    let replicas: Vec<i32> = (1..).take(sizes.len()).collect();
+    let count = replicas.len() as i32;
+    let cluster = Cluster::start_in(count, &PROPERTIES, |node, dir| {
+        mount(dir, sizes[node as usize - 1]);
+    });
     let configs = [
         ("segment.bytes", "1048576"),
         ("min.insync.replicas", "2"),
@@ -145,7 +151,8 @@ fn start(count: i32) -> Arc<Cluster> {
 fn producers_are_refused_on_full_disks_until_records_are_deleted_and_nothing_is_lost() {
     let name = "producers_are_refused_on_full_disks_until_records_are_deleted_and_nothing_is_lost";
     in_small_fs(name, "size=1m", |_| {
-        let cluster = start(3);
+        // A record that the leader accepted while both followers pause would not be committed.
+        let cluster = start(&[SIZE, LARGER, LARGER]);
         let nodes = [1, 2, 3];
         let leader = cluster.replica(1);
         let acknowledged = produce_until_refused(&leader, 0);
@@ -155,7 +162,6 @@ fn producers_are_refused_on_full_disks_until_records_are_deleted_and_nothing_is_
         assert_eq!(held.len(), acknowledged);
         assert!(held.iter().copied().eq(0..acknowledged));
 
-        // The deletion reaches the followers, although they may have paused.
         let before = leader
             .delete_records(Some(offset(acknowledged as i64)))
             .unwrap();
@@ -165,7 +171,6 @@ fn producers_are_refused_on_full_disks_until_records_are_deleted_and_nothing_is_
         let acknowledged = produce_until_refused(&leader, acknowledged + 1);
         check_online(&cluster, &nodes);
         assert!(values(&leader).ends_with(&(acknowledged - 60..acknowledged).collect::<Vec<_>>()));
-        // A follower may have paused with fewer records than its leader.
         let before = offset(acknowledged as i64 - 60);
         leader.delete_records(Some(before)).unwrap();
         cluster.wait_isr(&nodes);
@@ -190,7 +195,7 @@ fn producers_are_refused_on_full_disks_until_records_are_deleted_and_nothing_is_
 fn a_follower_without_space_pauses_and_catches_up_when_there_is_space() {
     let name = "a_follower_without_space_pauses_and_catches_up_when_there_is_space";
     in_small_fs(name, "size=1m", |_| {
-        let cluster = start(3);
+        let cluster = start(&[SIZE; 3]);
         let leader = cluster.replica(1);
         produce(&leader, &[&value(0)]);
         cluster.wait_settled(3, 1);
@@ -218,7 +223,7 @@ fn a_follower_without_space_pauses_and_catches_up_when_there_is_space() {
 fn the_refusal_names_directory_bytes_and_property() {
     let name = "the_refusal_names_directory_bytes_and_property";
     in_small_fs(name, "size=1m", |_| {
-        let cluster = start(2);
+        let cluster = start(&[SIZE; 2]);
         let leader = cluster.replica(1);
         let ballast = Ballast::leave(cluster.dir(1), LOW);
         let text = eventually("a producer is refused early", || {
@@ -242,7 +247,7 @@ fn the_refusal_names_directory_bytes_and_property() {
 fn a_broker_starts_on_a_full_disk_serves_reads_and_deletions_and_goes_on() {
     let name = "a_broker_starts_on_a_full_disk_serves_reads_and_deletions_and_goes_on";
     in_small_fs(name, "size=1m", |_| {
-        let cluster = start(2);
+        let cluster = start(&[SIZE; 2]);
         let leader = cluster.replica(1);
         for number in 0..100 {
             produce(&leader, &[&value(number)]);
@@ -282,7 +287,9 @@ fn a_broker_starts_on_a_full_disk_serves_reads_and_deletions_and_goes_on() {
 fn a_log_that_could_not_be_made_for_lack_of_space_is_made_when_there_is_space() {
     let name = "a_log_that_could_not_be_made_for_lack_of_space_is_made_when_there_is_space";
     in_small_fs(name, "size=1m", |_| {
-        let cluster = Cluster::start_in(2, &PROPERTIES, |dir| mount(dir, "size=8m,nr_inodes=60"));
+        let cluster = Cluster::start_in(2, &PROPERTIES, |_, dir| {
+            mount(dir, "size=8m,nr_inodes=60");
+        });
         let mut fillers = Vec::new();
         let dir = cluster.dir(2).to_owned();
         // Until no directory can be created any more.

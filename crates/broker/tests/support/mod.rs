@@ -79,11 +79,15 @@ pub struct Cluster {
 impl Cluster {
     /// Starts brokers 1 to `count`.
     pub fn start(count: i32, properties: &[(&str, &str)]) -> Arc<Self> {
-        Self::start_in(count, properties, |_| {})
+        Self::start_in(count, properties, |_, _| {})
     }
 
-    /// Starts brokers 1 to `count`, after calling `prepare` with the directory of each.
-    pub fn start_in(count: i32, properties: &[(&str, &str)], prepare: impl Fn(&Path)) -> Arc<Self> {
+    /// Starts brokers 1 to `count`, after calling `prepare` with the id and the directory of each.
+    pub fn start_in(
+        count: i32,
+        properties: &[(&str, &str)],
+        prepare: impl Fn(i32, &Path),
+    ) -> Arc<Self> {
         let nodes = (1..=count).map(NodeId);
         let cluster = Arc::new(Self {
             inner: Mutex::new(Inner {
@@ -102,7 +106,7 @@ impl Cluster {
                 .collect(),
         });
         for node in nodes {
-            prepare(cluster.dir(node.0));
+            prepare(node.0, cluster.dir(node.0));
             cluster.start_broker(node.0);
         }
         cluster
