@@ -196,7 +196,10 @@ fn metrics_of_three_nodes_are_what_the_tools_report() -> Result<()> {
 
     // Each metric of the documentation has a series.
     let document = std::fs::read_to_string(dohle_tests::root().join("docs/observability.md"))?;
-    let rows = document
+    let table = document.split_once("documented_metrics -->");
+    let table = table.and_then(|(_, rest)| rest.split_once("<!-- end -->"));
+    let (table, _) = table.context("the table of metrics")?;
+    let rows = table
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
     let names: Vec<&str> = rows

@@ -42,12 +42,17 @@ fn printed(cluster: &Cluster, arguments: &[&str]) -> Result<Vec<Vec<String>>> {
     Ok(words(&ours).split_off(1))
 }
 
-/// Reads the one partition of a topic from its start with the console consumers of both, which
-/// print the same.
-fn consumed(cluster: &Cluster, arguments: &[&str]) -> Result<String> {
+/// Reads `count` records of the one partition of a topic with the console consumers of both, which
+/// print the same. Waits for two seconds for none.
+fn consumed(cluster: &Cluster, count: usize, arguments: &[&str]) -> Result<String> {
     let bootstrap = cluster.bootstrap();
     let common = ["--partition", "0", "--offset", "earliest"];
-    let arguments = [arguments, &common, &["--timeout-ms", "2000"]].concat();
+    let max = count.to_string();
+    let end = match count {
+        0 => vec!["--timeout-ms", "2000"],
+        _ => vec!["--max-messages", &max, "--timeout-ms", "60000"],
+    };
+    let arguments = [arguments, &common, &end].concat();
     let ours = ours("console-consumer", &bootstrap, &arguments)?.run()?;
     let theirs = theirs("ConsoleConsumer", &bootstrap, &arguments).run()?;
     ensure!(
@@ -76,12 +81,12 @@ fn both_tools_print_the_same_about_an_open_transaction_and_end_it() -> Result<()
     ensure!(start_offset == Some("0"), "{producers:?}");
 
     let read = ["--topic", TOPIC, "--isolation-level"];
-    let at = |level| consumed(&cluster, &[&read[..], &[level]].concat());
-    ensure!(at("read_uncommitted")? == "open\n");
-    ensure!(at("read_committed")?.is_empty());
+    let at = |level, count| consumed(&cluster, count, &[&read[..], &[level]].concat());
+    ensure!(at("read_uncommitted", 1)? == "open\n");
+    ensure!(at("read_committed", 0)?.is_empty());
     let state = ["--topic", "__transaction_state", "--formatter"];
     let formatter = "org.apache.kafka.tools.consumer.TransactionLogMessageFormatter";
-    let states = consumed(&cluster, &[&state[..], &[formatter]].concat())?;
+    let states = consumed(&cluster, 2, &[&state[..], &[formatter]].concat())?;
     ensure!(states.contains("\"slow\""), "{states}");
 
     let end = ["forceTerminateTransaction", "--transactionalId", "slow"];
