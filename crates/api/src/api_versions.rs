@@ -6,8 +6,8 @@
 //! (KIP-511). Features are returned from version 3 (KIP-584); those with a lowest level of 0 only
 //! from version 4, as older Java clients fail on them (KAFKA-17492).
 //!
-//! The APIs of client telemetry are listed once there is a subscription: librdkafka writes a line to
-//! its log when it finds them.
+//! The APIs of client telemetry are listed once there is a subscription: librdkafka writes a line
+//! to its log when it finds them.
 //!
 //! In version 5 a client may name the cluster and the node that it means to have connected to, both
 //! or none. At another one it gets REBOOTSTRAP_REQUIRED, and looks for its cluster anew (KIP-1242).
