@@ -12,6 +12,7 @@ use std::collections::{HashMap, HashSet};
 use dohle_config::Properties;
 use dohle_model::acl::Operation;
 use dohle_model::{ApiError, ErrorCode};
+use dohle_protocol::kinds::config_operation::{SET, SUBTRACT};
 use dohle_protocol::kinds::resource_type::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
 use dohle_protocol::messages::alter_configs_request::{
     AlterConfigsRequestData, AlterConfigsResource as ReplacedResource,
@@ -26,9 +27,6 @@ use dohle_protocol::{Forwarded, KafkaString};
 use super::describe_configs::asked_for;
 use super::{Call, broker_loggers, errors};
 use crate::context::REQUEST_TIMEOUT;
-
-/// Kafka's `AlterConfigOp.OpType`: set, delete, append, subtract.
-const OPERATION_LAST: i8 = 3;
 
 pub(super) async fn handle(
     call: Call,
@@ -211,7 +209,7 @@ fn change(resource: &AlterConfigsResource) -> Result<(), ApiError> {
     let names = resource.configs.iter().map(|config| config.name.as_str());
     check_names(names)?;
     for config in &resource.configs {
-        if !(0..=OPERATION_LAST).contains(&config.config_operation) {
+        if !(SET..=SUBTRACT).contains(&config.config_operation) {
             let message = format!(
                 "{} is not an operation on a property",
                 config.config_operation

@@ -4,6 +4,7 @@
 use dohle_config::{ConfigSource, DescribedConfig};
 use dohle_model::{ApiError, ErrorCode};
 use dohle_protocol::KafkaString;
+use dohle_protocol::kinds::config_operation::{APPEND, DELETE, SET};
 use dohle_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
 };
@@ -61,11 +62,6 @@ pub(super) fn alter(
     }
     Ok(())
 }
-
-/// Kafka's `AlterConfigOp.OpType`.
-const SET: i8 = 0;
-const DELETE: i8 = 1;
-const APPEND: i8 = 2;
 
 fn change(config: &AlterableConfig) -> Result<LoggerChange, ApiError> {
     let name = config.name.as_str();

@@ -68,7 +68,7 @@ impl ConfigSchema for Definitions {
     }
 
     fn is_list(&self, resource: &ConfigResource, name: &str) -> bool {
-        // As in Kafka, whose controller does not know the types of client metrics.
+        // As in Kafka, where no property of client metrics can be appended to.
         !matches!(resource, ConfigResource::ClientMetrics(_))
             && definition(resource, name).is_some_and(|def| def.kind == ConfigType::List)
     }

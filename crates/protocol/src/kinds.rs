@@ -1,4 +1,4 @@
-//! Numbers that messages use for types of things, where the schemas have plain integers.
+//! Numbers that messages use for types and operations, where the schemas have plain integers.
 
 /// Types of resources in requests about configurations.
 pub mod resource_type {
@@ -12,4 +12,16 @@ pub mod resource_type {
     pub const CLIENT_METRICS: i8 = 16;
     /// A group.
     pub const GROUP: i8 = 32;
+}
+
+/// Operations on a property in IncrementalAlterConfigs: Kafka's `AlterConfigOp.OpType`.
+pub mod config_operation {
+    /// Sets a value.
+    pub const SET: i8 = 0;
+    /// Returns to the default.
+    pub const DELETE: i8 = 1;
+    /// Adds to a list.
+    pub const APPEND: i8 = 2;
+    /// Removes from a list.
+    pub const SUBTRACT: i8 = 3;
 }

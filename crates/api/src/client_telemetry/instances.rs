@@ -7,8 +7,8 @@
 //!     reserved id · terminated · too early · other subscription · unknown codec · too large
 //! ```
 //!
-//! An instance that a broker does not know is created by its first request, also by a push: clients
-//! push to any broker. Checks, their order and the intervals are those of Kafka's
+//! The first request of a client creates its instance, also when it is a push: clients push to any
+//! broker. Checks, their order and the intervals are those of Kafka's
 //! `ClientMetricsManager`.
 //!
 //! Invariant: `by_use` and `by_expiry` have one entry for each instance.

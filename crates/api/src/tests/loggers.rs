@@ -81,12 +81,16 @@ async fn alter(
     (result.error_code, message)
 }
 
-/// Returns the levels of these loggers, or of all without names, as DescribeConfigs lists them.
-async fn levels(client: &mut TestClient, names: &[&str]) -> Vec<String> {
+/// Describes the loggers of a broker, or those with these names.
+async fn describe(
+    client: &mut TestClient,
+    broker: &str,
+    names: Option<&[&str]>,
+) -> m::describe_configs_response::DescribeConfigsResult {
     let resource = m::describe_configs_request::DescribeConfigsResource {
         resource_type: BROKER_LOGGER,
-        resource_name: text("1"),
-        configuration_keys: Some(names.iter().map(|name| text(name)).collect()),
+        resource_name: text(broker),
+        configuration_keys: names.map(|names| names.iter().map(|name| text(name)).collect()),
         ..Default::default()
     };
     let request = m::DescribeConfigsRequestData {
@@ -101,7 +105,12 @@ async fn levels(client: &mut TestClient, names: &[&str]) -> Vec<String> {
         request,
         m::DescribeConfigsResponseData
     );
-    let result = &response.results[0];
+    response.results.into_iter().next().unwrap()
+}
+
+/// Returns the levels of these loggers, or of all without names, as DescribeConfigs lists them.
+async fn levels(client: &mut TestClient, names: &[&str]) -> Vec<String> {
+    let result = describe(client, "1", Some(names)).await;
     assert_eq!(result.error_code, 0, "{result:?}");
     let shown = result.configs.iter().map(|config| {
         // As Kafka describes loggers.
@@ -232,23 +241,7 @@ async fn only_the_broker_itself_describes_its_loggers() {
     let mut client = broker.client();
     let mut refusals = String::new();
     for name in ["2", "one", ""] {
-        let resource = m::describe_configs_request::DescribeConfigsResource {
-            resource_type: BROKER_LOGGER,
-            resource_name: text(name),
-            ..Default::default()
-        };
-        let request = m::DescribeConfigsRequestData {
-            resources: vec![resource],
-            ..Default::default()
-        };
-        let response = ask!(
-            client,
-            DescribeConfigs,
-            4,
-            request,
-            m::DescribeConfigsResponseData
-        );
-        let result = &response.results[0];
+        let result = describe(&mut client, name, None).await;
         assert!(result.configs.is_empty());
         let message = result.error_message.as_ref().unwrap();
         refusals += &format!("{name:?}: {} {message}\n", result.error_code);

@@ -27,7 +27,7 @@ pub(super) struct Times {
     /// … and then for a random time between this and the lease: 1.3 to 1.6 times the election
     /// timeout in all.
     pub random_min: Duration,
-    /// The interval that openraft is told for the leader's heartbeats.
+    /// `heartbeat_interval` in the configuration of openraft.
     pub heartbeat_interval: Duration,
     /// The interval at which they are sent. openraft would send them at its first tick after
     /// `heartbeat_interval`, which is its sixth of a fifth of that.
