@@ -39,6 +39,9 @@ run: ## build, and run a cluster of three nodes until Ctrl-C, data under ./data
 
 test: test-unit test-wire test-cluster ## all tests; installs the clients that they use
 
+# Always the same random input, so that a test fails because of a change and not by chance. `make fuzz` draws new seeds.
+test-unit: export PROPTEST_RNG_SEED ?= 1
+test-unit: export DOHLE_SEED ?= 1
 test-unit: ## tests of the crates, and the tidy test
 	$(CARGO_TEST)
 
@@ -65,7 +68,7 @@ record-properties: compat-deps ## record anew which values of properties Apache 
 
 test-cluster: compat-deps binary ## real nodes, real clients; DOHLE_CORPUS_LINES=N for a quick run
 	DOHLE_KAFKA_LIBS=$(CURDIR)/target/compat/java/libs $(CARGO_TEST) --test kafka_clean
-	$(CARGO_TEST) --test cluster -- --test-threads=$(TEST_THREADS)
+	CARGO=$(CARGO) TEST_THREADS=$(TEST_THREADS) REPEAT=$(REPEAT) tests/cluster.sh
 
 test-streams: compat-deps binary ## Kafka Streams, Connect, MirrorMaker and transactions, in full
 	DOHLE_PROGRAMS=full $(CARGO_TEST) --test cluster -- --test-threads=1 streams:: connect:: mirror:: transactions::
@@ -83,7 +86,7 @@ test-images: compat-deps ## the image and deploy/, with a Docker engine of its o
 test-peers: compat-deps binary ## the test suites of other clients, on Dohle and on Apache Kafka; PEERS="librdkafka sarama" for some
 	tests/peers/run.sh
 
-fuzz: ## random input for the decoders, DURATION seconds of it (default 60) or DOHLE_FUZZ_CASES cases
+fuzz: ## the tests with random input with new seeds, for DURATION seconds (default 60) or DOHLE_FUZZ_CASES cases
 	tests/fuzz.sh
 
 sim: ## the simulation of replication, SEEDS=N of them (default 2000), with its rate; SEED=N repeats one

@@ -302,11 +302,27 @@ fn what_a_check_found_is_known_after_a_restart() {
     assert_eq!(open(true).damage(), []);
 }
 
+/// Returns whether a base offset changes together with the header of the batch that follows. No
+/// checksum covers a base offset. A wrong one is detected by the header after it: without that, the
+/// offsets look like those around records that compaction removed.
+fn hides_itself(batches: &[(usize, usize)], changes: &[(usize, u8)]) -> bool {
+    const BASE_OFFSET_SIZE: usize = 8;
+    let changed = |from: usize, size: usize| {
+        let mut positions = changes.iter().map(|&(at, _)| at);
+        positions.any(|at| (from..from + size).contains(&at))
+    };
+    let mut neighbours = batches.windows(2);
+    neighbours.any(|pair| {
+        changed(pair[0].0, BASE_OFFSET_SIZE)
+            && changed(pair[1].0, dohle_log::batch::BATCH_HEADER_SIZE)
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
-    /// Whatever bytes change, readers get the original records or an error, and a repair restores
-    /// all of them.
+    /// Readers get the original records or an error, and a repair restores all of them, whatever
+    /// bytes change, unless the change [`hides_itself`].
     #[test]
     fn any_damage_is_found_and_repaired(
         changes in prop::collection::vec((any::<prop::sample::Index>(), 1..=255u8), 1..6),
@@ -314,9 +330,12 @@ proptest! {
         let dir = tempfile::tempdir().unwrap();
         let mut log = filled(dir.path());
         let good = read_all(&log, Offset(0));
+        let size = fs::metadata(first(dir.path())).unwrap().len() as usize;
+        let changes: Vec<(usize, u8)> =
+            changes.into_iter().map(|(at, flip)| (at.index(size), flip)).collect();
+        prop_assume!(!hides_itself(&batches(&first(dir.path())), &changes));
         change(&first(dir.path()), |bytes| {
             for (at, flip) in changes {
-                let at = at.index(bytes.len());
                 bytes[at] ^= flip;
             }
         });

@@ -3,7 +3,8 @@
 //!
 //! The checksum does not cover base offset, length, leader epoch and magic of a header. A wrong
 //! length or magic is detected in other ways; offset and epoch are compared with the batches
-//! around.
+//! around. A base offset that is too high is not detected when the header of the next batch is
+//! damaged as well, since compaction leaves gaps between offsets.
 
 use dohle_model::{LeaderEpoch, Offset};
 
