@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use common::*;
+use dohle_log::batch::BATCH_HEADER_SIZE;
 use dohle_log::log::RepairStart;
 use dohle_log::{Damage, Log, LogConfig, OpenOptions, ReadError, RepairError, Replaced};
 use dohle_model::{LeaderEpoch, Offset};
@@ -218,6 +219,51 @@ fn only_batches_that_belong_there_repair_a_segment() {
     assert_eq!(read_all(&log, Offset(0)), good);
 }
 
+/// Changes the lowest byte of the base offset of one batch of the first segment.
+fn change_base_offset(dir: &Path, at: usize, flip: u8) {
+    let (position, _) = batches(&first(dir))[at];
+    change(&first(dir), |bytes| bytes[position + 7] ^= flip);
+}
+
+#[test]
+fn of_two_batches_with_the_same_offsets_neither_is_returned() {
+    // The seventh batch has no offset that fits, so the eighth could be wrong as well as the ninth,
+    // which has the offsets 41 to 45 instead of 45 to 49.
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = filled(dir.path());
+    let good = read_all(&log, Offset(0));
+    let (position, _) = batches(&first(dir.path()))[7];
+    change(&first(dir.path()), |bytes| bytes[position] ^= 1);
+    change_base_offset(dir.path(), 9, 4);
+    let found = note(&mut log);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((found[0].start, found[0].end), (Offset(35), Offset(50)));
+    repair(&mut log, &good).unwrap();
+    assert_eq!(read_all(&log, Offset(0)), good);
+}
+
+#[test]
+fn after_a_gap_neither_of_two_batches_with_the_same_offsets_is_returned() {
+    let source = tempfile::tempdir().unwrap();
+    let records = read_all(&filled(source.path()), Offset(0));
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = LogConfig::default();
+    config.cleanup_policy.compact = true;
+    let mut log = open(dir.path(), config);
+    for (at, batch) in dohle_log::Batches::new(&records).enumerate().take(5) {
+        // As if compaction had removed the second batch.
+        if at != 1 {
+            let batch = Bytes::copy_from_slice(batch.unwrap().bytes);
+            log.append_as_follower(batch, NOW).unwrap();
+        }
+    }
+    log.flush(NOW).unwrap();
+    change_base_offset(dir.path(), 2, 1);
+    let found = note(&mut log);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((found[0].start, found[0].end), (Offset(5), Offset(20)));
+}
+
 #[test]
 fn damage_above_the_high_watermark_waits() {
     let dir = tempfile::tempdir().unwrap();
@@ -302,19 +348,20 @@ fn what_a_check_found_is_known_after_a_restart() {
     assert_eq!(open(true).damage(), []);
 }
 
-/// Returns whether a base offset changes together with the header of the batch that follows. No
-/// checksum covers a base offset. A wrong one is detected by the header after it: without that, the
+/// Returns whether a base offset changes together with the batch before it or the header after it.
+/// No checksum covers a base offset. A wrong one is detected by its neighbours: without them, the
 /// offsets look like those around records that compaction removed.
 fn hides_itself(batches: &[(usize, usize)], changes: &[(usize, u8)]) -> bool {
     const BASE_OFFSET_SIZE: usize = 8;
-    let changed = |from: usize, size: usize| {
+    let changed = |(from, size): (usize, usize)| {
         let mut positions = changes.iter().map(|&(at, _)| at);
         positions.any(|at| (from..from + size).contains(&at))
     };
     let mut neighbours = batches.windows(2);
     neighbours.any(|pair| {
-        changed(pair[0].0, BASE_OFFSET_SIZE)
-            && changed(pair[1].0, dohle_log::batch::BATCH_HEADER_SIZE)
+        let [before, after] = [pair[0], pair[1]];
+        changed(before) && changed((after.0, BASE_OFFSET_SIZE))
+            || changed((before.0, BASE_OFFSET_SIZE)) && changed((after.0, BATCH_HEADER_SIZE))
     })
 }
 

@@ -3,8 +3,9 @@
 //!
 //! The checksum does not cover base offset, length, leader epoch and magic of a header. A wrong
 //! length or magic is detected in other ways; offset and epoch are compared with the batches
-//! around. A base offset that is too high is not detected when the header of the next batch is
-//! damaged as well, since compaction leaves gaps between offsets.
+//! around. When two batches have the same offsets, and nothing tells which header is wrong, both count
+//! as damaged. A wrong base offset is not detected when a batch next to it is damaged as well and no
+//! offsets overlap, since compaction leaves gaps between offsets.
 
 use dohle_model::{LeaderEpoch, Offset};
 
@@ -34,6 +35,9 @@ pub(crate) struct Walk<'a> {
     epochs: Option<(&'a LeaderEpochCache, Offset)>,
     /// The leader epochs of a log in use, which are known to be correct.
     certain_epochs: Option<&'a LeaderEpochCache>,
+    /// The position of a batch that has offsets of the invalid one before it: either header may be
+    /// the wrong one.
+    suspect: Option<u64>,
 }
 
 /// The next result of a walk.
@@ -62,6 +66,7 @@ impl<'a> Walk<'a> {
             known_end: None,
             epochs: None,
             certain_epochs: None,
+            suspect: None,
         }
     }
 
@@ -180,6 +185,12 @@ impl<'a> Walk<'a> {
             return Ok(None);
         };
         if gap && after.base_offset < next && after.base_offset >= self.expected {
+            // A batch that would end where the next one begins, if it began where it was expected,
+            // has a wrong base offset itself.
+            let fits_between = after.base_offset.0 - self.expected.0 == next.0 - base.0;
+            if !fits_between {
+                self.suspect = Some(self.scan.position() + u64::from(header.size));
+            }
             return Ok(Some(format!(
                 "base offset {base} is between {} and {}",
                 self.expected, after.base_offset
@@ -252,28 +263,35 @@ impl<'a> Walk<'a> {
                 return Ok(Some((position, header)));
             }
         }
-        search(self.files, from + 1, self.end, |position, header| {
+        let (files, end) = (self.files, self.end);
+        search(files, from + 1, end, |position, header| {
             self.goes_on(position, header)
         })
     }
 
     /// Returns whether valid records continue after damage with this batch.
-    fn goes_on(&self, position: u64, header: &BatchHeader) -> Result<bool, StorageError> {
+    fn goes_on(&mut self, position: u64, header: &BatchHeader) -> Result<bool, StorageError> {
         let (base, next) = (header.base_offset, header.next_offset());
         let fits = match self.certain_epochs {
             Some(epochs) => misplaced(header, self.expected, self.limit, epochs).is_none(),
             None => base >= self.expected && next <= self.limit,
         };
-        if !fits || !is_whole(self.files, position, self.end, header)? {
+        if !fits
+            || self.suspect == Some(position)
+            || !is_whole(self.files, position, self.end, header)?
+        {
             return Ok(false);
         }
-        // The checksum does not cover the base offset. If two batches here overlap and the offset
-        // before them is unknown, the first one is wrong.
-        let after = self.header_at(position + u64::from(header.size))?;
-        Ok(
-            after
-                .is_none_or(|after| after.base_offset < self.expected || after.base_offset >= next),
-        )
+        // The checksum does not cover the base offset, and the offset before these batches is
+        // unknown.
+        let position = position + u64::from(header.size);
+        let overlaps = self
+            .header_at(position)?
+            .is_some_and(|after| (self.expected..next).contains(&after.base_offset));
+        if overlaps {
+            self.suspect = Some(position);
+        }
+        Ok(!overlaps)
     }
 
     fn header_at(&self, position: u64) -> Result<Option<BatchHeader>, StorageError> {
@@ -304,7 +322,7 @@ fn search(
     files: &SegmentFiles,
     from: u64,
     end: u64,
-    accepts: impl Fn(u64, &BatchHeader) -> Result<bool, StorageError>,
+    mut accepts: impl FnMut(u64, &BatchHeader) -> Result<bool, StorageError>,
 ) -> Result<Option<(u64, BatchHeader)>, StorageError> {
     const WINDOW: usize = 1 << 20;
     let mut at = from;
