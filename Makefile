@@ -18,8 +18,10 @@ BENCH_KAFKA ?= 4.4.0
 # The binary that the tests of whole nodes and the bench run.
 DOHLE_BIN ?= $(CURDIR)/target/release/dohle
 
-# The node under valgrind, which counts its instructions.
-COUNTED = DOHLE_COUNTED=$(DOHLE_BIN) DOHLE_BIN=$(CURDIR)/tests/bench_guard/counted.sh
+# The node under valgrind, which counts its instructions: unless DOHLE_BIN names another one, the static binary, whose
+# counts do not depend on the machine's C library.
+COUNTED = DOHLE_COUNTED=$(if $(filter $(CURDIR)/target/release/dohle,$(DOHLE_BIN)),$$(deploy/image.sh binary),$(DOHLE_BIN)) \
+  DOHLE_BIN=$(CURDIR)/tests/bench_guard/counted.sh
 
 .PHONY: help run binary test test-unit test-wire wire-record record-authorizer record-properties test-cluster test-streams compat-deps image test-images test-peers fuzz sim mutants chaos bench bench-kafka bench-guard record-bench-guard lint unused deny advisories tidy
 help: ## list the targets
@@ -107,10 +109,10 @@ bench-kafka: compat-deps binary ## Dohle and Apache Kafka in turns, ratios with 
 	DOHLE_LOG_CHECK=off DOHLE_KAFKA_LIBS=$$(tests/compat/kafka-libs.sh $(BENCH_KAFKA)) \
 	  $(CARGO) run --release --locked --bin bench-kafka -- $(if $(QUICK),--quick) $(if $(FULL),--full) $(BENCH)
 
-bench-guard: binary ## instructions of a node for each kind of request, compared with those recorded; needs valgrind
+bench-guard: ## instructions of a node for each kind of request, compared with those recorded; needs valgrind
 	$(COUNTED) $(CARGO) run --locked --bin bench-guard
 
-record-bench-guard: binary ## record these counts anew, in tests/bench_guard/instructions.txt
+record-bench-guard: ## record these counts anew, in tests/bench_guard/instructions.txt
 	$(COUNTED) $(CARGO) run --locked --bin bench-guard -- --record
 
 lint: ## formatting and clippy, warnings are errors
