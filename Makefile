@@ -43,7 +43,6 @@ test: test-unit test-wire test-cluster ## all tests; installs the clients that t
 
 # Always the same random input, so that a test fails because of a change and not by chance. `make fuzz` draws new seeds.
 test-unit: export PROPTEST_RNG_SEED ?= 1
-test-unit: export DOHLE_SEED ?= 1
 test-unit: ## tests of the crates, and the tidy test
 	$(CARGO_TEST)
 

@@ -10,11 +10,11 @@ run() { # run CASES HISTORIES
   export PROPTEST_CASES=$1 DOHLE_FUZZ_CASES=$1
   test -p dohle-protocol -p dohle-log --test hostile
   test -p dohle-groups -p dohle-api -p dohle-auth -p dohle-controller -p dohle-tls --lib -- hostile records::tests
-  export PROPTEST_CASES=$2 DOHLE_FUZZ_CASES=$2
-  test -p dohle-log --test compaction_random --test damage --test disk_full --test model --test no_false_damage --test ranges \
-    --test recovery_damage --test transactions_random
+  export PROPTEST_CASES=$2 DOHLE_FUZZ_CASES=$2 DOHLE_SEED=$((RANDOM << 15 | RANDOM))
+  test -p dohle-log --test compaction_random --test damage --test disk_full --test model --test no_false_damage \
+    --test power_loss --test ranges --test recovery_damage --test transactions_random
   test -p dohle-groups --lib -- simulation offsets::tests::transactions
-  test -p dohle-controller --lib -- plan::tests
+  test -p dohle-controller --lib -- plan::tests power_loss
 }
 if [ -n "${DOHLE_FUZZ_CASES:-}" ]; then
   run "$DOHLE_FUZZ_CASES" "$DOHLE_FUZZ_CASES"

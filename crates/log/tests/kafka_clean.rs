@@ -230,9 +230,9 @@ fn kafkas_cleaner_leaves_the_same() {
     let seed = std::env::var("DOHLE_SEED")
         .ok()
         .and_then(|text| text.parse().ok());
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let seed = seed.unwrap_or(now.as_nanos() as u64 | 1);
+    let seed = seed.unwrap_or(1);
     eprintln!("DOHLE_SEED={seed}");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let now = Timestamp(now.as_millis() as i64);
     let mut writer = Writer {
         random: Random(seed),

@@ -8,6 +8,7 @@ use dohle_model::image::TopicImage;
 use dohle_model::record::{ConfigResource, MetadataRecord};
 use dohle_model::{ApiError, ErrorCode, NodeId, TopicIdPartition, TopicName};
 use dohle_protocol::KafkaString;
+use dohle_protocol::kinds::config_operation::{APPEND, DELETE, SET, SUBTRACT};
 use dohle_protocol::kinds::resource_type;
 use dohle_protocol::messages::alter_configs_request::{
     AlterConfigsRequestData, AlterConfigsResource as ReplacedResource,
@@ -162,7 +163,7 @@ pub fn replace(draft: &mut Draft, request: &AlterConfigsRequestData) -> AlterCon
     let wanted = request.resources.iter().map(|resource| {
         let ops = resource.configs.iter().map(|config| Op {
             name: config.name.as_str(),
-            op: 0,
+            op: SET,
             value: config.value.as_ref().map(KafkaString::as_str),
         });
         ConfigChange {
@@ -373,19 +374,19 @@ fn values_after(
             value.ok_or_else(null)
         };
         let value = match op.op {
-            0 => Some(given()?),
-            1 => None,
-            2 | 3 if !schema.is_list(resource, name) => {
+            SET => Some(given()?),
+            DELETE => None,
+            APPEND | SUBTRACT if !schema.is_list(resource, name) => {
                 return Err(ErrorCode::InvalidConfig.because(format!(
                     "Can't append to or subtract from {name} because its type is not LIST."
                 )));
             }
-            append_or_subtract @ (2 | 3) => {
+            append_or_subtract @ (APPEND | SUBTRACT) => {
                 let base = now.get(name).cloned();
                 let base = base.or_else(|| schema.default_value(resource, name));
                 let mut parts: Vec<String> = parts(&base.unwrap_or_default());
                 for part in self::parts(&given()?) {
-                    if append_or_subtract == 3 {
+                    if append_or_subtract == SUBTRACT {
                         parts.retain(|p| *p != part);
                     } else if !parts.contains(&part) {
                         parts.push(part);
