@@ -138,17 +138,18 @@ impl Proxies {
 pub struct LoadBalancer(Proxy);
 
 impl LoadBalancer {
-    /// Starts it in front of all nodes of a cluster, the last node first.
-    pub fn start(cluster: &Cluster) -> Result<Self> {
-        let nodes: Vec<SocketAddr> = cluster.nodes().iter().map(|node| node.address).collect();
-        let behind = nodes.iter().rev().copied().collect();
+    /// Starts it in front of the addresses of a cluster's nodes, the last node first.
+    pub fn start(nodes: &[String]) -> Result<Self> {
+        let nodes: Result<Vec<SocketAddr>, _> =
+            nodes.iter().rev().map(|node| node.parse()).collect();
+        let nodes = nodes?;
         let mut proxy = Proxy {
             node: NONE,
             front: SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?)),
             behind: nodes[0],
             accepts: None,
         };
-        proxy.open(behind, Arc::new(Losses::default()))?;
+        proxy.open(nodes, Arc::new(Losses::default()))?;
         Ok(Self(proxy))
     }
 

@@ -78,7 +78,7 @@ impl Kafka {
 }
 
 /// Adds a listener with SCRAM to the files of all nodes. Returns its addresses.
-fn add_scram_listener(cluster: &Cluster) -> Result<String> {
+pub(super) fn add_scram_listener(cluster: &Cluster) -> Result<String> {
     let mut addresses = Vec::new();
     for node in cluster.nodes() {
         let address = format!("127.0.0.1:{}", free_port()?);
@@ -262,7 +262,7 @@ fn wait_for_orders(member: &mut Member, end: u32) -> Result<()> {
 }
 
 /// Runs a tool as a user, through the listener with SCRAM.
-fn tool_as(
+pub(super) fn tool_as(
     user: &Credentials,
     (cluster, users): (&Cluster, &str),
     (name, line): (&str, &str),

@@ -6,13 +6,17 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use dohle_tests::Cluster;
 use dohle_tests::clients::kcat::kcat;
-use dohle_tests::cluster::text;
+use dohle_tests::clients::secure::Credentials;
+use dohle_tests::cluster::{Builder, text};
 use dohle_tests::program::Output;
 use dohle_tests::proxy::{LoadBalancer, Proxies};
 use dohle_tests::wait::{DEADLINE, eventually, until};
 use kacrab_protocol::generated as kafka;
 
 use super::console_tools::ours;
+use super::import_kafka::{add_scram_listener, tool_as};
+use super::perf;
+use super::security::delegation_tokens::{only_token, token};
 
 const TOPIC: &str = "orders";
 const GROUP: &str = "workers";
@@ -21,16 +25,30 @@ const RECORDS: usize = 4;
 
 /// Three nodes, and a topic with a partition on each of them.
 fn cluster() -> Result<(Cluster, Proxies)> {
-    let mut cluster = Cluster::of(3)
-        .first_id(0)
-        .property("group.initial.rebalance.delay.ms", "0")
-        .property("offsets.topic.num.partitions", "3")
-        .prepare()?;
+    let mut cluster = builder().prepare()?;
     let proxies = Proxies::start(&cluster)?;
     cluster.start()?;
     super::faults::allow_lost_connections(&mut cluster);
     cluster.create_topic(TOPIC, 3, 1, &[])?;
     Ok((cluster, proxies))
+}
+
+fn builder() -> Builder {
+    Cluster::of(3)
+        .first_id(0)
+        .property("group.initial.rebalance.delay.ms", "0")
+        .property("offsets.topic.num.partitions", "3")
+}
+
+/// Returns lists of bootstrap servers: one that is not node 0, all of them in another order, one
+/// behind a host name that cannot be resolved, and a load balancer.
+fn lists(nodes: &[String], balancer: &LoadBalancer) -> [String; 4] {
+    [
+        nodes[2].clone(),
+        [nodes[1].as_str(), &nodes[2], &nodes[0]].join(","),
+        format!("no-such-host.invalid:9092,{}", nodes[1]),
+        balancer.address().to_string(),
+    ]
 }
 
 /// Writes records to each partition; a record holds the number of its partition.
@@ -65,20 +83,20 @@ fn partitions(output: &str) -> BTreeSet<&str> {
 
 #[test]
 fn the_place_of_a_bootstrap_address_is_no_broker_id() -> Result<()> {
-    let (cluster, _proxies) = cluster()?;
+    let mut cluster = builder()
+        .property(
+            "authorizer.class.name",
+            "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        )
+        .property("super.users", "User:ANONYMOUS")
+        .start()?;
+    super::faults::allow_lost_connections(&mut cluster);
+    cluster.create_topic(TOPIC, 3, 1, &[])?;
     fill(&cluster)?;
-    let balancer = LoadBalancer::start(&cluster)?;
-    let nodes: Vec<String> = cluster
-        .nodes()
-        .iter()
-        .map(|node| node.address.to_string())
-        .collect();
-    let lists = [
-        nodes[2].clone(),
-        [nodes[1].as_str(), &nodes[2], &nodes[0]].join(","),
-        format!("no-such-host.invalid:9092,{}", nodes[1]),
-        balancer.address().to_string(),
-    ];
+    let nodes = cluster.nodes().iter().map(|node| node.address.to_string());
+    let nodes: Vec<String> = nodes.collect();
+    let balancer = LoadBalancer::start(&nodes)?;
+    let lists = lists(&nodes, &balancer);
     let all = (3 * RECORDS).to_string();
     let mut told = BTreeSet::new();
     for (number, list) in lists.iter().enumerate() {
@@ -130,9 +148,25 @@ fn the_place_of_a_bootstrap_address_is_no_broker_id() -> Result<()> {
         let read = ours("consumer-perf-test", list, &load)?.run()?.clean()?;
         let count = read.lines().nth(1).and_then(|line| line.split(", ").nth(4));
         ensure!(count == Some(all.as_str()), "{list}: {read}");
+        measure(list, &topic)?;
         told.insert(describe(list)?);
     }
     ensure!(told.len() == 1, "the tools differ: {told:#?}");
+    Ok(())
+}
+
+/// Runs each load of `perf`.
+fn measure(bootstrap: &str, topic: &str) -> Result<()> {
+    const RECORDS: u64 = 300;
+    let load = format!("--topic {topic} --num-records {RECORDS} --record-size 20");
+    let small = "--batch-records 10";
+    for command in ["produce", "end-to-end", "mixed"] {
+        let report = perf::run(bootstrap, &format!("{command} {load} {small}"))?;
+        perf::check_produced(&report, RECORDS);
+    }
+    let report = perf::run(bootstrap, &format!("consume --topic {topic} --verify"))?;
+    let read = report["consume"]["records"].as_u64();
+    ensure!(read > Some(3 * RECORDS), "{bootstrap}: {report}");
     Ok(())
 }
 
@@ -167,7 +201,14 @@ fn describe(bootstrap: &str) -> Result<String> {
     let delete_file = folder.path().join("delete.json").display().to_string();
     std::fs::write(&delete_file, delete)?;
     let elections = ["--election-type", "preferred", "--all-topic-partitions"];
-    let runs: [(&str, &[&str]); 16] = [
+    let rule = ["--allow-principal", "User:alice", "--operation", "Read"];
+    let rule = [&rule[..], &["--topic", TOPIC]].concat();
+    let add = [&rule[..], &["--add"]].concat();
+    let remove = [&rule[..], &["--remove", "--force"]].concat();
+    let runs: [(&str, &[&str]); 19] = [
+        ("acls", &add),
+        ("acls", &["--list"]),
+        ("acls", &remove),
         ("delete-records", &["--offset-json-file", &delete_file]),
         ("leader-election", &elections),
         ("reassign-partitions", &["--list"]),
@@ -203,7 +244,64 @@ fn describe(bootstrap: &str) -> Result<String> {
         };
         told += &printed;
     }
+    ensure!(told.contains("principal=User:alice"), "{told}");
     Ok(told)
+}
+
+#[test]
+fn delegation_tokens_are_managed_at_every_bootstrap_address() -> Result<()> {
+    let mut cluster = builder()
+        .property("delegation.token.secret.key", "secret-of-all-nodes")
+        // A node that has not heard of the user yet refuses her.
+        .allow("authentication failed")
+        .prepare()?;
+    let nodes: Vec<String> = add_scram_listener(&cluster)?
+        .split(',')
+        .map(str::to_owned)
+        .collect();
+    cluster.start()?;
+    let mechanism = "SCRAM-SHA-512";
+    let credential = format!("{mechanism}=[iterations=4096,password=secret]");
+    let user = [
+        "--alter",
+        "--entity-type",
+        "users",
+        "--entity-name",
+        "alice",
+    ];
+    ours("configs", &cluster.bootstrap(), &user)?
+        .args(["--add-config", &credential])
+        .run()?
+        .ok()?;
+    let alice = Credentials::sasl(mechanism, "alice", "secret");
+    let tool = |user: &Credentials, list: &str, line: &str| {
+        let (tool, line) = line.split_once(' ').context("a tool and its options")?;
+        tool_as(user, (&cluster, list), (tool, line))
+    };
+    for node in &nodes {
+        until(DEADLINE, "the user can log in", || {
+            tool(&alice, node, "topics --list").map(|_| true)
+        })?;
+    }
+    let balancer = LoadBalancer::start(&nodes)?;
+    for list in lists(&nodes, &balancer) {
+        let run = |line: &str| tool(&alice, &list, &format!("delegation-tokens {line}"));
+        let created = only_token(&run("--create --max-life-time-period 3600000")?)?;
+        let (id, hmac) = &created;
+        let is_listed = |expected: bool| {
+            until(DEADLINE, format!("{list} lists {id}: {expected}"), || {
+                Ok(run("--describe")?.contains(id.as_str()) == expected)
+            })
+        };
+        is_listed(true)?;
+        run(&format!("--renew --renew-time-period 600000 --hmac {hmac}"))?;
+        until(DEADLINE, "the token can log in", || {
+            tool(&token(&created), &list, "topics --list").map(|_| true)
+        })?;
+        run(&format!("--expire --expiry-time-period -1 --hmac {hmac}"))?;
+        is_listed(false)?;
+    }
+    Ok(())
 }
 
 /// Returns the broker that coordinates [`GROUP`].

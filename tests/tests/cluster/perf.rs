@@ -20,7 +20,7 @@ fn perf(bootstrap: &str, load: &str) -> Result<Program> {
 }
 
 /// Runs a load, which has to end without a warning about its own fault or an error.
-fn run(bootstrap: &str, load: &str) -> Result<Value> {
+pub(super) fn run(bootstrap: &str, load: &str) -> Result<Value> {
     let output = perf(bootstrap, &format!("{load} --output json"))?.run()?;
     let report = report(&output).with_context(|| load.to_owned())?;
     for part in ["produce", "consume"] {
@@ -43,7 +43,7 @@ fn check(value: &Value, expected: u64) {
 
 /// Checks a report of records that were all acknowledged.
 #[track_caller]
-fn check_produced(report: &Value, records: u64) {
+pub(super) fn check_produced(report: &Value, records: u64) {
     let produce = &report["produce"];
     check(&produce["records"], records);
     check(&produce["latency"]["count"], records);
