@@ -142,6 +142,7 @@ add_shell() {
   done
   ln -s ../../bin/busybox "$folder/usr/bin/env"
   cp "$here/image/nc" "$here/image/pgrep" "$here/image/cub" "$folder/usr/bin/"
+  ln -s cub "$folder/usr/bin/ub"
   cp "$here/image/libkafka.sh" "$folder/opt/bitnami/scripts/"
   for name in $libraries; do ln -s libkafka.sh "$folder/opt/bitnami/scripts/$name"; done
   for name in bash-static busybox-static; do

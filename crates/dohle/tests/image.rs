@@ -230,6 +230,7 @@ fn the_image_has_the_tools_at_the_paths_of_three_images_and_a_shell() {
         "usr/bin/nc",
         "usr/bin/pgrep",
         "usr/bin/cub",
+        "usr/bin/ub -> cub",
         "usr/share/doc/SHELL",
         "opt/bitnami/scripts/libkafka.sh",
         "opt/bitnami/scripts/libos.sh -> libkafka.sh",
@@ -453,6 +454,14 @@ fn an_init_container_of_confluents_image_waits_for_the_brokers() {
     };
     let asked = "kafka-broker-api-versions --bootstrap-server kafka:9092";
     let ready = cub(&["kafka-ready", "-b", "kafka:9092", "2", "30"]);
+    assert_eq!(ready, (Some(0), asked.to_owned()));
+    let ready = cub(&[
+        "kafka-ready",
+        "--bootstrap-servers",
+        "kafka:9092",
+        "2",
+        "30",
+    ]);
     assert_eq!(ready, (Some(0), asked.to_owned()));
     let file = programs.0.path().join("client.properties");
     std::fs::write(&file, "bootstrap.servers=kafka:9092\n").unwrap();

@@ -31,6 +31,7 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod version_1;
 
 pub use client::{BlockingStream, ClientPurpose, ClientTls};
 pub use connector::{Authentication, ConnectError, Connector, NodeStream, socket};

@@ -16,13 +16,14 @@ use crate::settings::{Place, Source, TlsSettings};
 use crate::store;
 use crate::subject::{Summary, date};
 use crate::trust::Trust;
+use crate::version_1::{self, Version1};
 
 /// Permissions of a file that make it readable to everybody on the machine.
 const READABLE_BY_OTHERS: u32 = 0o004;
 /// A certificate that expires within this time is reported.
 const EXPIRES_SOON_SECS: u64 = 30 * DAY_SECS;
 const DAY_SECS: u64 = 86_400;
-/// The version of X.509 that a certificate of a key must have.
+/// The version of X.509 that has extensions.
 const VERSION: u32 = 3;
 
 /// What identifies the content of a file, without reading it.
@@ -146,16 +147,22 @@ pub(crate) fn load_key(source: &Source, provider: &CryptoProvider) -> Result<Loa
         let summary = Summary::of(certificate);
         summaries.push(summary.ok_or_else(|| explain("it has a damaged certificate".to_owned()))?);
     }
-    if let Some(first) = summaries.first()
-        && first.version != VERSION
-    {
+    let version = summaries.first().map_or(VERSION, |first| first.version);
+    let is_version_1 = material
+        .chain
+        .first()
+        .is_some_and(|it| Version1::read(it).is_some());
+    if version != VERSION && !is_version_1 {
         return Err(explain(format!(
-            "its first certificate has version {} of X.509, and version {VERSION} is needed; issue \
-             it again with extensions, as openssl x509 -req -extfile FILE does",
-            first.version
+            "its first certificate has version {version} of X.509; it can have version {VERSION}, \
+             or version 1 without extensions"
         )));
     }
-    let certified = CertifiedKey::from_der(material.chain, material.key, provider);
+    let certified = if is_version_1 {
+        version_1::certified(material.chain, material.key, provider)
+    } else {
+        CertifiedKey::from_der(material.chain, material.key, provider)
+    };
     let certified = certified.map_err(|error| {
         explain(match error {
             Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {

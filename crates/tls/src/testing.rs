@@ -1,8 +1,12 @@
 //! Certificates for tests: authorities, and what they issue.
 
 use rcgen::{DnType, ExtendedKeyUsagePurpose};
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use rustls::pki_types::CertificateDer;
 use time::OffsetDateTime;
+use x509_parser::asn1_rs::Any;
+use x509_parser::prelude::FromDer as _;
 
 use crate::authority::{Authority, CertificateRequest};
 
@@ -87,12 +91,62 @@ impl TestAuthority {
         self.0.issue(&request.request()).expect("a certificate")
     }
 
+    /// Issues a certificate of version 1, which has no extensions, and so no hosts or purposes.
+    ///
+    /// # Panics
+    /// When the certificate cannot be made.
+    #[must_use]
+    pub fn issue_version_1(&self, request: &TestRequest) -> TestIdentity {
+        const BIT_STRING: u8 = 0x03;
+        let mut identity = self.issue(request);
+        let parts = elements(&identity.certificate);
+        let fields = elements(&parts[0]);
+        // Without the first field, which is the version, and the last one, the extensions.
+        let signed = element(SEQUENCE, &fields[1..fields.len() - 1].concat());
+        let random = SystemRandom::new();
+        let key = &self.0.identity.key;
+        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, key, &random);
+        let signature = key.expect("a key").sign(&random, &signed);
+        let signature = [&[0], signature.expect("a signature").as_ref()].concat();
+        let parts = [signed, parts[1].clone(), element(BIT_STRING, &signature)];
+        identity.certificate = element(SEQUENCE, &parts.concat()).into();
+        identity
+    }
+
     /// Issues a certificate for a node or a client with this name on this machine.
     #[must_use]
     pub fn local(&self, common_name: &str) -> TestIdentity {
         let hosts = ["localhost", "127.0.0.1", "::1"];
         self.issue(&TestRequest::new(common_name, &hosts))
     }
+}
+
+const SEQUENCE: u8 = 0x30;
+
+/// Returns the elements of a sequence in DER, each with its tag and length.
+fn elements(sequence: &[u8]) -> Vec<Vec<u8>> {
+    let (_, sequence) = Any::from_der(sequence).expect("a sequence");
+    let mut rest = sequence.data;
+    let mut elements = Vec::new();
+    while !rest.is_empty() {
+        let (after, _) = Any::from_der(rest).expect("an element");
+        elements.push(rest[..rest.len() - after.len()].to_vec());
+        rest = after;
+    }
+    elements
+}
+
+/// Encodes an element in DER. Its content has less than 64 KiB.
+fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(content.len()).expect("a short element");
+    let [high, low] = length.to_be_bytes();
+    let mut element = match length {
+        0..0x80 => vec![tag, low],
+        0x80..0x100 => vec![tag, 0x81, low],
+        _ => vec![tag, 0x82, high, low],
+    };
+    element.extend(content);
+    element
 }
 
 /// Returns a certificate that is signed with its own key.

@@ -16,6 +16,7 @@ use crate::{ClientPurpose, ClientTls, ServerTls, TlsError, TlsSettings};
 
 mod hostile;
 mod stores;
+mod version_1;
 
 /// Returns the settings of properties.
 fn settings(properties: &[(&str, &str)]) -> Result<TlsSettings, TlsError> {
@@ -483,7 +484,7 @@ fn properties_that_cannot_be_used_are_named() {
     old.certificate = bytes.into();
     let error = lacks(own(&old, "", &[]));
     assert!(
-        error.contains("its first certificate has version 1 of X.509, and version 3 is needed"),
+        error.contains("has version 1 of X.509; it can have version 3, or version 1 without"),
         "{error}"
     );
     let damaged = pem("CERTIFICATE", b"nothing");

@@ -2,8 +2,8 @@
 //! themselves.
 //!
 //! This differs from rustls's own verifiers where Java does: a certificate that is itself in the
-//! trust store is trusted, even if it is self-signed, and a certificate without alternative names
-//! of hosts is for the host in its common name.
+//! trust store is trusted, even if it is self-signed, a certificate without alternative names of
+//! hosts is for the host in its common name, and certificates can have version 1 of X.509.
 
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ use rustls::{
 };
 
 use crate::subject::Summary;
+use crate::version_1::Version1;
 
 /// The certificates that a node or a client trusts.
 #[derive(Debug, Clone)]
@@ -82,22 +83,24 @@ impl Trust {
         if !self.certificates.contains(certificate) {
             return Ok(false);
         }
-        let summary = Summary::of(certificate).ok_or(CertificateError::BadEncoding)?;
-        if now > summary.not_after {
-            return Err(CertificateError::ExpiredContext {
-                time: now,
-                not_after: summary.not_after,
-            }
-            .into());
-        }
-        if now < summary.not_before {
-            return Err(CertificateError::NotValidYetContext {
-                time: now,
-                not_before: summary.not_before,
-            }
-            .into());
-        }
+        verify_times(certificate, now)?;
         Ok(true)
+    }
+
+    /// Verifies a certificate of version 1: it is in the trust store, or an authority there has
+    /// signed it.
+    fn verify_version_1(
+        &self,
+        der: &CertificateDer<'_>,
+        certificate: &Version1<'_>,
+        now: UnixTime,
+        algorithms: &WebPkiSupportedAlgorithms,
+    ) -> Result<(), Error> {
+        if self.is_listed(der, now)? {
+            return Ok(());
+        }
+        verify_times(der, now)?;
+        certificate.verify_issuer(&self.certificates, algorithms.all)
     }
 
     /// Returns the verifier of servers' certificates.
@@ -140,6 +143,26 @@ impl Trust {
     }
 }
 
+/// Verifies that a certificate is valid at a time.
+fn verify_times(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
+    let summary = Summary::of(certificate).ok_or(CertificateError::BadEncoding)?;
+    if now > summary.not_after {
+        return Err(CertificateError::ExpiredContext {
+            time: now,
+            not_after: summary.not_after,
+        }
+        .into());
+    }
+    if now < summary.not_before {
+        return Err(CertificateError::NotValidYetContext {
+            time: now,
+            not_before: summary.not_before,
+        }
+        .into());
+    }
+    Ok(())
+}
+
 /// The methods of both verifiers for the signatures of handshakes.
 macro_rules! verify_signatures {
     () => {
@@ -149,6 +172,9 @@ macro_rules! verify_signatures {
             certificate: &CertificateDer<'_>,
             signed: &DigitallySignedStruct,
         ) -> Result<HandshakeSignatureValid, Error> {
+            if let Some(old) = Version1::read(certificate) {
+                return old.verify_tls12(message, signed, &self.algorithms);
+            }
             rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.algorithms)
         }
 
@@ -158,6 +184,9 @@ macro_rules! verify_signatures {
             certificate: &CertificateDer<'_>,
             signed: &DigitallySignedStruct,
         ) -> Result<HandshakeSignatureValid, Error> {
+            if let Some(old) = Version1::read(certificate) {
+                return old.verify_tls13(message, signed, &self.algorithms);
+            }
             rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.algorithms)
         }
 
@@ -176,24 +205,24 @@ struct ServerVerifier {
 
 impl ServerVerifier {
     fn verify_name(
-        &self,
         certificate: &CertificateDer<'_>,
         parsed: &ParsedCertificate<'_>,
         host: &ServerName<'_>,
     ) -> Result<(), Error> {
-        let Err(error) = verify_server_name(parsed, host) else {
-            return Ok(());
-        };
-        let summary = Summary::of(certificate).ok_or(CertificateError::BadEncoding)?;
-        match host {
-            ServerName::DnsName(name)
-                if !summary.has_dns_names && summary.common_name_matches(name.as_ref()) =>
-            {
-                Ok(())
-            }
-            _ => Err(error),
+        match verify_server_name(parsed, host) {
+            Err(error) if !has_common_name(certificate, host)? => Err(error),
+            _ => Ok(()),
         }
     }
+}
+
+/// Returns whether a certificate without alternative names of hosts has this host as common name.
+fn has_common_name(certificate: &CertificateDer<'_>, host: &ServerName<'_>) -> Result<bool, Error> {
+    let summary = Summary::of(certificate).ok_or(CertificateError::BadEncoding)?;
+    let ServerName::DnsName(name) = host else {
+        return Ok(false);
+    };
+    Ok(!summary.has_dns_names && summary.common_name_matches(name.as_ref()))
 }
 
 impl ServerCertVerifier for ServerVerifier {
@@ -205,6 +234,14 @@ impl ServerCertVerifier for ServerVerifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        if let Some(old) = Version1::read(end_entity) {
+            self.trust
+                .verify_version_1(end_entity, &old, now, &self.algorithms)?;
+            if self.verifies_host_name && !has_common_name(end_entity, server_name)? {
+                return Err(CertificateError::NotValidForName.into());
+            }
+            return Ok(ServerCertVerified::assertion());
+        }
         let parsed = ParsedCertificate::try_from(end_entity)?;
         if !self.trust.is_listed(end_entity, now)? {
             verify_server_cert_signed_by_trust_anchor(
@@ -216,7 +253,7 @@ impl ServerCertVerifier for ServerVerifier {
             )?;
         }
         if self.verifies_host_name {
-            self.verify_name(end_entity, &parsed, server_name)?;
+            Self::verify_name(end_entity, &parsed, server_name)?;
         }
         Ok(ServerCertVerified::assertion())
     }
@@ -250,6 +287,11 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
+        if let Some(old) = Version1::read(end_entity) {
+            self.trust
+                .verify_version_1(end_entity, &old, now, &self.algorithms)?;
+            return Ok(ClientCertVerified::assertion());
+        }
         if self.trust.is_listed(end_entity, now)? {
             return Ok(ClientCertVerified::assertion());
         }
