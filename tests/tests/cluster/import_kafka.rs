@@ -1,6 +1,7 @@
 //! Dohle continues on the directories of a stopped cluster of Apache Kafka: `storage import-kafka`
 //! takes over the metadata, and clients that kept running go on. A transaction that was open is
-//! aborted by its next producer, and a delegation token is used for a login.
+//! aborted by its next producer, and a delegation token is used for a login. Then Kafka continues
+//! on the directories again.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -74,6 +75,11 @@ impl Kafka {
             node.finish()?;
         }
         last.kill()
+    }
+
+    /// Ends the nodes at once.
+    fn kill(mut self) -> Result<()> {
+        self.nodes.iter_mut().try_for_each(Running::kill)
     }
 }
 
@@ -422,5 +428,36 @@ fn dohle_continues_on_the_directories_of_a_kafka_cluster() -> Result<()> {
     modern
         .leave()
         .context("the member of the consumer protocol")?;
-    cluster.stop()
+
+    let written = written(&bootstrap)?;
+    cluster.stop()?;
+    kafka_continues(&cluster, &written)
+}
+
+/// Returns what clients have written: the orders, and the committed offsets of all groups.
+fn written(bootstrap: &str) -> Result<Vec<String>> {
+    let arguments = ["-C", "-t", "orders", "-e", "-q", "-f", "%p %o %s\n"];
+    let orders = kcat(bootstrap, &arguments).run()?.ok()?;
+    let mut written: Vec<String> = orders.lines().map(str::to_owned).collect();
+    written.sort_unstable();
+    for group in ["billing", "shipping", "resting"] {
+        let describe = format!("--describe --group {group}");
+        written.push(tool(bootstrap, ("consumer-groups", &describe))?);
+    }
+    Ok(written)
+}
+
+/// Kafka continues on the directories after Dohle: it has what was written with Dohle, and takes
+/// more.
+fn kafka_continues(cluster: &Cluster, expected: &[String]) -> Result<()> {
+    let bootstrap = bootstrap(cluster);
+    let kafka = Kafka::start(cluster)?;
+    until(SETTLED, "Kafka has what was written with Dohle", || {
+        let found = written(&bootstrap)?;
+        let missing = expected.iter().find(|line| !found.contains(line));
+        ensure!(missing.is_none(), "missing: {missing:?}");
+        Ok(found.len() == expected.len())
+    })?;
+    produce(&bootstrap, "orders", orders(900..901))?;
+    kafka.kill()
 }
