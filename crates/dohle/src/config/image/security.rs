@@ -71,7 +71,11 @@ impl Sources {
         let variables = Variables::new(variables, read)?;
         self.complete_tls(&variables, read);
         if let Some(path) = variables.login_config() {
-            self.complete_from_jaas_file(path, read)?;
+            // Bitnami's image makes this file itself, from the variables with users.
+            let is_made = variables.have_users() && matches!(read(path), Err(e) if is_absent(&e));
+            if !is_made {
+                self.complete_from_jaas_file(path, read)?;
+            }
         }
         self.complete_users(&variables)
     }
@@ -290,6 +294,10 @@ impl Sources {
     }
 }
 
+fn is_absent(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+}
+
 /// Returns the JAAS line of a mechanism, with the node's own user and the users that may log in.
 fn jaas_line(mechanism: &str, own: Option<&User>, users: &[User]) -> Option<String> {
     let mut options: Vec<(String, &str)> = Vec::new();
@@ -360,6 +368,16 @@ impl<'a> Variables<'a> {
         let mut options = self.get("KAFKA_OPTS")?.split_whitespace();
         let path = options.find_map(|option| option.strip_prefix(LOGIN_CONFIG))?;
         Some(path.trim_matches(['"', '\'']))
+    }
+
+    /// Returns whether any of Bitnami's variables names a user.
+    fn have_users(&self) -> bool {
+        let names = [
+            "KAFKA_CLIENT_USERS",
+            "KAFKA_INTER_BROKER_USER",
+            "KAFKA_CONTROLLER_USER",
+        ];
+        names.iter().any(|name| self.get(name).is_some())
     }
 
     /// Returns the users of clients, with their passwords.

@@ -126,6 +126,23 @@ fn bitnamis_users_of_nodes_are_those_of_their_listeners() {
     );
 }
 
+/// Bitnami's image makes the file itself.
+#[test]
+fn the_jaas_file_that_bitnamis_image_makes_may_be_absent() {
+    let text = bitnami("SASL_PLAINTEXT", "PLAINTEXT", "PLAINTEXT")
+        + "KAFKA_OPTS=-Djava.security.auth.login.config=/opt/bitnami/kafka/config/kafka_jaas.conf
+           KAFKA_CFG_SASL_ENABLED_MECHANISMS=PLAIN
+           KAFKA_CLIENT_USERS=alice
+           KAFKA_CLIENT_PASSWORDS=alice-secret\n";
+    check(
+        &text,
+        expect![[r#"
+        listener.name.client.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required "user_alice"="alice-secret";
+        sasl.enabled.mechanisms=PLAIN
+    "#]],
+    );
+}
+
 #[test]
 fn passwords_may_be_in_files_and_what_is_set_is_kept() {
     let line = "org.apache.kafka.common.security.plain.PlainLoginModule required user_x=\"y\";";
