@@ -2,6 +2,7 @@
 
 mod backoff;
 pub mod blocking;
+mod clock;
 pub mod metadata;
 pub mod partition;
 pub mod partitions;

@@ -48,7 +48,6 @@ impl PendingReplies {
     }
 
     /// Returns the number of parked requests.
-    #[cfg(any(test, feature = "testing"))]
     pub(super) fn len(&self) -> usize {
         self.senders.lock().len()
     }

@@ -189,9 +189,11 @@ impl<M: Machine> ShardRuntime<M> {
             replies,
             reads,
             signal,
+            events,
         } = effects;
         actions.signal |= signal;
         if records.is_empty() {
+            machine.on_events(events, context.wall);
             self.reply_after_read(replies, reads, actions);
             if let Some(on_commit) = on_commit {
                 self.on_commit(machine, context, on_commit, Ok(()), actions);
@@ -200,6 +202,7 @@ impl<M: Machine> ShardRuntime<M> {
         }
         match self.append(machine, context, mode, records, skip_replay) {
             Ok(end) => {
+                machine.on_events(events, context.wall);
                 if on_commit.is_some() || !replies.is_empty() {
                     actions.after_commit.push(AfterCommit {
                         commit: self.wait_for(CommitPoint::of(Some(end), None)),
@@ -210,6 +213,10 @@ impl<M: Machine> ShardRuntime<M> {
                 Ok(self.wait_for(CommitPoint::of(Some(end), reads)))
             }
             Err(code) => {
+                if skip_replay {
+                    // The state in memory has already changed.
+                    machine.on_events(events, context.wall);
+                }
                 let failed = replies.into_iter().map(|reply| reply.failed(code));
                 actions.replies.extend(failed);
                 if let Some(on_commit) = on_commit {

@@ -11,6 +11,7 @@
 mod classic;
 mod committer;
 pub mod config;
+pub mod history;
 pub mod ids;
 mod kind;
 mod machine;
@@ -24,14 +25,16 @@ pub mod step;
 #[cfg(test)]
 mod test_scripts;
 pub mod timers;
+mod waiting;
 mod wire;
 
 pub use config::GroupConfig;
 pub use ids::{GroupId, InstanceId, MemberId};
 pub use modern::consumer::Matches;
 pub use records::Record;
-pub use shard::{GroupFilter, GroupSummary, Shard};
+pub use shard::{GroupFilter, GroupReport, GroupSummary, MemberReport, Shard};
 pub use step::{Caller, Failed, JoinReply, JoinToken, OnCommit, SyncReply, SyncToken};
+pub use waiting::Waiting;
 
 /// One step of a shard.
 pub type Step<'a> = dohle_machine::Step<'a, Shard>;

@@ -6,10 +6,11 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 use dohle_machine::{LogRecord, Lookups, Machine};
 use dohle_model::image::MetadataImage;
-use dohle_model::{ErrorCode, Offset, ProducerId, TopicId, TopicName};
+use dohle_model::{ErrorCode, Offset, ProducerId, Timestamp, TopicId, TopicName};
 
 use crate::Step;
 use crate::config::GroupConfig;
+use crate::history::GroupEvent;
 use crate::ids::GroupId;
 use crate::modern::consumer::Matches;
 use crate::records::{self, Record, RecordFormatError};
@@ -23,6 +24,7 @@ impl Machine for Shard {
     type Timer = Timer;
     type OnCommit = OnCommit;
     type Lookups = Matches;
+    type Event = GroupEvent;
 
     const NAME: &'static str = "groups";
 
@@ -76,6 +78,7 @@ impl Machine for Shard {
     }
 
     fn on_loaded(&mut self, step: &mut Step<'_>) {
+        self.history.coordinated_since = Some(step.wall);
         self.on_classic_loaded(step);
         self.on_consumer_loaded(step);
     }
@@ -115,6 +118,10 @@ impl Machine for Shard {
                 }
             }
         }
+    }
+
+    fn on_events(&mut self, events: Vec<GroupEvent>, wall: Timestamp) {
+        self.history.add(events, wall);
     }
 
     fn on_interval(&mut self, step: &mut Step<'_>) -> ControlFlow<()> {

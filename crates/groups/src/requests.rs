@@ -20,7 +20,7 @@ use dohle_protocol::messages::offset_fetch_response::OffsetFetchResponseGroup;
 use dohle_protocol::messages::sync_group_request::SyncGroupRequestData;
 
 use crate::Step;
-use crate::shard::{GroupFilter, GroupSummary, Shard};
+use crate::shard::{GroupFilter, GroupReport, GroupSummary, Shard};
 use crate::step::{Caller, Failed, JoinReply, JoinToken, SyncReply, SyncToken};
 
 /// JoinGroup: see [`Shard::join_group`].
@@ -181,6 +181,22 @@ impl Request for SummarizeGroups {
 
     fn plan(&self, shard: &mut Shard, _: &mut Step<'_>) -> Self::Reply {
         shard.summarize()
+    }
+}
+
+/// Groups of one shard as a person looks at them: see [`Shard::report`].
+#[derive(Debug, Clone, Copy)]
+pub struct ReportGroups<'a> {
+    /// The group with this id alone; `None` for all groups.
+    pub only: Option<&'a str>,
+}
+
+impl Request for ReportGroups<'_> {
+    type Machine = Shard;
+    type Reply = Vec<GroupReport>;
+
+    fn plan(&self, shard: &mut Shard, step: &mut Step<'_>) -> Self::Reply {
+        shard.report(self.only, step)
     }
 }
 

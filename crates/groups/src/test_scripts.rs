@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use dohle_telemetry::history::Event;
 use expect_test::Expect;
+
+use crate::history::Rebalance;
 
 /// Ends the prologue of a script. The trace starts after it, because the trace of another test
 /// contains the commands above it.
@@ -64,4 +67,21 @@ pub(crate) fn subscription<'a>(topics: impl Iterator<Item = &'a str>) -> Bytes {
     }
     bytes.put_i32(-1);
     bytes.freeze()
+}
+
+/// Shows an event of a group's history. Random member ids are shortened.
+pub(crate) fn rebalance(event: &Event<Rebalance>, now: Duration) -> String {
+    let now = i64::try_from(now.as_millis()).expect("fits");
+    let Rebalance {
+        generation,
+        members,
+        began,
+        cause,
+    } = &event.what;
+    let cause = cause
+        .to_string()
+        .replace("-00000000-0000-0000-0000-0000000000", "-");
+    let during = if *began { "" } else { " (meanwhile)" };
+    let ago = (now - event.at_ms) / 1000;
+    format!("{ago}s ago: to {generation}, members {members}{during}: {cause}")
 }

@@ -1,5 +1,6 @@
-//! Metrics: the table of Kafka's MBeans, the rules that name series after them, and their text; and
-//! the [`loggers`], with levels that can be changed at run time.
+//! Metrics: the table of Kafka's MBeans, the rules that name series after them, and their text; the
+//! [`loggers`], with levels that can be changed at run time; and what happened lately
+//! ([`history`]).
 //!
 //! ```text
 //! Collect (in the crate that has the numbers) ─▶ Sample ─▶ Rules of jmx_exporter ─▶ Family ─▶ text
@@ -19,6 +20,7 @@ mod counter;
 #[cfg(test)]
 mod documented;
 mod family;
+pub mod history;
 pub mod loggers;
 pub mod mbeans;
 pub mod native;

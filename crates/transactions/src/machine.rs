@@ -1,6 +1,7 @@
 //! The transactions of a partition as a machine for the runtime of coordinators.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
@@ -24,6 +25,7 @@ impl Machine for TransactionMachine {
     type Timer = Timer;
     type OnCommit = ();
     type Lookups = ();
+    type Event = Infallible;
 
     const NAME: &'static str = "transactions";
 

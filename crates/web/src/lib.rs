@@ -1,4 +1,5 @@
-//! The HTTP listener of a node: metrics, whether the node is healthy, and the console.
+//! The HTTP listener of a node: metrics, whether the node is healthy, what it does now, and the
+//! console.
 //!
 //! ```text
 //! socket ─▶ HTTP/1 (hyper) ─▶ routes (axum) ─▶ Node
@@ -10,6 +11,7 @@
 //! Invariant: requests only read.
 
 mod console;
+mod debug;
 mod listener;
 mod routes;
 #[cfg(test)]
@@ -17,8 +19,10 @@ mod tests;
 
 use dohle_telemetry::text::Format;
 use futures::future::BoxFuture;
+use serde_json::Value;
 
 pub use console::{ConsoleNode, ConsoleSettings, Traffic};
+pub use debug::{DebugPage, DebugQuery};
 pub use listener::{BindError, Bound, HttpAddress, Server};
 
 /// What a check of a node asks.
@@ -37,4 +41,7 @@ pub trait Node: Send + Sync + 'static {
 
     /// Checks the node. Both results are sentences; `Err` is the reason why it is not healthy.
     fn check(&self, check: Check) -> BoxFuture<'_, Result<String, String>>;
+
+    /// Returns a page of what the node does now; `None` on a node that is only a controller.
+    fn debug(&self, page: DebugPage, query: DebugQuery) -> BoxFuture<'_, Option<Value>>;
 }

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::console::{self, Client, Connected};
+use crate::debug;
 use crate::routes::routes;
 use crate::{ConsoleNode, Node};
 
@@ -92,8 +93,12 @@ impl Bound {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
-        let client = Client::new(console.console(), server.stop.clone());
-        let routes = routes(node).merge(console::routes(console, client));
+        let settings = console.console();
+        let debug = debug::routes(Arc::clone(&node), &settings);
+        let client = Client::new(settings, server.stop.clone());
+        let routes = routes(node)
+            .merge(debug)
+            .merge(console::routes(console, client));
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         for listener in self.0 {
             let (stop, tasks) = (server.stop.clone(), server.tasks.clone());

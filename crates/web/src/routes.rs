@@ -56,7 +56,7 @@ fn health(result: Result<String, String>) -> Response {
 }
 
 async fn nothing() -> Response {
-    let text =
-        "There is nothing here. This node serves /, /metrics, /health/live and /health/ready.\n";
+    let text = "There is nothing here. This node serves /, /metrics, /health/live, /health/ready \
+                and /debug.\n";
     (StatusCode::NOT_FOUND, [(CONTENT_TYPE, TEXT)], text).into_response()
 }

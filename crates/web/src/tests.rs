@@ -6,8 +6,12 @@ use std::sync::Arc;
 
 use dohle_telemetry::text::Format;
 use futures::future::BoxFuture;
+use serde_json::{Value, json};
 
-use crate::{Bound, Check, ConsoleNode, ConsoleSettings, HttpAddress, Node, Server, Traffic};
+use crate::{
+    Bound, Check, ConsoleNode, ConsoleSettings, DebugPage, DebugQuery, HttpAddress, Node, Server,
+    Traffic,
+};
 
 pub(crate) struct Fixed;
 
@@ -23,6 +27,12 @@ impl Node for Fixed {
                 Check::Ready => Err("broker 1 is not ready".to_owned()),
             }
         })
+    }
+
+    /// Timers are shown as on a node that is only a controller.
+    fn debug(&self, page: DebugPage, query: DebugQuery) -> BoxFuture<'_, Option<Value>> {
+        let shown = json!({ "page": format!("{page:?}"), "topic": query.topic });
+        Box::pin(async move { (page != DebugPage::Timers).then_some(shown) })
     }
 }
 
@@ -106,6 +116,37 @@ async fn health_is_a_status_with_a_reason() {
     check(&live, "200", plain, "broker 1 serves\n");
     let ready = ask(address, "GET", "/health/ready", "").await;
     check(&ready, "503", plain, "broker 1 is not ready\n");
+}
+
+#[tokio::test]
+async fn pages_under_debug_are_listed_and_served_as_json() {
+    let (address, _server) = serve().await;
+    let json = "content-type: application/json";
+    let index = ask(address, "GET", "/debug", "").await;
+    for page in ["partitions", "replication", "requests", "groups", "timers"] {
+        assert!(index.contains(&format!("\"/debug/{page}\"")), "{index}");
+    }
+    assert!(index.contains("\"node\":1"), "{index}");
+    let page = ask(address, "GET", "/debug/partitions?topic=a%20b", "").await;
+    check(&page, "200", json, r#"{"page":"Partitions","topic":"a b"}"#);
+    for (path, status, part) in [
+        ("/debug/other", "404", "/debug lists those that there are"),
+        (
+            "/debug/groups?name=g",
+            "400",
+            "only topic, partition, group",
+        ),
+        ("/debug/timers", "404", "only a controller"),
+    ] {
+        let answer = ask(address, "GET", path, "").await;
+        let expected = format!("HTTP/1.1 {status}");
+        assert!(
+            answer.starts_with(&expected) && answer.contains(part),
+            "{answer}"
+        );
+    }
+    let foreign = ask(address, "GET", "/debug/groups", "Host: evil.example\r\n").await;
+    assert!(foreign.starts_with("HTTP/1.1 403"), "{foreign}");
 }
 
 #[tokio::test]

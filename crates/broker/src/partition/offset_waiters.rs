@@ -67,6 +67,12 @@ impl<T> OffsetWaiters<T> {
         self.queue.is_empty()
     }
 
+    /// Returns the number of waits that were not given up.
+    pub(super) fn len(&self) -> usize {
+        let waits = self.queue.iter();
+        waits.filter(|(_, wait)| !wait.is_closed()).count()
+    }
+
     /// Takes all waits.
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = oneshot::Sender<T>> {
         std::mem::take(&mut self.queue)

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use dohle_log::Log;
 use dohle_model::partition::{LeaderRecoveryState, PartitionRegistration};
-use dohle_model::{DirectoryId, LeaderEpoch, Offset};
+use dohle_model::{DirectoryId, LeaderEpoch, NodeId, Offset};
 
 use super::Partition;
 use super::config::PartitionConfig;
 use super::errors::RoleError;
-use super::isr_changes::{Proposals, log_isr_changes};
+use super::history::{LeaderBefore, Proposals, isr_changes, leader_change};
 use super::state::{DeferredWakeups, LogState, Role, State};
 use crate::replica::{
     AlterFailure, Follower, IsrProposal, Leader, LeaderConfig, LeaderRegistration,
@@ -33,6 +33,7 @@ impl Partition {
             if state.is_older(registration) {
                 return;
             }
+            let leader_before = state.leader_before(self.shared.node);
             state.partition_epoch = Some(registration.partition_epoch);
             if let Role::Leader(leader) = &mut state.role
                 && leader.epoch() == registration.leader_epoch
@@ -48,7 +49,8 @@ impl Partition {
                         lags: &lags,
                         paused: &paused.map(|it| it.follower).collect::<Vec<_>>(),
                     };
-                    log_isr_changes(&self.name, registration, &before, proposals, &image);
+                    let changes = isr_changes(&self.name, registration, &before, proposals, &image);
+                    self.shared.note_changes(self.id, changes);
                     let after = &registration.isr;
                     let has_shrunk = before.iter().any(|id| !after.contains(id));
                     let has_grown = after.iter().any(|id| !before.contains(id));
@@ -79,14 +81,17 @@ impl Partition {
             let (leader, effects) =
                 Leader::new(node, config, &registered, log_end, high_watermark, now);
             state.role = Role::Leader(leader);
+            let change = leader_change(registration, leader_before, &self.shared.image());
             tracing::info!(
                 partition = %self.name,
                 leader_epoch = %registration.leader_epoch,
+                reason = change.reason,
                 isr = ?registration.isr,
                 log_end_offset = %log_end,
                 %high_watermark,
                 "became leader"
             );
+            self.shared.note_changes(self.id, vec![change]);
             // Nothing is lost when the last known leader leads again, as after each unclean stop of
             // a sole replica.
             if registration.leader_recovery_state == LeaderRecoveryState::Recovering
@@ -115,6 +120,7 @@ impl Partition {
             if state.is_older(registration) {
                 return false;
             }
+            let leader_before = state.leader_before(self.shared.node);
             state.partition_epoch = Some(registration.partition_epoch);
             let leader = registration.leader;
             state.is_last_known_leader =
@@ -127,12 +133,15 @@ impl Partition {
             }
             state.end_leadership(&RoleError::NotLeader { leader }, wakes);
             state.role = Role::Follower(Follower::new(registration.leader_epoch, leader));
+            let change = leader_change(registration, leader_before, &self.shared.image());
             tracing::info!(
                 partition = %self.name,
                 leader_epoch = %registration.leader_epoch,
                 leader = ?leader.map(|id| id.0),
+                reason = change.reason,
                 "became follower"
             );
+            self.shared.note_changes(self.id, vec![change]);
             self.ask_for_repairs(state);
             true
         })
@@ -224,6 +233,15 @@ impl Partition {
 }
 
 impl State {
+    /// Returns the leader that this broker, `node`, has known.
+    fn leader_before(&self, node: NodeId) -> LeaderBefore {
+        match (&self.role, self.partition_epoch) {
+            (_, None) => LeaderBefore::Unknown,
+            (Role::Leader(_), Some(_)) => LeaderBefore::Known(Some(node)),
+            (Role::Follower(follower), Some(_)) => LeaderBefore::Known(follower.leader()),
+        }
+    }
+
     /// Returns whether the registration is older than the last one that was applied.
     fn is_older(&self, registration: &PartitionRegistration) -> bool {
         self.partition_epoch

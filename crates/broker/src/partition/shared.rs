@@ -11,15 +11,18 @@ use dohle_config::DynamicBrokerConfig;
 use dohle_log::{DecompressionMemory, OpenFiles};
 use dohle_model::image::MetadataImage;
 use dohle_model::{BrokerEpoch, DirectoryId, NodeId, TopicIdPartition};
+use dohle_telemetry::history::{Event, History};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
 
 use super::counts::TopicMeters;
+use super::history::{self, PartitionChange};
 use super::shortage::ClosedLogs;
 use super::space::SpaceTable;
 use super::suspects::Suspects;
 use super::throttle::ReplicationThrottle;
 use crate::blocking::BlockingPool;
+use crate::clock::wall_clock;
 use crate::replica::IsrProposal;
 
 /// A set of partitions with work to do, and a wake-up for the task that does it.
@@ -101,6 +104,8 @@ pub(crate) struct PartitionContext {
     pub(crate) moved: AtomicBool,
     /// The counts of topics.
     pub(crate) meters: TopicMeters,
+    /// The changes of leaders and ISRs within the last day.
+    pub(crate) history: Mutex<History<TopicIdPartition, PartitionChange>>,
 }
 
 impl std::fmt::Debug for PartitionContext {
@@ -142,12 +147,31 @@ impl PartitionContext {
             follower_throttle: ReplicationThrottle::new(windows),
             moved: AtomicBool::new(false),
             meters: TopicMeters::default(),
+            history: Mutex::new(History::new(history::LIMITS)),
         })
     }
 
     /// Returns the time since the broker started, on the monotonic clock.
     pub(crate) fn now(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// Adds changes of a partition to the history.
+    pub(crate) fn note_changes(&self, id: TopicIdPartition, changes: Vec<PartitionChange>) {
+        let now = wall_clock().0;
+        let mut history = self.history.lock();
+        for change in changes {
+            history.add(id, now, change);
+        }
+    }
+
+    /// Returns the changes of a partition within the last day, the oldest first.
+    pub(crate) fn changes_of(&self, id: &TopicIdPartition) -> Vec<Event<PartitionChange>> {
+        self.history
+            .lock()
+            .of(id, wall_clock().0)
+            .cloned()
+            .collect()
     }
 
     pub(crate) fn next_subscription_id(&self) -> u64 {

@@ -5,12 +5,11 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use dohle_auth::quotas::QuotaWindows;
 use dohle_config::{BrokerConfig, BrokerValues, DynamicBrokerConfig, Properties};
 use dohle_log::{DecompressionMemory, OpenFiles};
-use dohle_model::{DirectoryId, NodeId, Timestamp, TopicIdPartition, TopicPartition};
+use dohle_model::{DirectoryId, NodeId, TopicIdPartition, TopicPartition};
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
@@ -37,6 +36,7 @@ mod space;
 mod strays;
 mod throttle;
 
+pub use crate::clock::wall_clock;
 pub use apply::LocalPartitions;
 pub use controller_link::{AlterAnswer, AlterOutcome, BrokerLink, ControllerLink};
 pub use dirs::{LogDir, OfflineDir};
@@ -318,15 +318,6 @@ impl Dir {
             replicas: Vec::new(),
         }
     }
-}
-
-/// Returns the time of the wall clock.
-#[must_use]
-pub fn wall_clock() -> Timestamp {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dohle_model::{
-    BrokerEpoch, ErrorCode, IncarnationId, LeaderEpoch, NodeId, Offset, TopicIdPartition,
+    BrokerEpoch, ErrorCode, HostPort, IncarnationId, LeaderEpoch, NodeId, Offset, TopicIdPartition,
 };
 use dohle_rpc::replication_transport::{
     CATCH_UP_PATH, EndStatus, Framed, Messages, REPLICATE_PATH, ReceivedLeaderMessage,
@@ -33,6 +33,7 @@ use super::connection::{
 use super::credits::Credits;
 use super::flushes::{AfterFlush, Flushes, is_newer};
 use super::retries::Retries;
+use super::stream_report::StreamReport;
 use crate::backoff::Backoff;
 use crate::blocking::WorkOwner;
 use crate::partition::{LeaderPart, PartOutcome, Partition, Truncation};
@@ -108,6 +109,14 @@ struct Core {
     kind: ReplicationStream,
     replica_streams: Weak<dyn ChangeStream>,
     outbox: Mutex<FollowerOutbox>,
+    connection: Mutex<ConnectionState>,
+}
+
+/// Whether a stream is connected, for people who ask.
+#[derive(Debug, Default)]
+struct ConnectionState {
+    since: Option<Instant>,
+    last_failure: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -144,6 +153,7 @@ impl FollowerStream {
             kind,
             replica_streams,
             outbox: Mutex::default(),
+            connection: Mutex::default(),
         });
         let task = runtime.spawn(run(Arc::clone(&core), targets));
         Self { core, target, task }
@@ -181,6 +191,25 @@ impl FollowerStream {
         self.core.outbox.lock().partitions.is_empty()
     }
 
+    pub(super) fn report(&self) -> StreamReport {
+        let target = self.target.borrow();
+        let connection = self.core.connection.lock();
+        StreamReport {
+            leader: self.core.leader,
+            kind: match self.core.kind {
+                ReplicationStream::Live => "live",
+                ReplicationStream::CatchUp => "catch-up",
+                ReplicationStream::Throttled => "throttled",
+            },
+            address: target
+                .as_ref()
+                .map(|target| HostPort(&target.host, target.port).to_string()),
+            partitions: self.core.outbox.lock().partitions.len(),
+            connected_for: connection.since.map(|since| since.elapsed()),
+            last_failure: connection.last_failure.clone(),
+        }
+    }
+
     pub(super) fn flush(&self) {
         self.core.wake();
     }
@@ -212,6 +241,7 @@ async fn run(core: Arc<Core>, mut targets: watch::Receiver<Option<LeaderEndpoint
         };
         let began = Instant::now();
         let end = fetch(&core, &target, &mut targets).await;
+        core.on_disconnected(&end);
         if began.elapsed() > BACKOFF_LAST {
             backoff.reset();
         }
@@ -263,6 +293,7 @@ async fn fetch(
         }
     };
     tracing::debug!(leader = %core.leader, "replication stream began");
+    core.connection.lock().since = Some(Instant::now());
     let mut truncations = FuturesUnordered::new();
     let end = loop {
         let next = core.next_due();
@@ -350,6 +381,14 @@ impl Core {
         }
         outbox.session = Arc::default();
         Arc::clone(&outbox.session)
+    }
+
+    fn on_disconnected(&self, end: &SessionEnd) {
+        let mut connection = self.connection.lock();
+        connection.since = None;
+        if let SessionEnd::Failed(error) = end {
+            connection.last_failure = Some(error.to_string());
+        }
     }
 
     /// Wakes the request body, which sends the messages that are due.

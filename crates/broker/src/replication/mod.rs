@@ -27,9 +27,11 @@ mod replica_streams;
 mod replicator;
 mod retries;
 mod server;
+mod stream_report;
 
 pub use broker_client::{BrokerClient, CallError};
 pub use calls::BrokerRequestHandlers;
 pub use replica_streams::ReplicatorConfig;
 pub use replicator::StreamReplicator;
 pub use server::ReplicationServer;
+pub use stream_report::StreamReport;

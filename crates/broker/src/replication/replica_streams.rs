@@ -18,6 +18,7 @@ use super::follower_stream::{
     ChangeStream, FollowerStream, Hello, LeaderEndpoint, ReplicationStream,
 };
 use super::records;
+use super::stream_report::StreamReport;
 use crate::partition::Partition;
 use crate::partitions::RecordStream;
 
@@ -157,6 +158,15 @@ impl ReplicaStreams {
         for (_, follower_stream) in replica_streams {
             follower_stream.shutdown().await;
         }
+    }
+
+    /// Reports on the streams, by leader.
+    pub(super) fn report(&self) -> Vec<StreamReport> {
+        let inner = self.inner.lock();
+        let streams = inner.by_leader.values();
+        let mut reports: Vec<StreamReport> = streams.map(FollowerStream::report).collect();
+        reports.sort_by_key(|report| (report.leader, report.kind));
+        reports
     }
 
     /// Asks a broker for the committed records of a range, for a repair.

@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 
 use super::pending_subscriptions::PendingSubscriptions;
 use super::replica_streams::{ReplicaStreams, ReplicatorConfig};
+use super::stream_report::StreamReport;
 use crate::partition::Partition;
 use crate::partitions::{RecordStream, Replicator};
 
@@ -32,6 +33,12 @@ impl StreamReplicator {
             streams: ReplicaStreams::new(config),
             pending: Arc::default(),
         })
+    }
+
+    /// Reports on the streams from leaders, by leader.
+    #[must_use]
+    pub fn report(&self) -> Vec<StreamReport> {
+        self.streams.report()
     }
 
     pub(super) fn pending(&self) -> &Arc<PendingSubscriptions> {

@@ -5,6 +5,7 @@
 //! commit, computations, configuration, and deleted topics.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -127,6 +128,7 @@ impl Machine for Leases {
     type Timer = Expiry;
     type OnCommit = Granted;
     type Lookups = TopicCounts;
+    type Event = Infallible;
 
     const NAME: &'static str = "leases";
 

@@ -14,15 +14,15 @@ use dohle_model::image::MetadataImage;
 use dohle_model::{ErrorCode, NodeId, ProducerId};
 use dohle_transactions::{
     AbortTimedOut, AddPartitions, Describe, DescribedTransaction, EndTxn, InitProducerId, List,
-    ListedTransaction, PlannedReply, ProducerIdAndEpoch, TransactionConfig, TransactionFilter,
-    TransactionMachine, TransactionalId, VerifyPartitions,
+    ListedTransaction, PlannedReply, ProducerIdAndEpoch, Timer, TransactionConfig,
+    TransactionFilter, TransactionMachine, TransactionalId, VerifyPartitions,
 };
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::{
     AnyCoordinator, Coordinator, CoordinatorConfig, CoordinatorSettings, InternalTopic,
-    ProducerIdSource, TopicSettings,
+    ProducerIdSource, ShardReport, TimerReport, TopicSettings,
 };
 
 mod broker_queues;
@@ -96,6 +96,28 @@ impl TransactionCoordinator {
     #[must_use]
     pub fn coordinator(&self) -> Arc<dyn AnyCoordinator> {
         Arc::clone(&self.shards) as _
+    }
+
+    /// Reports on the partitions of transactions, by their indexes.
+    #[must_use]
+    pub fn report(&self) -> Vec<ShardReport> {
+        self.shards.report()
+    }
+
+    /// Returns what the first `max` timers wait for, and when they expire.
+    #[must_use]
+    pub fn timers(&self, max: usize) -> Vec<TimerReport<String>> {
+        let timers = self.shards.timers(max, |_| true).into_iter();
+        timers
+            .map(|report| TimerReport {
+                partition: report.partition,
+                timer: match report.timer {
+                    Timer::Timeout(id) => format!("the end of the open transaction of {id}"),
+                    Timer::Markers => "the next attempt to write markers".to_owned(),
+                },
+                left: report.left,
+            })
+            .collect()
     }
 
     /// Serves InitProducerId with a transactional id. `fresh` of the request may be `None`.

@@ -44,6 +44,8 @@ use tokio::time::Instant;
 use super::authorized_replicas::AuthorizedReplicas;
 use super::connections::ConnectionLimits;
 #[cfg(feature = "web")]
+use super::debug::BrokerDebug;
+#[cfg(feature = "web")]
 use super::group_metrics::GroupMetrics;
 use super::network::NetworkProperties;
 use super::tls::NodeTls;
@@ -77,6 +79,7 @@ pub(super) struct BrokerMetrics {
     pub replicas: ReplicaMetrics,
     pub kafka: Arc<KafkaService>,
     pub groups: GroupMetrics,
+    pub debug: BrokerDebug,
 }
 
 pub(super) struct Broker {
@@ -193,6 +196,15 @@ impl Broker {
         );
         #[cfg(feature = "web")]
         let group_coordinator = Arc::clone(&groups);
+        #[cfg(feature = "web")]
+        let debug = BrokerDebug {
+            node: config.node_id,
+            metadata: Arc::clone(&cache),
+            partitions: Arc::clone(&partitions),
+            replicator: Arc::clone(&replicator),
+            groups: Arc::clone(&groups),
+            transactions: Arc::clone(&transactions),
+        };
         let coordinators: Vec<Arc<dyn AnyCoordinator>> =
             vec![groups.clone(), transactions.coordinator()];
         let acls = config.authorizer.clone().map(AclAuthorizer::new);
@@ -269,6 +281,7 @@ impl Broker {
                 brokers: broker_client,
                 groups_max: config.http.groups_max,
             },
+            debug,
         };
         let (dirs, reports) = (Arc::clone(&partitions), Arc::clone(&session));
         let reporting = tokio::spawn(async move {

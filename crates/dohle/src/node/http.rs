@@ -1,4 +1,4 @@
-//! Metrics, health and the console over HTTP: what the node shows to the crate `web`.
+//! Metrics, health, `/debug` and the console over HTTP: what the node shows to the crate `web`.
 
 use std::path::Path;
 use std::sync::{Arc, Weak};
@@ -10,7 +10,7 @@ use dohle_network::listener::NetworkContext;
 use dohle_telemetry::text::{Format, render};
 use dohle_telemetry::{Collect as _, Rules, Sample, Scrape, Value, mbeans, native, rules};
 pub(super) use dohle_web::Server;
-use dohle_web::{Bound, Check, HttpAddress};
+use dohle_web::{Bound, Check, DebugPage, DebugQuery, HttpAddress};
 use futures::future::BoxFuture;
 
 use super::Node;
@@ -137,6 +137,17 @@ impl dohle_web::Node for HttpNode {
             // Off the threads for control work: there may be many partitions.
             let text = tokio::task::spawn_blocking(move || node.render(groups, began, format));
             text.await.unwrap_or_default()
+        })
+    }
+
+    fn debug(
+        &self,
+        page: DebugPage,
+        query: DebugQuery,
+    ) -> BoxFuture<'_, Option<serde_json::Value>> {
+        Box::pin(async move {
+            let broker = self.node.broker.as_ref()?;
+            Some(broker.debug.page(page, query).await)
         })
     }
 

@@ -14,6 +14,8 @@ mod connections;
 #[cfg(feature = "web")]
 mod console;
 mod controller;
+#[cfg(feature = "web")]
+mod debug;
 mod fatal_error;
 mod first_users;
 #[cfg(feature = "web")]

@@ -1,9 +1,11 @@
-//! The description of a classic group in DescribeGroups.
+//! The description of a classic group in DescribeGroups, and what its members wait for.
 
 use bytes::Bytes;
 use dohle_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 
 use crate::classic::group::{ClassicGroup, State};
+use crate::ids::MemberId;
+use crate::waiting::Waiting;
 use crate::wire::text;
 
 impl ClassicGroup {
@@ -34,6 +36,26 @@ impl ClassicGroup {
             protocol_data: text(protocol.unwrap_or_default()),
             members: members.collect(),
             ..DescribedGroup::default()
+        }
+    }
+
+    /// Returns what a member waits for, or the group for it.
+    pub(crate) fn waiting(&self, member_id: &MemberId) -> Option<Waiting> {
+        let member = self.member(member_id.as_str())?;
+        match self.state {
+            State::Empty => None,
+            State::PreparingRebalance { .. } => Some(match member.awaits_join() {
+                true => Waiting::ForOthersToJoin,
+                false => Waiting::ToJoin,
+            }),
+            State::CompletingRebalance { .. } => Some(match member.awaits_sync() {
+                true => Waiting::ForAssignment,
+                false => Waiting::ToSync,
+            }),
+            State::Stable => self
+                .pending_syncs
+                .contains(member_id)
+                .then_some(Waiting::ToSync),
         }
     }
 }

@@ -5,7 +5,9 @@ use dohle_protocol::KafkaString;
 use dohle_protocol::messages::heartbeat_request::HeartbeatRequestData;
 
 use crate::classic::group::State;
+use crate::classic::join::NEW_MEMBER_JOIN_TIMEOUT;
 use crate::classic::step::ClassicGroupStep;
+use crate::history::Cause;
 use crate::ids::MemberId;
 
 impl ClassicGroupStep<'_, '_> {
@@ -51,12 +53,20 @@ impl ClassicGroupStep<'_, '_> {
             return;
         }
         tracing::info!(group = %self.group_id, member = %member_id, "session of a member expired");
+        let timeout = match member.is_new {
+            true => NEW_MEMBER_JOIN_TIMEOUT,
+            false => member.session_timeout(),
+        };
+        let cause = Cause::SessionExpired(self.name(member_id), timeout);
         self.remove_member(member_id);
         match self.group.state {
             State::Empty => {}
-            State::PreparingRebalance { .. } => self.complete_if_all_joined(),
+            State::PreparingRebalance { .. } => {
+                self.note(false, cause);
+                self.complete_if_all_joined();
+            }
             State::CompletingRebalance { .. } | State::Stable => {
-                self.prepare_rebalance(&format!("member {member_id} has failed"));
+                self.prepare_rebalance(cause);
             }
         }
     }

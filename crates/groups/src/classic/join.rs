@@ -13,6 +13,7 @@ use dohle_protocol::messages::join_group_response::JoinGroupResponseData;
 use crate::classic::group::{ClassicGroup, State};
 use crate::classic::member::{Member, Protocol};
 use crate::classic::step::{ClassicGroupStep, join_error};
+use crate::history::{Cause, ClientReason, MemberName};
 use crate::ids::{InstanceId, MemberId};
 use crate::records::{ClassicGroupValue, Record};
 use crate::step::{Caller, JoinReply, JoinToken, OnCommit};
@@ -23,7 +24,7 @@ const KNOWN_MEMBER_ID: i16 = 4;
 
 /// How long a new member may wait for its first generation. It cannot heartbeat meanwhile, so
 /// without this limit the members of clients that gave up would accumulate.
-const NEW_MEMBER_JOIN_TIMEOUT: Duration = Duration::from_secs(300);
+pub(super) const NEW_MEMBER_JOIN_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The content of a JoinGroup.
 #[derive(Debug)]
@@ -56,7 +57,6 @@ impl<'a> Join<'a> {
             }
         }
         let rebalance_timeout_ms = rebalance_timeout_ms(request, caller.version);
-        let reason = request.reason.as_ref().map(|reason| reason.as_str());
         Self {
             member_id: request.member_id.as_str(),
             instance_id: request
@@ -67,9 +67,7 @@ impl<'a> Join<'a> {
             protocols,
             rebalance_timeout_ms,
             session_timeout_ms: request.session_timeout_ms,
-            reason: reason
-                .filter(|reason| !reason.is_empty())
-                .unwrap_or("not provided"),
+            reason: request.reason.as_ref().map_or("", |reason| reason.as_str()),
             caller,
             token,
         }
@@ -169,19 +167,19 @@ impl ClassicGroupStep<'_, '_> {
         let is_leader = self.group.is_leader(join.member_id);
         match self.group.state {
             State::Empty => self.refuse_join(join, join.member_id, ErrorCode::UnknownMemberId),
-            State::PreparingRebalance { .. } => self.join_again(join, &member_id, "joins"),
+            State::PreparingRebalance { .. } => {
+                self.join_again(join, &member_id, Cause::MetadataChanged);
+            }
             // The member may have missed the response to its first JoinGroup.
             State::CompletingRebalance { .. } if is_unchanged => {
                 self.answer_with_generation(join, &member_id)
             }
             // The leader may have noticed a change that requires a new assignment although no
             // member's metadata changed, such as new partitions of a topic.
-            State::Stable if is_leader => {
-                self.join_again(join, &member_id, "is the leader and joins again")
-            }
+            State::Stable if is_leader => self.join_again(join, &member_id, Cause::LeaderRejoined),
             State::Stable if is_unchanged => self.answer_with_generation(join, &member_id),
             State::CompletingRebalance { .. } | State::Stable => {
-                self.join_again(join, &member_id, "joins with other metadata");
+                self.join_again(join, &member_id, Cause::MetadataChanged);
             }
         }
     }
@@ -192,11 +190,16 @@ impl ClassicGroupStep<'_, '_> {
         self.step.reply(join.token, JoinReply(response));
     }
 
-    fn join_again(&mut self, join: &Join<'_>, member_id: &MemberId, what: &str) {
+    fn join_again(
+        &mut self,
+        join: &Join<'_>,
+        member_id: &MemberId,
+        cause: fn(MemberName, Option<ClientReason>) -> Cause,
+    ) {
         self.update_member(join, member_id);
         self.park_join(join, member_id);
-        let reason = format!("member {member_id} {what}; client reason: {}", join.reason);
-        self.rebalance_or_complete(&reason);
+        let cause = cause(self.name(member_id), ClientReason::new(join.reason));
+        self.rebalance_or_complete(cause);
     }
 
     fn add_member(&mut self, join: &Join<'_>, member_id: MemberId) {
@@ -218,11 +221,10 @@ impl ClassicGroupStep<'_, '_> {
         {
             initial.member_added = true;
         }
-        let reason = format!("member {member_id} joins; client reason: {}", join.reason);
         self.group
             .add(member_id.clone(), member, join.protocol_type);
         self.set_session(&member_id, NEW_MEMBER_JOIN_TIMEOUT);
-        self.rebalance_or_complete(&reason);
+        self.rebalance_or_complete(Cause::Joined(self.name(&member_id)));
     }
 
     pub(super) fn update_member(&mut self, join: &Join<'_>, member_id: &MemberId) {

@@ -9,6 +9,7 @@ use dohle_protocol::messages::leave_group_response::MemberResponse;
 
 use crate::classic::group::State;
 use crate::classic::step::ClassicGroupStep;
+use crate::history::{Cause, ClientReason, MemberName};
 use crate::ids::MemberId;
 
 impl ClassicGroupStep<'_, '_> {
@@ -18,24 +19,29 @@ impl ClassicGroupStep<'_, '_> {
         let mut responses = Vec::new();
         for member in members {
             let outcome = self.leave_one(member);
-            if outcome.is_ok() {
-                gone.push(member.member_id.as_str());
-            }
+            let outcome = outcome.map(|who| gone.push(who));
             responses.push(left(member, outcome));
         }
         if !gone.is_empty() {
             match self.group.state {
                 State::Empty => {}
-                State::PreparingRebalance { .. } => self.maybe_complete_join(),
+                State::PreparingRebalance { .. } => {
+                    self.note(false, Cause::Left(gone));
+                    self.maybe_complete_join();
+                }
                 State::CompletingRebalance { .. } | State::Stable => {
-                    self.prepare_rebalance(&format!("members leave: {}", gone.join(", ")));
+                    self.prepare_rebalance(Cause::Left(gone));
                 }
             }
         }
         responses
     }
 
-    fn leave_one(&mut self, member: &MemberIdentity) -> Result<(), ErrorCode> {
+    /// Removes a member, and returns its name with the reason of its client.
+    fn leave_one(
+        &mut self,
+        member: &MemberIdentity,
+    ) -> Result<(MemberName, Option<ClientReason>), ErrorCode> {
         let member_id = member.member_id.as_str();
         let instance_id = member.group_instance_id.as_ref().map(KafkaString::as_str);
         let member_id = if member_id.is_empty() {
@@ -56,8 +62,10 @@ impl ClassicGroupStep<'_, '_> {
             reason = member.reason.as_ref().map_or("not provided", KafkaString::as_str),
             "member leaves"
         );
+        let name = self.name(&member_id);
         self.remove_member(&member_id);
-        Ok(())
+        let reason = member.reason.as_ref().map_or("", KafkaString::as_str);
+        Ok((name, ClientReason::new(reason)))
     }
 }
 

@@ -5,6 +5,7 @@ use dohle_model::ErrorCode;
 
 use crate::classic::group::ClassicGroup;
 use crate::classic::step::{ClassicGroupStep, join_error, write_error};
+use crate::history::Cause;
 use crate::ids::{GroupId, MemberId};
 use crate::timers::{Timer, Timers};
 
@@ -31,7 +32,7 @@ impl ClassicGroupStep<'_, '_> {
     pub(crate) fn on_loaded(&mut self) {
         self.restart_sessions();
         if self.group.members().len() > self.step.config.group_max_size {
-            self.prepare_rebalance("the group was loaded and has too many members");
+            self.prepare_rebalance(Cause::TooManyMembers);
         }
     }
 

@@ -6,22 +6,29 @@ use dohle_model::ErrorCode;
 
 use crate::classic::group::{InitialDelay, State};
 use crate::classic::step::{ClassicGroupStep, sync_error};
+use crate::history::Cause;
 use crate::ids::MemberId;
 use crate::step::OnCommit;
 
 impl ClassicGroupStep<'_, '_> {
     /// Begins a rebalance, or completes the present one when all members have joined.
-    pub(super) fn rebalance_or_complete(&mut self, reason: &str) {
+    pub(super) fn rebalance_or_complete(&mut self, cause: Cause) {
         match self.group.state {
-            State::PreparingRebalance { .. } => self.maybe_complete_join(),
+            State::PreparingRebalance { .. } => {
+                // Members that join again are no news.
+                if let Cause::Joined(_) = cause {
+                    self.note(false, cause);
+                }
+                self.maybe_complete_join();
+            }
             State::Empty | State::CompletingRebalance { .. } | State::Stable => {
-                self.prepare_rebalance(reason);
+                self.prepare_rebalance(cause);
             }
         }
     }
 
     /// Begins a rebalance, for which all members have to join again.
-    pub(crate) fn prepare_rebalance(&mut self, reason: &str) {
+    pub(crate) fn prepare_rebalance(&mut self, cause: Cause) {
         if let State::CompletingRebalance { .. } = self.group.state {
             self.drop_assignments(ErrorCode::RebalanceInProgress);
         }
@@ -31,9 +38,10 @@ impl ClassicGroupStep<'_, '_> {
             group = %self.group_id,
             state = self.group.state.name(),
             generation = self.group.generation(),
-            reason,
+            reason = cause.to_string(),
             "rebalance begins"
         );
+        self.note(true, cause);
         if self.group.is_empty() {
             let delay = self.step.config.group_initial_rebalance_delay;
             let initial = Some(InitialDelay {
@@ -128,9 +136,12 @@ impl ClassicGroupStep<'_, '_> {
             return;
         }
         tracing::info!(group = %self.group_id, members = ?missing, "members did not join in time");
+        let names = missing.iter().map(|member_id| self.name(member_id));
+        let cause = Cause::JoinTimedOut(names.collect(), self.group.rebalance_timeout());
         for member_id in &missing {
             self.remove_member(member_id);
         }
+        self.note(false, cause);
     }
 
     /// Elects another leader if the present one has not joined. Returns false when no member has.

@@ -12,6 +12,7 @@ use crate::classic::group::State;
 use crate::classic::join::Join;
 use crate::classic::member::Replaced;
 use crate::classic::step::{ClassicGroupStep, join_error, sync_error, write_error};
+use crate::history::Cause;
 use crate::ids::MemberId;
 use crate::step::{JoinReply, JoinToken, OnCommit};
 use crate::wire::text;
@@ -49,16 +50,14 @@ impl ClassicGroupStep<'_, '_> {
         self.take_over(old_member_id, &member_id);
         self.update_member(join, &member_id);
         self.park_join(join, &member_id);
-        let reason = format!(
-            "static member {member_id} is back; client reason: {}",
-            join.reason
-        );
         match self.group.state {
             State::Stable if self.group.select_protocol() == self.group.protocol => {
                 self.write_static_member(join, old_member_id, member_id, replaced);
             }
             // The leader may have made an assignment for the old id.
-            State::Stable | State::CompletingRebalance { .. } => self.prepare_rebalance(&reason),
+            State::Stable | State::CompletingRebalance { .. } => {
+                self.prepare_rebalance(Cause::StaticMemberReplaced(self.name(&member_id)));
+            }
             State::Empty | State::PreparingRebalance { .. } => self.maybe_complete_join(),
         }
     }

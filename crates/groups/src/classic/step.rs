@@ -10,6 +10,7 @@ use dohle_protocol::messages::sync_group_response::SyncGroupResponseData;
 
 use crate::Step;
 use crate::classic::group::{ClassicGroup, State};
+use crate::history::{Cause, GroupEvent, MemberName, Rebalance};
 use crate::ids::{GroupId, MemberId};
 use crate::records::Record;
 use crate::step::{JoinReply, OnCommit, SyncReply};
@@ -40,6 +41,28 @@ impl ClassicGroupStep<'_, '_> {
         self.step.write(record);
         self.step.effects.skip_replay = true;
         self.step.effects.on_commit = Some(on_commit);
+    }
+
+    /// Adds a rebalance to the history, or with `began` unset a change of the members during one.
+    pub(super) fn note(&mut self, began: bool, cause: Cause) {
+        let rebalance = Rebalance {
+            generation: self.group.generation().saturating_add(1),
+            members: self.group.members().len(),
+            began,
+            cause,
+        };
+        self.step.effects.events.push(GroupEvent {
+            group_id: self.group_id.clone(),
+            rebalance,
+        });
+    }
+
+    /// The name of a member for the history.
+    pub(super) fn name(&self, member_id: &MemberId) -> MemberName {
+        let member = self.group.member(member_id.as_str());
+        let instance_id = member.and_then(|member| member.instance_id.as_ref());
+        let host = member.map_or("", |member| member.client_host.as_str());
+        MemberName::new(member_id, instance_id, host)
     }
 
     /// Starts a member's session anew.

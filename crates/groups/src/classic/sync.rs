@@ -14,6 +14,7 @@ use dohle_protocol::messages::sync_group_response::SyncGroupResponseData;
 
 use crate::classic::group::State;
 use crate::classic::step::{ClassicGroupStep, sync_error, write_error};
+use crate::history::Cause;
 use crate::ids::MemberId;
 use crate::step::{OnCommit, SyncReply, SyncToken};
 use crate::wire::text;
@@ -151,8 +152,7 @@ impl ClassicGroupStep<'_, '_> {
         };
         if let Err(code) = outcome {
             self.drop_assignments(write_error(code));
-            let reason = format!("the assignment could not be written: {code}");
-            return self.prepare_rebalance(&reason);
+            return self.prepare_rebalance(Cause::AssignmentNotWritten(code));
         }
         let member_ids: Vec<MemberId> = self.group.members().keys().cloned().collect();
         for member_id in &member_ids {
@@ -188,10 +188,12 @@ impl ClassicGroupStep<'_, '_> {
             return;
         }
         let missing = std::mem::take(&mut self.group.pending_syncs);
+        let names = missing.iter().map(|member_id| self.name(member_id));
+        let cause = Cause::SyncTimedOut(names.collect(), self.group.rebalance_timeout());
         for member_id in &missing {
             self.remove_member(member_id);
         }
-        self.prepare_rebalance(&format!("members did not sync in time: {missing:?}"));
+        self.prepare_rebalance(cause);
     }
 }
 

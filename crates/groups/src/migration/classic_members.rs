@@ -18,11 +18,12 @@ use dohle_protocol::messages::sync_group_request::SyncGroupRequestData;
 use dohle_protocol::messages::sync_group_response::SyncGroupResponseData;
 
 use crate::classic::join::rebalance_timeout_ms;
+use crate::history::{Cause, ClientReason};
 use crate::ids::{GroupId, InstanceId, MemberId};
 use crate::migration::embedded::{self, PROTOCOL_TYPE};
 use crate::modern::consumer::member::ConsumerMember;
 use crate::modern::consumer::membership::{Protocol, refuse_if_fenced};
-use crate::modern::consumer::step::ConsumerGroupStep;
+use crate::modern::consumer::step::{ConsumerGroupStep, name};
 use crate::modern::consumer::subscription::{Change, Subscription};
 use crate::modern::member::MemberState;
 use crate::records::ClassicMetadata;
@@ -238,6 +239,7 @@ impl ConsumerGroupStep<'_, '_> {
         members: &[MemberIdentity],
     ) -> Result<Vec<Result<(), ErrorCode>>, Failed> {
         let mut gone: Vec<MemberId> = Vec::new();
+        let mut left = Vec::new();
         let mut outcomes = Vec::new();
         for identity in members {
             let found = self.leaving(identity);
@@ -249,13 +251,16 @@ impl ConsumerGroupStep<'_, '_> {
                 let group = self.group_id;
                 tracing::info!(%group, member = %member_id, reason, "member leaves");
                 if !gone.contains(member_id) {
+                    let sent = identity.reason.as_ref().map_or("", KafkaString::as_str);
+                    let member = self.group.member(member_id.as_str());
+                    left.extend(member.map(|member| (name(member), ClientReason::new(sent))));
                     gone.push(member_id.clone());
                 }
             }
             outcomes.push(found.map(|_| ()).map_err(|failed| failed.code));
         }
         if !gone.is_empty() {
-            self.fence(&gone)?;
+            self.fence(&gone, Cause::Left(left))?;
         }
         Ok(outcomes)
     }

@@ -4,6 +4,7 @@
 use dohle_model::ErrorCode;
 
 use crate::Step;
+use crate::history::Cause;
 use crate::ids::GroupId;
 use crate::modern::consumer::member::ConsumerMember;
 use crate::modern::consumer::step::ConsumerGroupStep;
@@ -152,7 +153,7 @@ impl Shard {
         };
         classic.restart_sessions();
         if rebalance {
-            classic.prepare_rebalance("the group was a consumer group");
+            classic.prepare_rebalance(Cause::BecameClassic);
         }
     }
 }

@@ -10,14 +10,17 @@ mod describe;
 mod lifecycle;
 mod offsets;
 mod replay;
+mod report;
 
 pub use describe::{GroupFilter, GroupSummary};
+pub use report::{GroupReport, MemberReport};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use dohle_model::{Offset, ProducerId};
 
 use crate::classic::ClassicGroup;
+use crate::history::GroupHistory;
 use crate::ids::GroupId;
 use crate::kind::GroupKind;
 use crate::modern::consumer::ConsumerGroup;
@@ -28,7 +31,7 @@ use crate::timers::Timers;
 /// The groups of one partition of `__consumer_offsets`.
 ///
 /// Invariant: replaying the partition from its start makes the state that planning made, except for
-/// what lives in memory only: timers, parked requests, members that were not written yet.
+/// what lives in memory only: timers, parked requests, history, members that were not written yet.
 #[derive(Debug, Default)]
 pub struct Shard {
     /// The groups, those included that have nothing but offsets.
@@ -44,6 +47,8 @@ pub struct Shard {
     pub(crate) transactions: BTreeMap<ProducerId, BTreeSet<GroupId>>,
     /// The groups whose offsets the present round of expiry has still to look at.
     pub(crate) to_expire: Vec<GroupId>,
+    /// The rebalances of the last day. Kept in memory only.
+    pub(crate) history: GroupHistory,
 }
 
 /// A group: its members, and its offsets.

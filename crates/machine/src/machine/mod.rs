@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use dohle_model::image::MetadataImage;
-use dohle_model::{ErrorCode, Offset, ProducerId, TopicId, TopicName};
+use dohle_model::{ErrorCode, Offset, ProducerId, Timestamp, TopicId, TopicName};
 
 use crate::timers::{Timer, Timers};
 
@@ -34,6 +34,9 @@ pub trait Machine: Default + Debug + Send + 'static {
     type OnCommit: Debug + Send + 'static;
     /// Results of long computations that requests need; `()` when no request needs any.
     type Lookups: Lookups;
+    /// Something that happened to an object, for its history; `Infallible` when the machine keeps
+    /// no history.
+    type Event: Debug + Send + 'static;
 
     /// The plural noun for the machine's objects in log lines and errors, such as `groups`.
     const NAME: &'static str;
@@ -88,6 +91,10 @@ pub trait Machine: Default + Debug + Send + 'static {
         outcome: Result<(), ErrorCode>,
         step: &mut Step<'_, Self>,
     );
+
+    /// Adds events of a step to the history, which is kept in memory only. Called after the records
+    /// of the step were appended; events of a step that changed nothing are dropped.
+    fn on_events(&mut self, _events: Vec<Self::Event>, _wall: Timestamp) {}
 
     /// Periodic upkeep, such as expiry. The runtime repeats it with a fresh step each until it
     /// breaks, so that one step may stay small.

@@ -54,6 +54,8 @@ pub struct Effects<M: Machine> {
     pub reads: Option<Offset>,
     /// Whether the machine has work for the task that works for it outside. See [`Step::signal`].
     pub signal: bool,
+    /// What happened, for [`Machine::on_events`].
+    pub events: Vec<M::Event>,
 }
 
 impl<M: Machine> Default for Effects<M> {
@@ -65,6 +67,7 @@ impl<M: Machine> Default for Effects<M> {
             replies: Vec::new(),
             reads: None,
             signal: false,
+            events: Vec::new(),
         }
     }
 }

@@ -34,7 +34,7 @@ pub(crate) struct Connected {
 }
 
 /// Answers requests of the page, with headers.
-pub(super) async fn guard(
+pub(crate) async fn guard(
     connected: Option<Extension<Connected>>,
     request: Request,
     next: Next,
@@ -78,7 +78,7 @@ fn refusal(host: &str) -> Response {
         StatusCode::FORBIDDEN,
         format!(
             "This connection comes from the node's own machine, and was made to the host {host:?}. \
-             Open the console as http://localhost with the node's port; a proxy on this machine \
+             Use http://localhost with the node's port; a proxy on this machine \
              must send such a Host header."
         ),
     )

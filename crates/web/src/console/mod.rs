@@ -23,7 +23,9 @@ mod view;
 use futures::future::BoxFuture;
 
 pub(crate) use client::Client;
-pub(crate) use guard::Connected;
+pub(crate) use error::ApiError;
+pub(crate) use guard::{Connected, guard};
+pub(crate) use json::json_response;
 pub(crate) use routes::routes;
 
 /// What the console needs of its node, besides its Kafka listener.

@@ -16,6 +16,7 @@
 //! delete                                   the group, if it may be
 //! timers                                   which run
 //! describe
+//! history                                  its rebalances
 //! ```
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -169,6 +170,7 @@ impl ScriptDriver for Driver {
             "delete" => self.delete(),
             "timers" => self.timers(),
             "describe" => self.describe(),
+            "history" => self.history(),
             other => panic!("no command {other}"),
         }
         self.print_state();
@@ -201,7 +203,9 @@ impl Driver {
             effects: Effects::default(),
         };
         let result = run(&mut self.shard, &mut step);
-        let effects = step.effects;
+        let mut effects = step.effects;
+        let events = std::mem::take(&mut effects.events);
+        self.shard.on_events(events, Timestamp(wall));
         self.carry_out(effects);
         result
     }
@@ -248,6 +252,15 @@ impl Driver {
         }
         if let Some(on_commit) = on_commit {
             self.step(|shard, step| shard.on_commit(on_commit, outcome, step));
+        }
+    }
+
+    fn history(&mut self) {
+        let now = self.now;
+        let reports = self.step(|shard, step| shard.report(Some("g"), step));
+        for event in reports.iter().flat_map(|report| &report.rebalances) {
+            let text = test_scripts::rebalance(event, now);
+            self.line(&text);
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod admission;
 mod driver;
+mod history;
 mod join;
 mod leave;
 mod members;

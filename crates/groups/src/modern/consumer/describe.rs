@@ -14,7 +14,8 @@ use crate::Step;
 use crate::modern::consumer::group::ConsumerGroup;
 use crate::modern::consumer::member::ConsumerMember;
 use crate::modern::consumer::subscription::preferred;
-use crate::modern::member::Assignment;
+use crate::modern::member::{Assignment, MemberState};
+use crate::waiting::Waiting;
 use crate::wire::{text, topic_id_to_wire};
 
 /// The value when the request does not ask for the authorized operations.
@@ -50,6 +51,21 @@ impl ConsumerGroup {
                 .collect(),
             authorized_operations: NO_AUTHORIZED_OPERATIONS,
             ..DescribedGroup::default()
+        }
+    }
+}
+
+impl ConsumerGroup {
+    /// Returns what a member waits for, or the group for it.
+    pub(crate) fn waiting(&self, member: &ConsumerMember) -> Option<Waiting> {
+        match member.common.state {
+            MemberState::UnrevokedPartitions => Some(Waiting::ToGiveBack),
+            MemberState::UnreleasedPartitions => Some(Waiting::ForPartitions),
+            MemberState::Unknown => Some(Waiting::ToJoin),
+            MemberState::Stable => {
+                let is_behind = member.common.member_epoch < self.assignment_epoch();
+                is_behind.then_some(Waiting::ToHeartbeat)
+            }
         }
     }
 }

@@ -14,9 +14,10 @@ use dohle_protocol::messages::consumer_group_heartbeat_response::{
 };
 
 use crate::config::GroupConfig;
+use crate::history::Cause;
 use crate::ids::{InstanceId, MemberId};
 use crate::modern::consumer::member::{ConsumerMember, LEFT_TEMPORARILY};
-use crate::modern::consumer::step::ConsumerGroupStep;
+use crate::modern::consumer::step::{ConsumerGroupStep, name};
 use crate::modern::consumer::subscription::Change;
 use crate::modern::heartbeat::{JOIN, LEAVE};
 use crate::modern::member::{Owned, Reported};
@@ -89,7 +90,8 @@ impl ConsumerGroupStep<'_, '_> {
             self.leave_temporarily(member);
         } else {
             tracing::info!(group = %self.group_id, member = %member.id(), "member leaves");
-            self.fence(&[member.id().clone()])?;
+            let cause = Cause::Left(vec![(name(&member), None)]);
+            self.fence(&[member.id().clone()], cause)?;
         }
         Ok(response)
     }

@@ -4,10 +4,11 @@
 use dohle_model::ErrorCode;
 use dohle_protocol::messages::consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequestData;
 
+use crate::history::Cause;
 use crate::ids::{GroupId, MemberId};
 use crate::modern::consumer::group::ConsumerGroup;
 use crate::modern::consumer::member::{ConsumerMember, LEFT_TEMPORARILY};
-use crate::modern::consumer::step::ConsumerGroupStep;
+use crate::modern::consumer::step::{ConsumerGroupStep, name, session_timeout};
 use crate::modern::heartbeat::{JOIN, WrongEpoch, check_epoch};
 use crate::modern::member::{MemberState, Owned, Reported, assignment_to_record};
 use crate::records::Record;
@@ -175,7 +176,7 @@ impl ConsumerGroupStep<'_, '_> {
     ///
     /// The timers of the members continue, because the members stay when the records cannot be
     /// written. The timer of a removed member does nothing when it expires.
-    pub(crate) fn fence(&mut self, member_ids: &[MemberId]) -> Result<(), Failed> {
+    pub(crate) fn fence(&mut self, member_ids: &[MemberId], cause: Cause) -> Result<(), Failed> {
         for member_id in member_ids {
             assert!(
                 self.group.member(member_id.as_str()).is_some(),
@@ -183,7 +184,10 @@ impl ConsumerGroupStep<'_, '_> {
                 self.group_id
             );
         }
+        let members = self.group.members().len().saturating_sub(member_ids.len());
+        let epoch = self.group.group_epoch().saturating_add(1);
         if self.downgrades_without(member_ids) {
+            self.note(epoch, members, cause);
             return self.downgrade(member_ids, None, true);
         }
         for member_id in member_ids {
@@ -197,14 +201,19 @@ impl ConsumerGroupStep<'_, '_> {
         }
         let topics = left.topics.iter().map(String::as_str);
         let hash = self.topics.hash(self.step.image, topics);
-        self.write_epoch(self.group.group_epoch().saturating_add(1), hash);
+        self.write_epoch(epoch, hash, members, cause);
         Ok(())
     }
 
     /// Removes a member that was silent or too slow.
-    pub(crate) fn expire(&mut self, member_id: &MemberId, why: &str) {
-        tracing::info!(group = %self.group_id, member = %member_id, reason = why, "member fenced");
-        if let Err(failed) = self.fence(std::slice::from_ref(member_id)) {
+    pub(crate) fn expire(&mut self, member_id: &MemberId, cause: Cause) {
+        tracing::info!(
+            group = %self.group_id,
+            member = %member_id,
+            reason = cause.to_string(),
+            "member fenced"
+        );
+        if let Err(failed) = self.fence(std::slice::from_ref(member_id), cause) {
             tracing::warn!(group = %self.group_id, %failed, "member could not be fenced");
         }
     }
@@ -275,25 +284,29 @@ impl ConsumerGroupStep<'_, '_> {
             return;
         };
         let rebalance_timeout = millis(member.rebalance_timeout_ms);
-        let why = match timer {
-            Timer::ConsumerSession(..) => "its session expired",
+        let name = name(member);
+        let cause = match timer {
+            Timer::ConsumerSession(..) => {
+                let timeout = session_timeout(self.step.config, self.group_id, member);
+                Cause::SessionExpired(name, timeout)
+            }
             Timer::ConsumerRebalance(..) => {
                 let is_late = member.common.state == MemberState::UnrevokedPartitions;
                 if !is_late || member.common.member_epoch < 0 {
                     return;
                 }
-                "it did not give back partitions within its rebalance timeout"
+                Cause::RevocationTimedOut(name, rebalance_timeout)
             }
             _ if !member.uses_classic_protocol() => return,
-            Timer::ConsumerJoin(..) => "it did not join within its rebalance timeout",
-            _ => "it did not sync within its rebalance timeout",
+            Timer::ConsumerJoin(..) => Cause::JoinTimedOut(vec![name], rebalance_timeout),
+            _ => Cause::SyncTimedOut(vec![name], rebalance_timeout),
         };
         // The timer runs again in case the records cannot be written.
         match timer {
             Timer::ConsumerSession(..) => self.set_session(&member.clone()),
             _ => self.set(timer.clone(), rebalance_timeout),
         }
-        self.expire(member_id, why);
+        self.expire(member_id, cause);
     }
 }
 

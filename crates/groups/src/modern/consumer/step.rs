@@ -8,6 +8,7 @@ use dohle_model::ErrorCode;
 
 use crate::Step;
 use crate::config::GroupConfig;
+use crate::history::{Cause, GroupEvent, MemberName, Rebalance};
 use crate::ids::{GroupId, MemberId};
 use crate::modern::consumer::group::ConsumerGroup;
 use crate::modern::consumer::member::ConsumerMember;
@@ -41,6 +42,20 @@ impl ConsumerGroupStep<'_, '_> {
         self.group
             .member(member_id)
             .ok_or_else(|| unknown_member(self.group_id, member_id))
+    }
+
+    /// Adds a rebalance, which leaves the group with this number of members, to the history.
+    pub(crate) fn note(&mut self, epoch: i32, members: usize, cause: Cause) {
+        let rebalance = Rebalance {
+            generation: epoch,
+            members,
+            began: true,
+            cause,
+        };
+        self.step.effects.events.push(GroupEvent {
+            group_id: self.group_id.clone(),
+            rebalance,
+        });
     }
 
     /// Starts a member's session anew.
@@ -104,6 +119,16 @@ impl ConsumerGroupStep<'_, '_> {
     }
 }
 
+/// The name of a member for the history.
+pub(crate) fn name(member: &ConsumerMember) -> MemberName {
+    let common = &member.common;
+    MemberName::new(
+        member.id(),
+        common.instance_id.as_ref(),
+        &common.client_host,
+    )
+}
+
 /// Ends all timers of a member.
 pub(crate) fn cancel_timers(timers: &mut Timers, group_id: &GroupId, member_id: &MemberId) {
     for timer in [
@@ -126,7 +151,11 @@ pub(crate) fn unknown_member(group_id: &GroupId, member_id: &str) -> Failed {
 
 /// How long a member may be silent. A member of the classic protocol sets this itself; for others
 /// it is configured.
-fn session_timeout(config: &GroupConfig, group_id: &GroupId, member: &ConsumerMember) -> Duration {
+pub(crate) fn session_timeout(
+    config: &GroupConfig,
+    group_id: &GroupId,
+    member: &ConsumerMember,
+) -> Duration {
     match &member.classic {
         Some(classic) => millis(classic.session_timeout_ms),
         None => of_group(

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use dohle_model::image::MetadataImage;
 use dohle_model::{ErrorCode, TopicId};
 
+use crate::history::Cause;
 use crate::ids::MemberId;
 use crate::modern::assignor::{Assignor, GroupSpec, MemberSpec};
 use crate::modern::consumer::group::{ConsumerGroup, Resolved};
 use crate::modern::consumer::member::ConsumerMember;
 use crate::modern::consumer::regex;
-use crate::modern::consumer::step::ConsumerGroupStep;
+use crate::modern::consumer::step::{ConsumerGroupStep, name};
 use crate::modern::counts::Counts;
 use crate::modern::member::{Assignment, Reported, assignment_to_record};
 use crate::modern::reconcile::{ReconcileTarget, reconcile};
@@ -67,7 +68,14 @@ impl ConsumerGroupStep<'_, '_> {
             let rises = names_changed || regexes.raises_epoch;
             let next_epoch = self.group.common.next_epoch(rises, metadata_hash);
             if next_epoch > group_epoch {
-                self.write_epoch(next_epoch, metadata_hash);
+                let is_new = self.group.member(change.new.id().as_str()).is_none();
+                let cause = match (rises, is_new) {
+                    (false, _) => Cause::TopicsChanged,
+                    (true, true) => Cause::Joined(name(&change.new)),
+                    (true, false) => Cause::SubscriptionChanged(name(&change.new)),
+                };
+                let members = self.group.members().len() + usize::from(is_new);
+                self.write_epoch(next_epoch, metadata_hash, members, cause);
             }
             group_epoch = next_epoch;
             if self.group.has_partition_metadata {
@@ -83,8 +91,14 @@ impl ConsumerGroupStep<'_, '_> {
         })
     }
 
-    /// Writes a new group epoch.
-    pub(crate) fn write_epoch(&mut self, epoch: i32, metadata_hash: i64) {
+    /// Writes a new group epoch, which begins a rebalance of a group with this number of members.
+    pub(crate) fn write_epoch(
+        &mut self,
+        epoch: i32,
+        metadata_hash: i64,
+        members: usize,
+        cause: Cause,
+    ) {
         let before = self.group.group_epoch();
         assert!(
             epoch >= before,
@@ -97,7 +111,10 @@ impl ConsumerGroupStep<'_, '_> {
         };
         self.step
             .write(Record::ConsumerGroup(self.group_id.clone(), Some(value)));
-        tracing::info!(group = %self.group_id, epoch, "increased the group epoch");
+        tracing::info!(
+            group = %self.group_id, epoch, reason = cause.to_string(), "rebalance begins"
+        );
+        self.note(epoch, members, cause);
     }
 
     /// Computes and writes a new target assignment if the present one is older than the group

@@ -12,6 +12,7 @@
 //! fail                                      the next write fails
 //! reload                                    another broker loads the compacted log
 //! show                                      describes the group
+//! history                                   its rebalances
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -164,6 +165,7 @@ impl Harness {
             ["fail"] => self.fails = true,
             ["reload"] => self.reload(),
             ["show"] => self.show(),
+            ["history"] => self.history(),
             other => panic!("no such command: {other:?}"),
         }
     }
@@ -255,6 +257,8 @@ impl Harness {
                 self.shard.replay(record);
             }
         }
+        let wall = Timestamp(i64::try_from(self.now.as_millis()).expect("small"));
+        self.shard.on_events(effects.events, wall);
         let end = Offset(i64::try_from(self.log.len() + effects.records.len()).expect("small"));
         self.log.extend(effects.records);
         let group_id = crate::ids::GroupId::new(GROUP);
@@ -267,6 +271,15 @@ impl Harness {
         }
         self.check();
         Some(result)
+    }
+
+    fn history(&mut self) {
+        let reports = self.step(|shard, step| shard.report(Some(GROUP), step));
+        let reports = reports.into_iter().flatten();
+        for event in reports.flat_map(|report| report.rebalances) {
+            let line = crate::test_scripts::rebalance(&event, self.now);
+            self.say(&format!("  {line}"));
+        }
     }
 
     fn committed(&mut self, on_commit: OnCommit) {

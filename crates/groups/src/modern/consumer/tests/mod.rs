@@ -6,6 +6,7 @@ mod describes;
 mod epochs;
 mod harness;
 mod hashes;
+mod history;
 mod joins;
 mod print;
 mod simulation;
