@@ -53,6 +53,7 @@ pub struct Builder {
     open_files: Option<u32>,
     allowed: Vec<String>,
     parent: PathBuf,
+    host: fn(i32) -> Ipv4Addr,
 }
 
 /// A partition as the metadata shows it.
@@ -81,6 +82,7 @@ impl Cluster {
             open_files: None,
             allowed,
             parent: std::env::temp_dir(),
+            host: |_| Ipv4Addr::LOCALHOST,
         }
     }
 
@@ -382,6 +384,13 @@ impl Builder {
         self
     }
 
+    /// Sets the address of each node by its id. A node whose address is not one of this machine's
+    /// is started in [`Node::namespace`].
+    pub fn hosts(mut self, host: fn(i32) -> Ipv4Addr) -> Self {
+        self.host = host;
+        self
+    }
+
     /// Starts the cluster, and waits until each node lists all nodes.
     pub fn start(self) -> Result<Cluster> {
         let mut cluster = self.prepare()?;
@@ -400,14 +409,14 @@ impl Builder {
         let voters: Vec<String> = ids
             .iter()
             .zip(&ports)
-            .map(|(id, (_, controller))| format!("{id}@127.0.0.1:{controller}"))
+            .map(|(id, (_, controller))| format!("{id}@{}:{controller}", (self.host)(*id)))
             .collect();
         let mut nodes = Vec::new();
         for (id, (broker, controller)) in ids.iter().zip(&ports) {
             let home = directory.path().join(format!("node{id}"));
             std::fs::create_dir(&home)?;
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, *broker));
-            let controller_address = SocketAddr::from((Ipv4Addr::LOCALHOST, *controller));
+            let address = SocketAddr::from(((self.host)(*id), *broker));
+            let controller_address = SocketAddr::from(((self.host)(*id), *controller));
             let mut node = Node::new(*id, address, controller_address, &home);
             node.environment
                 .push(("CLUSTER_ID".to_owned(), CLUSTER_ID.to_owned()));
@@ -415,7 +424,7 @@ impl Builder {
             node.open_files = self.open_files;
             node.program.clone_from(&self.program);
             node.create_log()?;
-            let properties = self.file(&node, *controller, &voters.join(","));
+            let properties = self.file(&node, &voters.join(","));
             write_private(&node.properties, properties)?;
             nodes.push(node);
         }
@@ -427,13 +436,13 @@ impl Builder {
         })
     }
 
-    fn file(&self, node: &Node, controller: u16, voters: &str) -> String {
-        let address = node.address;
+    fn file(&self, node: &Node, voters: &str) -> String {
+        let (address, controller) = (node.address, node.controller);
         let mut file = format!(
             "process.roles=broker,controller\n\
              node.id={}\n\
              controller.quorum.voters={voters}\n\
-             listeners=PLAINTEXT://{address},CONTROLLER://127.0.0.1:{controller}\n\
+             listeners=PLAINTEXT://{address},CONTROLLER://{controller}\n\
              advertised.listeners=PLAINTEXT://{address}\n\
              controller.listener.names=CONTROLLER\n\
              inter.broker.listener.name=PLAINTEXT\n\

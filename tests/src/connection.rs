@@ -57,6 +57,9 @@ requests! {
     9 OffsetFetchRequestData OffsetFetchResponseData;
     10 FindCoordinatorRequestData FindCoordinatorResponseData;
     11 JoinGroupRequestData JoinGroupResponseData;
+    12 HeartbeatRequestData HeartbeatResponseData;
+    13 LeaveGroupRequestData LeaveGroupResponseData;
+    14 SyncGroupRequestData SyncGroupResponseData;
     16 ListGroupsRequestData ListGroupsResponseData;
     17 SaslHandshakeRequestData SaslHandshakeResponseData;
     18 ApiVersionsRequestData ApiVersionsResponseData;
@@ -76,6 +79,7 @@ requests! {
     55 DescribeQuorumRequestData DescribeQuorumResponseData;
     60 DescribeClusterRequestData DescribeClusterResponseData;
     65 DescribeTransactionsRequestData DescribeTransactionsResponseData;
+    68 ConsumerGroupHeartbeatRequestData ConsumerGroupHeartbeatResponseData;
 }
 
 /// A connection to one node.

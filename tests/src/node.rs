@@ -38,6 +38,9 @@ pub struct Node {
     pub environment: Vec<(String, String)>,
     /// The limit of open files; `None` for that of the tests.
     pub(crate) open_files: Option<u32>,
+    /// The file of the network namespace in which the process is started; `None` for this
+    /// program's own.
+    pub namespace: Option<PathBuf>,
     pub(crate) child: Option<Child>,
     paused: bool,
 }
@@ -80,6 +83,7 @@ impl Node {
             program: None,
             environment: Vec::new(),
             open_files: None,
+            namespace: None,
             child: None,
             paused: false,
         }
@@ -93,14 +97,20 @@ impl Node {
             .append(true)
             .open(&self.log)?;
         let program = self.program.clone().map_or_else(binary, Ok)?;
-        let mut command = match self.open_files {
-            Some(limit) => {
+        let mut command = match (&self.namespace, self.open_files) {
+            (Some(namespace), _) => {
+                let mut nsenter = Command::new("nsenter");
+                let namespace = format!("--net={}", namespace.display());
+                nsenter.arg(namespace).arg("--").arg(program);
+                nsenter
+            }
+            (None, Some(limit)) => {
                 let mut shell = Command::new("sh");
                 let script = format!("ulimit -n {limit} && exec \"$@\"");
                 shell.args(["-c", &script, "sh"]).arg(program);
                 shell
             }
-            None => Command::new(program),
+            (None, None) => Command::new(program),
         };
         command.arg("server").arg(&self.properties);
         command

@@ -5,7 +5,11 @@
 //! records of two transactions may alternate: write cycles (G0) are no anomaly. The transactions of
 //! a run do not read, so there are no cycles of reads (G1c) either.
 //!
+//! Those of groups are not Jepsen's: see `groups`.
+//!
 //! Pure.
+
+mod groups;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -36,6 +40,16 @@ pub enum Anomaly {
     /// Of a transaction's records that were acknowledged, some can be read and others cannot: the
     /// first of each kind.
     TornTransaction(Transaction, Value, Value),
+    /// A value was read that no producer sent.
+    NeverSent(Partition, i64, Value),
+    /// A member of a group was told a committed offset that the commits do not explain.
+    WrongCommittedOffset(usize, Partition, Option<i64>),
+    /// Two members of a group owned a partition in the same generation.
+    TwoOwners(usize, i32, Partition),
+    /// A commit was acknowledged after another member owned the partition in a later generation.
+    CommitOfFormerOwner(usize, Partition, i64),
+    /// The members of a group went past a record, up to the first offset, without reading it.
+    SkippedByGroup(usize, Partition, i64, Value),
 }
 
 impl Anomaly {
@@ -52,6 +66,11 @@ impl Anomaly {
             Self::Unseen(..) => "unseen",
             Self::AbortedRead(..) => "aborted read",
             Self::TornTransaction(..) => "torn transaction",
+            Self::NeverSent(..) => "never sent",
+            Self::WrongCommittedOffset(..) => "wrong committed offset",
+            Self::TwoOwners(..) => "two owners",
+            Self::CommitOfFormerOwner(..) => "commit of a former owner",
+            Self::SkippedByGroup(..) => "skipped by a group",
         }
     }
 }
@@ -100,6 +119,28 @@ impl fmt::Display for Anomaly {
                 f,
                 "of transaction {transaction} value {seen} can be read and value {missing} cannot"
             ),
+            Self::NeverSent(partition, offset, value) => write!(
+                f,
+                "value {value} at offset {offset} of partition {partition} was not sent"
+            ),
+            Self::WrongCommittedOffset(group, partition, offset) => write!(
+                f,
+                "group {group} had the committed offset {offset:?} of partition {partition}, \
+                 against its commits"
+            ),
+            Self::TwoOwners(group, generation, partition) => write!(
+                f,
+                "group {group} had two owners of partition {partition} in generation {generation}"
+            ),
+            Self::CommitOfFormerOwner(group, partition, offset) => write!(
+                f,
+                "group {group} accepted offset {offset} of partition {partition} from a member \
+                 that another one had replaced"
+            ),
+            Self::SkippedByGroup(group, partition, offset, value) => write!(
+                f,
+                "group {group} went to offset {offset} of partition {partition} past value {value}"
+            ),
         }
     }
 }
@@ -117,6 +158,9 @@ pub fn check(history: &History) -> Vec<Anomaly> {
             Isolation::ReadUncommitted => &history.uncommitted,
         };
         polls(number, &reader.reads, content, &mut found);
+    }
+    for (number, members) in history.groups.iter().enumerate() {
+        groups::check(number, members, &history.committed, &mut found);
     }
     found
 }
@@ -208,7 +252,11 @@ fn places(history: &History, found: &mut Vec<Anomaly>) {
             see(send.partition, offset, send.value);
         }
     }
+    let sent = history.producers.iter().flatten();
+    let sent: BTreeSet<Value> = sent.map(|send| send.value).collect();
     for ((partition, offset), values) in at {
+        let never_sent = values.difference(&sent);
+        found.extend(never_sent.map(|value| Anomaly::NeverSent(partition, offset, *value)));
         if values.len() > 1 {
             found.push(Anomaly::InconsistentOffset(partition, offset, values));
         }

@@ -28,13 +28,22 @@ impl Partitions {
     }
 }
 
+/// What has a coordinator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coordinator<'a> {
+    /// A group.
+    Group(&'a str),
+    /// A transactional id.
+    Transaction(&'a str),
+}
+
 /// The connections of a worker.
 #[derive(Debug)]
 pub struct Client {
     nodes: Vec<(i32, SocketAddr)>,
     connections: BTreeMap<i32, KafkaConnection>,
     leaders: BTreeMap<(String, i32), i32>,
-    coordinators: BTreeMap<String, i32>,
+    coordinators: BTreeMap<(i8, String), i32>,
 }
 
 impl Client {
@@ -72,7 +81,10 @@ impl Client {
     }
 
     /// Sends a request to the nodes in turn until one answers.
-    fn on_any<T>(&mut self, mut ask: impl FnMut(&mut KafkaConnection) -> Result<T>) -> Result<T> {
+    pub fn on_any<T>(
+        &mut self,
+        mut ask: impl FnMut(&mut KafkaConnection) -> Result<T>,
+    ) -> Result<T> {
         let mut last = None;
         for (node, _) in self.nodes.clone() {
             match self.on(node, &mut ask) {
@@ -108,18 +120,23 @@ impl Client {
         answer
     }
 
-    /// Does the same for the coordinator of a transactional id.
+    /// Does the same for a coordinator.
     pub fn on_coordinator<T>(
         &mut self,
-        id: &str,
+        coordinator: Coordinator<'_>,
         ask: impl FnOnce(&mut KafkaConnection) -> Result<(T, i16)>,
     ) -> Result<(T, i16)> {
-        let coordinator = match self.coordinators.get(id) {
-            Some(coordinator) => *coordinator,
+        let (key_type, id) = match coordinator {
+            Coordinator::Group(id) => (0, id),
+            Coordinator::Transaction(id) => (1, id),
+        };
+        let key = (key_type, id.to_owned());
+        let node = match self.coordinators.get(&key) {
+            Some(node) => *node,
             None => self.on_any(|connection| {
                 let request = kafka::FindCoordinatorRequestData {
                     key: text(id),
-                    key_type: 1,
+                    key_type,
                     ..Default::default()
                 };
                 let answer = connection.call(&request, 3)?;
@@ -128,10 +145,10 @@ impl Client {
                 Ok(answer.node_id)
             })?,
         };
-        let answer = self.on(coordinator, ask);
+        let answer = self.on(node, ask);
         match &answer {
-            Ok((_, 0)) => self.coordinators.insert(id.to_owned(), coordinator),
-            _ => self.coordinators.remove(id),
+            Ok((_, 0)) => self.coordinators.insert(key, node),
+            _ => self.coordinators.remove(&key),
         };
         answer
     }

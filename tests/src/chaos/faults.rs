@@ -1,17 +1,27 @@
 //! Makes the faults of a plan happen to a cluster, and ends them.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use kacrab_protocol::generated as kafka;
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
-use super::plan::{Fault, Step};
+use super::calls::Injection;
+use super::disk::Disk;
+use super::network::Network;
+use super::plan::{Calls, Fault, Step};
 use crate::cluster::text;
 use crate::wait::{DEADLINE, let_pass};
 use crate::{Cluster, until};
 
 /// The topic that is created and deleted.
 const SHORT_LIVED: &str = "short-lived";
+
+/// The connections that are opened to a node without descriptors.
+const CONNECTIONS: usize = 20;
 
 /// A cluster and the topics in it.
 #[derive(Debug)]
@@ -22,6 +32,10 @@ pub struct Faults<'a> {
     pub topics: Vec<String>,
     /// The topic with one partition and two replicas that are reassigned.
     pub moved: String,
+    /// The nodes' network, if they have one of their own.
+    pub network: Option<Network>,
+    /// The nodes' disks, if they have disks of their own.
+    pub disks: BTreeMap<i32, Disk>,
 }
 
 impl Faults<'_> {
@@ -54,14 +68,84 @@ impl Faults<'_> {
             Fault::ReplaceDisk(node) => {
                 self.wait_in_sync()?;
                 self.cluster.broker(*node).stop()?;
-                fs::remove_dir_all(&self.cluster.broker(*node).data)?;
+                remove_content(&self.cluster.broker(*node).data)?;
                 self.cluster.broker(*node).start()?;
                 self.wait_in_sync()?;
             }
             Fault::Reassign(nodes) => self.reassign(nodes)?,
             Fault::DeleteTopic => self.delete_topic()?,
+            Fault::Cut { links, flaps, .. } => self.cut(links, *flaps, step.length)?,
+            Fault::FillDisks(nodes) => {
+                for node in nodes {
+                    self.disk(*node)?.fill()?;
+                }
+                let_pass(step.length);
+                for node in nodes {
+                    self.disk(*node)?.make_space()?;
+                }
+            }
+            Fault::ChangeCalls(node, calls) => {
+                let injection = Injection::start(self.cluster.broker(*node).pid()?, *calls)?;
+                let_pass(step.length);
+                drop(injection);
+                if *calls != Calls::FlushesAreSlow {
+                    // It may have ended by itself.
+                    self.cluster.broker(*node).kill()?;
+                }
+            }
+            Fault::TakeDescriptors(nodes) => self.take_descriptors(nodes, step.length)?,
         }
         self.cluster.start()
+    }
+
+    fn disk(&self, node: i32) -> Result<&Disk> {
+        self.disks
+            .get(&node)
+            .context("the node has no disk of its own")
+    }
+
+    fn cut(&self, links: &[(i32, i32)], flaps: Option<Duration>, length: Duration) -> Result<()> {
+        let network = self.network.as_ref().context("there is no network")?;
+        let begin = Instant::now();
+        while let Some(left) = length.checked_sub(begin.elapsed()) {
+            for (from, to) in links {
+                network.cut(*from, *to)?;
+            }
+            let_pass(flaps.map_or(left, |period| period.min(left)));
+            for (from, to) in links {
+                network.heal(*from, *to)?;
+            }
+            if let Some(period) = flaps {
+                let_pass(period);
+            }
+        }
+        Ok(())
+    }
+
+    /// Allows nodes no more descriptors than they have, and connects to them meanwhile.
+    fn take_descriptors(&mut self, nodes: &[i32], length: Duration) -> Result<()> {
+        let mut limits = Vec::new();
+        let mut connections = Vec::new();
+        for node in nodes {
+            let node = self.cluster.broker(*node);
+            let open = fs::read_dir(format!("/proc/{}/fd", node.pid()?))?.count();
+            let pid = i32::try_from(node.pid()?).ok().and_then(Pid::from_raw);
+            let pid = pid.context("no process id")?;
+            let mut limit = Rlimit {
+                current: Some(open.try_into()?),
+                maximum: rustix::process::getrlimit(Resource::Nofile).maximum,
+            };
+            let before = prlimit(Some(pid), Resource::Nofile, limit)?;
+            limit.current = before.current;
+            limits.push((pid, limit));
+            // The kernel accepts them, the node cannot.
+            connections.extend((0..CONNECTIONS).map(|_| node.connect()));
+        }
+        let_pass(length);
+        for (pid, limit) in limits {
+            prlimit(Some(pid), Resource::Nofile, limit)?;
+        }
+        Ok(())
     }
 
     /// Waits until no replica is missing, in the quorum either.
@@ -126,4 +210,16 @@ impl Faults<'_> {
             Ok(true)
         })
     }
+}
+
+/// Empties a folder, which may be where a disk is mounted.
+fn remove_content(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        match path.is_dir() {
+            true => fs::remove_dir_all(path)?,
+            false => fs::remove_file(path)?,
+        }
+    }
+    Ok(())
 }

@@ -9,6 +9,9 @@ pub type Value = u64;
 /// A transaction: its place in [`History::transactions`].
 pub type Transaction = usize;
 
+/// A point in time: those of later events are greater.
+pub type Tick = u64;
+
 /// The answers to one record that was sent, including those to its retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -72,6 +75,44 @@ pub struct Reader {
     pub reads: Vec<Read>,
 }
 
+/// Something that happened to a member of a consumer group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GroupEvent {
+    /// It was told that it owns these partitions, and no others, from a generation or epoch on.
+    Assigned {
+        /// When it was told.
+        at: Tick,
+        /// The generation, or the member epoch.
+        generation: i32,
+        /// The partitions.
+        partitions: Vec<Partition>,
+    },
+    /// It was told a committed offset. It reads on from there, or from the beginning.
+    Fetched {
+        /// When it asked.
+        sent: Tick,
+        /// When it was answered.
+        answered: Tick,
+        /// The partition.
+        partition: Partition,
+        /// The offset; `None` when there is none.
+        offset: Option<i64>,
+    },
+    /// It got a record of a partition that it owns.
+    Polled(Read),
+    /// It asked for a commit, which was not refused.
+    Committed {
+        /// When it asked.
+        sent: Tick,
+        /// When the commit was acknowledged; `None` when it is unknown whether it happened.
+        answered: Option<Tick>,
+        /// The partition.
+        partition: Partition,
+        /// The offset.
+        offset: i64,
+    },
+}
+
 /// The content of partitions, by partition and offset.
 pub type Content = BTreeMap<(Partition, i64), Value>;
 
@@ -84,6 +125,8 @@ pub struct History {
     pub transactions: Vec<End>,
     /// The consumers.
     pub readers: Vec<Reader>,
+    /// The consumer groups: for each member, what happened to it, in that order.
+    pub groups: Vec<Vec<Vec<GroupEvent>>>,
     /// What a new read_committed consumer reads after the run.
     pub committed: Content,
     /// What a new read_uncommitted consumer reads after the run.

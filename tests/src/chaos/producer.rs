@@ -11,8 +11,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use kacrab_protocol::generated as kafka;
 use parking_lot::Mutex;
 
-use super::client::{Client, Partitions};
-use super::history::{End, Outcome, Partition, Send, Transaction, Value};
+use super::client::{Client, Coordinator, Partitions};
+use super::group::Protocol;
+use super::history::{End, Outcome, Partition, Send, Tick, Transaction, Value};
 use crate::cluster::text;
 use crate::eventually;
 use crate::random::Random;
@@ -39,6 +40,9 @@ pub struct Shared {
     /// The number of acknowledged records.
     pub acknowledged: AtomicU64,
     last_value: AtomicU64,
+    last_tick: AtomicU64,
+    /// The numbers of acknowledged commits in the groups of the two protocols.
+    commits: [AtomicU64; 2],
     transactions: Mutex<Vec<End>>,
     errors: Mutex<Vec<String>>,
 }
@@ -46,6 +50,21 @@ pub struct Shared {
 impl Shared {
     fn value(&self) -> Value {
         self.last_value.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Returns the present point in time.
+    pub fn tick(&self) -> Tick {
+        self.last_tick.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// Notes a commit that was acknowledged.
+    pub fn note_commit(&self, protocol: Protocol) {
+        self.commits[protocol as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns the number of commits that were acknowledged.
+    pub fn commits(&self, protocol: Protocol) -> u64 {
+        self.commits[protocol as usize].load(Ordering::Relaxed)
     }
 
     /// Notes an answer that no fault explains.
@@ -164,7 +183,7 @@ impl<'a> Worker<'a> {
                 Ok((answer, code))
             };
             match &id {
-                Some(id) => client.on_coordinator(id, ask),
+                Some(id) => client.on_coordinator(Coordinator::Transaction(id), ask),
                 None => client.on_leader(name, ask),
             }
         })?;
@@ -270,7 +289,7 @@ impl<'a> Worker<'a> {
         };
         let client = &mut self.client;
         repeat("a partition is added to a transaction", || {
-            client.on_coordinator(id, |connection| {
+            client.on_coordinator(Coordinator::Transaction(id), |connection| {
                 let answer = connection.call(&request, 3)?;
                 let topic = answer.results_by_topic_v3_and_below.first();
                 let partition = topic.and_then(|topic| topic.results_by_partition.first());
@@ -290,7 +309,7 @@ impl<'a> Worker<'a> {
         };
         let client = &mut self.client;
         repeat("a transaction ends", || {
-            client.on_coordinator(id, |connection| {
+            client.on_coordinator(Coordinator::Transaction(id), |connection| {
                 let answer = connection.call(&request, 4)?;
                 Ok(((), answer.error_code))
             })

@@ -51,6 +51,22 @@ impl Reader {
         self.next.iter().sum()
     }
 
+    /// Returns the offset of the next fetch from a partition.
+    #[must_use]
+    pub fn next(&self, partition: Partition) -> i64 {
+        self.next[partition]
+    }
+
+    /// Fetches from this offset next.
+    pub fn seek(&mut self, partition: Partition, offset: i64) {
+        self.next[partition] = offset;
+    }
+
+    /// Returns the records that it got since the last call.
+    pub fn take_reads(&mut self) -> Vec<Read> {
+        std::mem::take(&mut self.reads)
+    }
+
     /// Fetches once from a partition. Returns whether the high watermark is reached: with
     /// read_committed not before the last transaction has its marker.
     pub fn poll(&mut self, partition: Partition) -> Result<bool> {

@@ -68,6 +68,7 @@ fn history() -> History {
                 reads: reads(&uncommitted),
             },
         ],
+        groups: Vec::new(),
         committed: content(&committed),
         uncommitted: content(&uncommitted),
     }
@@ -147,7 +148,8 @@ fn a_value_that_only_one_reader_saw_at_an_offset_is_found() {
         seen[at].value = 99;
     });
     let both = BTreeSet::from([3, 99]);
-    assert_eq!(found, [Anomaly::InconsistentOffset(0, 4, both)]);
+    let never_sent = Anomaly::NeverSent(0, 4, 99);
+    assert_eq!(found, [never_sent, Anomaly::InconsistentOffset(0, 4, both)]);
 }
 
 #[test]
@@ -217,4 +219,13 @@ fn a_transaction_without_an_answer_is_there_as_a_whole_or_not_at_all() {
         history.readers[0].reads.push(read(0, 6, 31));
     });
     assert_eq!(found, [Anomaly::TornTransaction(2, 31, 30)]);
+}
+
+#[test]
+fn a_value_that_nobody_sent_is_found() {
+    let found = after(|history| {
+        history.uncommitted.insert((1, 5), 99);
+        history.readers[1].reads.push(read(1, 5, 99));
+    });
+    assert_eq!(found, [Anomaly::NeverSent(1, 5, 99)]);
 }
