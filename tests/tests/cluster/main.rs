@@ -11,6 +11,7 @@ mod coordinator;
 mod corpus;
 mod corpus_with_kill;
 mod descriptors;
+mod explain;
 mod failed_directory;
 mod faults;
 mod franz_go;

@@ -11,6 +11,7 @@ mod consumer_perf;
 mod delegation_tokens;
 mod delete_records;
 mod dump_log;
+mod explain;
 mod features;
 mod get_offsets;
 mod groups;
@@ -42,6 +43,7 @@ pub const TOOLS: &[Tool] = &[
     producer_perf::TOOL,
     consumer_perf::TOOL,
     perf::TOOL,
+    explain::TOOL,
     dump_log::TOOL,
     groups::TOOL,
     get_offsets::TOOL,
