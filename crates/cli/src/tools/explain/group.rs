@@ -206,7 +206,8 @@ mod tests {
             "waiting": "has to join again (JoinGroup)",
         }]});
         expect![[r#"
-              c-1 (client.id c) at 10.0.0.7; without a heartbeat it is removed in 30 s; it has to join again (JoinGroup)
-        "#]].assert_eq(&members(&report));
+            c-1 (client.id c) at 10.0.0.7; without a heartbeat it is removed in 30 s; it has to join again (JoinGroup)
+        "#]]
+        .assert_eq(members(&report).trim_start());
     }
 }
