@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use dohle_config::{properties, providers};
 use kacrab::config::{AdminConfig, ClientConfig, UnknownKeyPolicy};
 
-use super::ClusterError;
+use super::{ClusterError, stores};
 use crate::external::ProcessValues;
 
 /// Kafka's callback handlers that obtain the tokens of OAUTHBEARER, by their present and former
@@ -57,8 +57,8 @@ impl Connection {
     }
 }
 
-/// Reads a property file of a client, and replaces references to configuration providers in its
-/// values, as Kafka's clients do.
+/// Reads a property file of a client, replaces references to configuration providers in its
+/// values, as Kafka's clients do, and sets the types of key and trust stores by their content.
 ///
 /// # Errors
 /// When it cannot be read, is not a property file, or a reference cannot be resolved.
@@ -71,6 +71,7 @@ pub fn load_client_properties(path: &str) -> Result<HashMap<String, String>, Clu
             why: reasons.join("\n"),
         }
     })?;
+    stores::set_types(&mut properties, stores::first_bytes);
     Ok(properties.into_iter().collect())
 }
 

@@ -10,6 +10,7 @@
 mod calls;
 mod connection;
 mod error;
+mod stores;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
