@@ -52,3 +52,10 @@ impl Disk {
             .with_context(|| format!("resize {}", self.path.display()))
     }
 }
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Detached at once, even while a node uses it, so that the folder can be removed.
+        let _ = run("umount", &["-l", &self.path.display().to_string()]);
+    }
+}

@@ -33,9 +33,9 @@ pub struct Faults<'a> {
     /// The topic with one partition and two replicas that are reassigned.
     pub moved: String,
     /// The nodes' network, if they have one of their own.
-    pub network: Option<Network>,
+    pub network: Option<&'a Network>,
     /// The nodes' disks, if they have disks of their own.
-    pub disks: BTreeMap<i32, Disk>,
+    pub disks: &'a BTreeMap<i32, Disk>,
 }
 
 impl Faults<'_> {
@@ -105,7 +105,7 @@ impl Faults<'_> {
     }
 
     fn cut(&self, links: &[(i32, i32)], flaps: Option<Duration>, length: Duration) -> Result<()> {
-        let network = self.network.as_ref().context("there is no network")?;
+        let network = self.network.context("there is no network")?;
         let begin = Instant::now();
         while let Some(left) = length.checked_sub(begin.elapsed()) {
             for (from, to) in links {

@@ -16,7 +16,7 @@ const INSIDE: &str = "DOHLE_CHAOS_NAMESPACES";
 /// Makes everything once that a run needs.
 const PROBE: &str = "ip link set lo up && ip link add probe type bridge && \
                      ip link add probe1 type veth peer name probe2 && \
-                     mount -t tmpfs -o size=1m probe /mnt";
+                     mount -t tmpfs -o size=1m probe /tmp";
 
 /// Runs this program again, with the same arguments, in namespaces of its own where they are
 /// allowed. Returns what the program can do to its nodes: only in the new program, or where

@@ -155,8 +155,8 @@ pub fn run(seed: u64, length: Duration, abilities: Abilities) -> Result<Report> 
             cluster: &mut cluster,
             topics: vec![TOPIC.to_owned(), MOVED.to_owned()],
             moved: MOVED.to_owned(),
-            network,
-            disks,
+            network: network.as_ref(),
+            disks: &disks,
         };
         let plan = (&mut random, abilities, length);
         let broken = make_happen(&mut faults, &shared, plan, &mut report).err();
