@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// The copies of sharded counters. Threads beyond this number share copies, which costs time but
 /// loses no counts.
-const SHARDS: usize = 4;
+pub(crate) const SHARDS: usize = 4;
 
 /// A count that only grows. Adding takes no lock and allocates nothing.
 #[derive(Debug, Default)]
@@ -51,7 +51,7 @@ impl<T> Sharded<T> {
 
 /// Returns the number of the copy of this thread. It depends on nothing but the order in which
 /// threads count for the first time.
-fn shard_of_thread() -> usize {
+pub(crate) fn shard_of_thread() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
         static SHARD: Cell<usize> = const { Cell::new(usize::MAX) };

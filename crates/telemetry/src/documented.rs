@@ -46,7 +46,8 @@ fn table() -> String {
         families.filter(|it| !it.name.starts_with("jmx_scrape"))
     };
     for bean in mbeans::TABLE.iter().copied() {
-        for attribute in bean.attributes() {
+        let is_further = |name: &str| name.ends_with("Percentile") && name != "50thPercentile";
+        for attribute in bean.attributes().iter().filter(|it| !is_further(it.name)) {
             let sample = Sample::Attribute {
                 bean,
                 keys: &["x", "0"],
@@ -57,7 +58,11 @@ fn table() -> String {
                     JmxType::Text => Value::Text("x"),
                 },
             };
-            let source = format!("`{}` {} ({})", bean.name, attribute.name, bean.source);
+            let name = match attribute.name {
+                "50thPercentile" => "50thPercentile to 999thPercentile",
+                name => name,
+            };
+            let source = format!("`{}` {name} ({})", bean.name, bean.source);
             for family in family(sample) {
                 row(&mut table, &family, attribute.help, &source);
             }

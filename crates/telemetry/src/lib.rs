@@ -20,6 +20,7 @@ mod counter;
 #[cfg(test)]
 mod documented;
 mod family;
+mod histogram;
 pub mod history;
 pub mod loggers;
 pub mod mbeans;
@@ -31,6 +32,7 @@ pub mod text;
 
 pub use counter::{Counter, Sharded};
 pub use family::{Family, Kind, Point};
+pub use histogram::{Histograms, RecentPercentiles, Recorded};
 pub use mbeans::MBean;
 pub use native::NativeMetric;
 pub use rules::Rules;

@@ -27,11 +27,17 @@ pub struct AttributeDef {
 
 /// The attributes of an MBean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "all values are in one constant table"
+)]
 enum Attributes {
     /// `Value`.
     Gauge(AttributeDef),
     /// `Count`, of a meter of Yammer's library. Its rates are left out: Prometheus computes them.
     Meter(AttributeDef),
+    /// Those of a histogram of Yammer's library.
+    Histogram([AttributeDef; 11]),
     /// Those of a group of Kafka's own metrics.
     Named(&'static [AttributeDef]),
 }
@@ -54,6 +60,7 @@ impl MBean {
             Attributes::Gauge(attribute) | Attributes::Meter(attribute) => {
                 std::slice::from_ref(attribute)
             }
+            Attributes::Histogram(attributes) => attributes,
             Attributes::Named(attributes) => attributes,
         }
     }
@@ -101,6 +108,34 @@ const fn meter(name: &'static str, source: &'static str, help: &'static str) -> 
             kind: JmxType::Long,
             help,
         }),
+        source,
+    }
+}
+
+/// A histogram. Its numbers have the unit that the name ends in.
+const fn histogram(name: &'static str, source: &'static str, help: &'static str) -> MBean {
+    const fn double(name: &'static str, help: &'static str) -> AttributeDef {
+        AttributeDef {
+            name,
+            kind: JmxType::Double,
+            help,
+        }
+    }
+    MBean {
+        name,
+        attributes: Attributes::Histogram([
+            double("50thPercentile", help),
+            double("75thPercentile", help),
+            double("95thPercentile", help),
+            double("98thPercentile", help),
+            double("99thPercentile", help),
+            double("999thPercentile", help),
+            long("Count", help),
+            double("Max", help),
+            double("Mean", help),
+            double("Min", help),
+            double("StdDev", help),
+        ]),
         source,
     }
 }
@@ -199,9 +234,36 @@ table! {
     LOG_SIZE = gauge(
         "kafka.log:type=Log,name=Size,topic=*,partition=*", MONITORING,
         "Bytes of the log of a replica");
+    REQUEST_LOCAL_TIME = histogram(
+        "kafka.network:type=RequestMetrics,name=LocalTimeMs,request=*", MONITORING,
+        "Milliseconds until a request was answered, or began to wait for other brokers, records or \
+         threads, by API");
+    REQUEST_REMOTE_TIME = histogram(
+        "kafka.network:type=RequestMetrics,name=RemoteTimeMs,request=*", MONITORING,
+        "Milliseconds for which a request waited for other brokers, records or threads, by API");
+    REQUEST_BYTES = histogram(
+        "kafka.network:type=RequestMetrics,name=RequestBytes,request=*", MONITORING,
+        "Bytes of a request, by API");
+    REQUEST_QUEUE_TIME = histogram(
+        "kafka.network:type=RequestMetrics,name=RequestQueueTimeMs,request=*", MONITORING,
+        "Milliseconds for which a request waited for appends of earlier requests of its \
+         connection, by API; they are a part of RemoteTimeMs");
     REQUESTS = meter(
         "kafka.network:type=RequestMetrics,name=RequestsPerSec,request=*,version=*", MONITORING,
         "Requests by API and version. Those of consumers count as Fetch and as FetchConsumer");
+    RESPONSE_QUEUE_TIME = histogram(
+        "kafka.network:type=RequestMetrics,name=ResponseQueueTimeMs,request=*", MONITORING,
+        "Milliseconds for which a response waited for earlier responses of its connection, by API");
+    RESPONSE_SEND_TIME = histogram(
+        "kafka.network:type=RequestMetrics,name=ResponseSendTimeMs,request=*", MONITORING,
+        "Milliseconds until the socket had accepted a response, by API");
+    REQUEST_THROTTLE_TIME = histogram(
+        "kafka.network:type=RequestMetrics,name=ThrottleTimeMs,request=*", MONITORING,
+        "Milliseconds for which the sender of a request was throttled because of it, by API");
+    REQUEST_TOTAL_TIME = histogram(
+        "kafka.network:type=RequestMetrics,name=TotalTimeMs,request=*", MONITORING,
+        "Milliseconds from the arrival of a request until the socket had accepted its response, by \
+         API");
     BYTES_IN = meter(
         "kafka.server:type=BrokerTopicMetrics,name=BytesInPerSec", MONITORING,
         "Bytes of record batches that were appended to partitions that this broker leads");

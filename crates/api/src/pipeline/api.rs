@@ -117,7 +117,7 @@ where
         // The handler, or the active controller, may have set a longer time.
         let reported = response.throttle_time_ms().map_or(0, |field| *field);
         let reported = Duration::from_millis(u64::try_from(reported).unwrap_or(0));
-        connection.throttle(throttle_time.max(reported));
+        connection.throttle(R::KEY, throttle_time.max(reported));
         match response.answer(version, correlation_id) {
             Ok(answer) => answer,
             Err(error) => {

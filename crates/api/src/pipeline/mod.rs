@@ -12,7 +12,8 @@ use bytes::Bytes;
 use dohle_auth::{Authorizer, Principal};
 use dohle_model::ErrorCode;
 use dohle_network::connection::{
-    self, Authenticated, Client, Malformed, MemoryPermit, Pending, ResponseAction,
+    self, Authenticated, Client, Malformed, MemoryPermit, Pending, RequestTag, ResponseAction,
+    StageTimes,
 };
 use dohle_protocol::messages::api_versions_response::{ApiVersion, ApiVersionsResponseData};
 use dohle_protocol::{ApiKey, FrameSizes, HeaderError, RequestHeader};
@@ -61,7 +62,7 @@ struct Node {
     authorizer: Arc<dyn Authorizer>,
     quotas: Arc<dyn Quotas>,
     sasl: Arc<Sasl>,
-    meter: RequestMeter,
+    meter: Arc<RequestMeter>,
 }
 
 impl KafkaService {
@@ -73,6 +74,8 @@ impl KafkaService {
         quotas: Arc<dyn Quotas>,
         sasl: Arc<SaslConfig>,
     ) -> Arc<Self> {
+        let apis = table.iter();
+        let apis = apis.map(|api| (api.key, api.version_min..=api.newest(true)));
         Arc::new(Self {
             node: Arc::new(Node {
                 table,
@@ -84,7 +87,7 @@ impl KafkaService {
                 authorizer,
                 quotas,
                 sasl: Sasl::new(sasl),
-                meter: RequestMeter::new(table),
+                meter: Arc::new(RequestMeter::new(apis)),
             }),
         })
     }
@@ -109,7 +112,7 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         for (api, version, requests) in self.meter.counts() {
-            tracing::debug!(api = ?api.key, version, requests, "requests served");
+            tracing::debug!(?api, version, requests, "requests served");
         }
     }
 }
@@ -127,7 +130,7 @@ impl connection::Service for KafkaService {
             client: client.clone(),
             principal,
             sasl,
-            connection: Arc::default(),
+            connection: Arc::new(Connection::new(&self.node.meter)),
         })
     }
 }
@@ -167,6 +170,10 @@ impl connection::ConnectionHandler for KafkaConnection {
 
     fn may_become_node(&self) -> Option<Authenticated> {
         self.sasl.as_ref()?.node()
+    }
+
+    fn on_sent(&mut self, row: usize, times: &StageTimes) {
+        self.node.meter.sent(row, times);
     }
 
     fn take_throttle_time(&mut self) -> Duration {
@@ -215,7 +222,11 @@ impl KafkaConnection {
             }
         }
         let request = self.authenticate(api, &header)?;
-        self.node.meter.count(row, header.version);
+        self.node.meter.count(row, header.version, permit.bytes());
+        let tag = RequestTag {
+            number: row,
+            received: request.received,
+        };
         let call = Call {
             advertised: Arc::clone(&self.node.advertised),
             context: Arc::clone(&self.node.context),
@@ -233,6 +244,7 @@ impl KafkaConnection {
         Ok(Pending {
             answer: self.after_appends(api, serving.answer),
             pipelined: api.pipelined && !serving.blocks_pipeline,
+            tag: Some(tag),
         })
     }
 
@@ -266,9 +278,12 @@ impl KafkaConnection {
         if api.key == ApiKey::Produce || self.connection.appends.try_lock().is_ok() {
             return answer;
         }
-        let appends = Arc::clone(&self.connection.appends);
+        let connection = Arc::clone(&self.connection);
+        let key = api.key;
         Box::pin(async move {
-            drop(appends.lock().await);
+            let began = Instant::now();
+            drop(connection.appends.lock().await);
+            connection.meter.queued(key, began.elapsed());
             answer.await
         })
     }
@@ -295,6 +310,7 @@ fn unsupported(api: &Api, newest: i16, header: &RequestHeader) -> Result<Pending
     Ok(Pending {
         answer: Box::pin(std::future::ready(answer)),
         pipelined: false,
+        tag: None,
     })
 }
 

@@ -100,5 +100,6 @@ fn refuse() -> Pending {
     Pending {
         answer: Box::pin(std::future::ready(ResponseAction::Close(reason.to_owned()))),
         pipelined: false,
+        tag: None,
     }
 }

@@ -10,11 +10,12 @@ use dohle_auth::{Authorizer, Principal};
 use dohle_broker::blocking::WorkOwner;
 use dohle_model::acl::{Operation, ResourceType};
 use dohle_network::connection::MemoryPermit;
-use dohle_protocol::KafkaString;
 use dohle_protocol::messages::api_versions_response::ApiVersion;
+use dohle_protocol::{ApiKey, KafkaString};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::meter::RequestMeter;
 use super::quotas::{QuotaClient, Quotas, ThrottleClass};
 use crate::client_telemetry::ConnectedInstance;
 use crate::context::Context;
@@ -87,7 +88,7 @@ impl fmt::Display for ClientSoftware {
 }
 
 /// The state that the requests of one connection share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Connection {
     /// Held by the produce request that is appending. The later produce requests of the connection
     /// wait for it in the order of their arrival, so that records are appended in that order while
@@ -99,12 +100,27 @@ pub(crate) struct Connection {
     pub telemetry: OnceLock<ConnectedInstance>,
     /// For how long the client is throttled, in milliseconds, since the connection last asked.
     throttle_ms: AtomicU64,
+    /// Measures the requests of all connections.
+    pub meter: Arc<RequestMeter>,
 }
 
 impl Connection {
-    /// Throttles the client of the connection for this time at least.
-    pub fn throttle(&self, time: Duration) {
+    /// Creates the state of a new connection.
+    pub fn new(meter: &Arc<RequestMeter>) -> Self {
+        Self {
+            appends: Arc::default(),
+            software: OnceLock::new(),
+            telemetry: OnceLock::new(),
+            throttle_ms: AtomicU64::new(0),
+            meter: Arc::clone(meter),
+        }
+    }
+
+    /// Throttles the client of the connection for this time at least, because of a request of this
+    /// API.
+    pub fn throttle(&self, key: ApiKey, time: Duration) {
         if !time.is_zero() {
+            self.meter.throttled(key, time);
             let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
             self.throttle_ms.fetch_max(milliseconds, Ordering::Relaxed);
         }

@@ -410,6 +410,7 @@ impl SaslStage {
                 ResponseAction::End(response)
             }),
             pipelined: false,
+            tag: None,
         }
     }
 }
@@ -418,6 +419,7 @@ fn ready(action: ResponseAction) -> Pending {
     Pending {
         answer: Box::pin(std::future::ready(action)),
         pipelined: false,
+        tag: None,
     }
 }
 

@@ -88,11 +88,40 @@ async fn a_node_serves_its_metrics_and_its_health() {
         ready.ends_with("broker 1 serves and is in sync\n"),
         "{ready}"
     );
-    // The check was a request of a client.
-    let text = get(port, "/metrics").await;
+    // The check was a request of a client. Its response may be read before it counts as sent.
+    let sent = "kafka_network_requestmetrics_totaltimems_count_total{request=\"Metadata\"}";
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let text = loop {
+        let text = get(port, "/metrics").await;
+        if text.contains(sent) || Instant::now() > deadline {
+            break text;
+        }
+    };
     let checked =
         "\nkafka_network_requestmetrics_requests_total{request=\"Metadata\",version=\"12\"} 1.0\n";
     assert!(text.contains(checked), "{text}");
+    let of_check = |series: &str| {
+        let start = format!("\nkafka_network_requestmetrics_{series} ");
+        let (_, value) = text.split_once(&start).expect(&start);
+        value.split('\n').next().unwrap().parse::<f64>().unwrap()
+    };
+    for (name, may_be_zero) in [
+        ("localtimems", false),
+        ("remotetimems", true),
+        ("requestbytes", false),
+        ("requestqueuetimems", true),
+        ("responsequeuetimems", true),
+        ("responsesendtimems", false),
+        ("throttletimems", true),
+        ("totaltimems", false),
+    ] {
+        let count = of_check(&format!("{name}_count_total{{request=\"Metadata\"}}"));
+        assert_eq!(count, 1.0, "{name}");
+        let labels = "{quantile=\"0.999\",request=\"Metadata\"}";
+        let value = of_check(&format!("{name}{labels}"));
+        assert!(value > 0.0 || may_be_zero, "{name}: {value}");
+        assert!(value < 10_000.0, "{name}: {value}");
+    }
     node.shutdown().await;
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
 }

@@ -43,12 +43,14 @@ mod memory_pool;
 mod outbox;
 mod responses;
 mod run;
+mod stages;
 #[cfg(test)]
 mod tests;
 mod window;
 
 pub use frames::FrameTimes;
 pub use memory_pool::{MemoryPermit, RequestMemoryPool, Share};
+pub use stages::{RequestTag, StageTimes};
 
 /// The client of a connection.
 #[derive(Debug, Clone)]
@@ -211,6 +213,8 @@ pub struct Pending {
     pub answer: Pin<Box<dyn Future<Output = ResponseAction> + Send>>,
     /// Whether further requests may begin while this one waits.
     pub pipelined: bool,
+    /// Set if the session wants to know how long the request takes.
+    pub tag: Option<RequestTag>,
 }
 
 /// A frame that is not a valid request. Its connection is closed.
@@ -251,6 +255,11 @@ pub trait ConnectionHandler: Send {
     /// further frames may. Called after each call.
     fn may_become_node(&self) -> Option<Authenticated> {
         None
+    }
+
+    /// Notes how long a request took whose tag has this number, once its response was sent.
+    fn on_sent(&mut self, number: usize, times: &StageTimes) {
+        let _ = (number, times);
     }
 
     /// Returns for how long no further requests of the client begin, because one that was served

@@ -61,6 +61,8 @@ pub(super) struct Outbox {
     memory: usize,
     /// The number of bytes that the socket accepted.
     written_bytes: u64,
+    /// The number of bytes of all responses that were pushed.
+    pushed_bytes: u64,
     window_size: WindowSize,
     /// Whether the stream may hold bytes that it accepted and has not sent yet, as TLS does.
     unflushed: bool,
@@ -88,6 +90,7 @@ impl Outbox {
             bytes: 0,
             memory: 0,
             written_bytes: 0,
+            pushed_bytes: 0,
             window_size: WindowSize::new(),
             unflushed: false,
             loading: None,
@@ -108,6 +111,11 @@ impl Outbox {
     /// Returns the number of bytes that the socket accepted so far.
     pub fn written_bytes(&self) -> u64 {
         self.written_bytes
+    }
+
+    /// Returns the number of bytes of all responses that were pushed so far.
+    pub fn pushed_bytes(&self) -> u64 {
+        self.pushed_bytes
     }
 
     /// Returns whether everything was written and sent.
@@ -132,6 +140,7 @@ impl Outbox {
     }
 
     fn push_chunk(&mut self, chunk: Chunk) {
+        self.pushed_bytes += chunk.length() as u64;
         if chunk.length() > 0 {
             let memory = chunk.memory();
             self.chunks.push_back(Entry { chunk, memory });

@@ -15,6 +15,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::frames::{FrameEvent, Frames};
 use super::outbox::{Outbox, WriteError};
+use super::stages::{Answered, UnsentResponses};
 use super::{
     Authenticated, ConnectionHandler, ConnectionLimits, NodeConnection, Pending, RequestMemoryPool,
     ResponseAction,
@@ -42,8 +43,12 @@ pub(super) enum ConnectionEnd {
 }
 
 enum ResponseSlot {
-    Waiting(Pending),
-    Done(ResponseAction),
+    Waiting {
+        pending: Pending,
+        /// When the request was polled for the first time.
+        polled: Instant,
+    },
+    Done(ResponseAction, Option<Answered>),
 }
 
 pub(super) struct Connection<S> {
@@ -58,6 +63,7 @@ pub(super) struct Connection<S> {
     /// Completes when the throttle time of the client is over; `None` while it is not throttled.
     muted: Option<Pin<Box<Sleep>>>,
     outbox: Outbox,
+    responses: UnsentResponses,
     memory_pool: Arc<RequestMemoryPool>,
     limits: ConnectionLimits,
     /// When bytes were last read from the socket, or last accepted by it.
@@ -90,6 +96,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             blocked: false,
             muted: None,
             outbox: Outbox::new(Arc::clone(&memory_pool)),
+            responses: UnsentResponses::default(),
             memory_pool,
             last_progress: now,
             progress: 0,
@@ -115,7 +122,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return;
         }
         for slot in &mut self.slots {
-            let ResponseSlot::Waiting(pending) = slot else {
+            let ResponseSlot::Waiting { pending, polled } = slot else {
                 continue;
             };
             if let Poll::Ready(answer) = pending.answer.as_mut().poll(cx) {
@@ -125,7 +132,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 if let Some(frame) = answer.frame() {
                     self.outbox.expect(frame);
                 }
-                *slot = ResponseSlot::Done(answer);
+                let request = pending.tag.map(|tag| {
+                    let answered = Instant::now();
+                    self.responses.on_answered(answered);
+                    Answered {
+                        tag,
+                        polled: *polled,
+                        answered,
+                    }
+                });
+                *slot = ResponseSlot::Done(answer, request);
             }
         }
     }
@@ -160,23 +176,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Moves completed responses to the outbox, in the order of their requests.
     fn collect(&mut self) {
-        while let Some(ResponseSlot::Done(_)) = self.slots.front() {
-            match self.slots.pop_front() {
-                Some(ResponseSlot::Done(ResponseAction::Send(frame))) => self.outbox.push(frame),
-                Some(ResponseSlot::Done(ResponseAction::Close(reason))) => {
+        while let Some(ResponseSlot::Done(action, request)) = self
+            .slots
+            .pop_front_if(|slot| matches!(slot, ResponseSlot::Done(..)))
+        {
+            match action {
+                ResponseAction::Send(frame) => self.outbox.push(frame),
+                ResponseAction::Nothing => {}
+                ResponseAction::Close(reason) => {
                     self.close(ConnectionEnd::Closed(reason));
                     self.drop_slots();
                 }
-                Some(ResponseSlot::Done(ResponseAction::End(frame))) => {
+                ResponseAction::End(frame) => {
                     if let Some(frame) = frame {
                         self.outbox.push(frame);
                     }
                     self.close(ConnectionEnd::Quiet);
                     self.drop_slots();
                 }
-                Some(ResponseSlot::Done(ResponseAction::Nothing) | ResponseSlot::Waiting(_))
-                | None => {}
             }
+            if let Some(request) = request {
+                self.responses.push(request, self.outbox.pushed_bytes());
+            }
+        }
+    }
+
+    /// Reports how long the requests took whose responses were sent.
+    fn report_sent(&mut self) {
+        let written = self.outbox.written_bytes();
+        while let Some((number, times)) = self.responses.pop(written, self.last_progress) {
+            self.session.on_sent(number, &times);
         }
     }
 
@@ -279,17 +308,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn begin(&mut self, mut pending: Pending, cx: &mut Context<'_>) {
-        match pending.answer.as_mut().poll(cx) {
+        let answer = pending.answer.as_mut().poll(cx);
+        let polled = Instant::now();
+        match answer {
             Poll::Ready(answer) => {
                 if let Some(frame) = answer.frame() {
                     self.outbox.expect(frame);
                 }
-                self.slots.push_back(ResponseSlot::Done(answer));
+                self.responses.on_answered(polled);
+                let request = pending.tag.map(|tag| Answered {
+                    tag,
+                    polled,
+                    answered: polled,
+                });
+                self.slots.push_back(ResponseSlot::Done(answer, request));
             }
             Poll::Pending => {
                 self.waiting += 1;
                 self.blocked |= !pending.pipelined;
-                self.slots.push_back(ResponseSlot::Waiting(pending));
+                self.slots
+                    .push_back(ResponseSlot::Waiting { pending, polled });
             }
         }
         self.throttle();
@@ -418,6 +456,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
             cx.waker().wake_by_ref();
         }
         this.note_progress();
+        this.report_sent();
         this.watch_reader();
         if this.closing.is_none() {
             this.poll_idle(cx);

@@ -75,6 +75,7 @@ impl ConnectionHandler for Arc<Echo> {
                 Ok(Pending {
                     answer: Box::pin(std::future::ready(ResponseAction::End(answer))),
                     pipelined: false,
+                    tag: None,
                 })
             }
             MALFORMED => {
@@ -95,6 +96,7 @@ impl ConnectionHandler for Arc<Echo> {
                 Ok(Pending {
                     answer: Box::pin(answer),
                     pipelined: kind == GATED,
+                    tag: None,
                 })
             }
             STORED | STORED_COLD | STORED_LOST => {
@@ -108,6 +110,7 @@ impl ConnectionHandler for Arc<Echo> {
                 Ok(Pending {
                     answer: Box::pin(std::future::ready(answer)),
                     pipelined: false,
+                    tag: None,
                 })
             }
             _ => {
@@ -127,6 +130,7 @@ impl ConnectionHandler for Arc<Echo> {
                 Ok(Pending {
                     answer: Box::pin(std::future::ready(answer)),
                     pipelined: false,
+                    tag: None,
                 })
             }
         }

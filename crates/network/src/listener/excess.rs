@@ -11,7 +11,9 @@ use bytes::Bytes;
 use dohle_protocol::FrameSizes;
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::{Authenticated, ConnectionHandler, Malformed, MemoryPermit, Pending};
+use crate::connection::{
+    Authenticated, ConnectionHandler, Malformed, MemoryPermit, Pending, StageTimes,
+};
 
 /// When a connection was last used: the microseconds since the node started.
 #[derive(Debug, Clone)]
@@ -118,6 +120,10 @@ impl ConnectionHandler for NotingUse {
 
     fn may_become_node(&self) -> Option<Authenticated> {
         self.handler.may_become_node()
+    }
+
+    fn on_sent(&mut self, number: usize, times: &StageTimes) {
+        self.handler.on_sent(number, times);
     }
 
     fn take_throttle_time(&mut self) -> Duration {

@@ -37,6 +37,7 @@ impl ConnectionHandler for Echo {
         Ok(Pending {
             answer: Box::pin(std::future::ready(answer)),
             pipelined: false,
+            tag: None,
         })
     }
 }
