@@ -26,6 +26,9 @@ pub struct PartitionChange {
     pub kind: ChangeKind,
     /// Why, in plain words.
     pub reason: String,
+    /// Whether this broker found the leader when it started or got the replica, so that the reason
+    /// is not that of the election.
+    pub found: bool,
 }
 
 /// What changed.
@@ -64,6 +67,7 @@ pub(super) fn isr_changes(
         isr: registration.isr.clone(),
         kind,
         reason,
+        found: false,
     };
     let mut changes = Vec::new();
     for id in before.iter().filter(|id| !registration.isr.contains(id)) {
@@ -143,6 +147,7 @@ pub(super) fn leader_change(
         isr: registration.isr.clone(),
         kind: ChangeKind::Leader(registration.leader),
         reason: leader_reason(registration, before, image),
+        found: before == LeaderBefore::Unknown && registration.leader_epoch != LeaderEpoch::ZERO,
     }
 }
 
@@ -270,6 +275,7 @@ mod tests {
         let reason = |before: LeaderBefore, registration: &PartitionRegistration, image| {
             let change = leader_change(registration, before, &image);
             assert_eq!(change.kind, ChangeKind::Leader(registration.leader));
+            assert_eq!(change.found, change.reason.starts_with("found"));
             change.reason
         };
         let known = |id| LeaderBefore::Known(Some(id));

@@ -14,7 +14,7 @@ use crate::replica::{Isr, Leader};
 /// A replica on this broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionReport {
-    /// The leader that this broker knows.
+    /// The leader, by the last registration that this broker has applied.
     pub leader: Option<NodeId>,
     /// The positions, and the leader epoch.
     pub positions: Positions,

@@ -39,23 +39,17 @@ pub(super) struct BrokerDebug {
 impl BrokerDebug {
     /// Returns a page.
     pub(super) async fn page(&self, page: DebugPage, query: DebugQuery) -> Value {
-        match page {
-            DebugPage::Groups => self.groups(&query).await,
-            DebugPage::Partitions
-            | DebugPage::Replication
-            | DebugPage::Requests
-            | DebugPage::Timers => {
-                let broker = self.clone();
-                // Off the threads for control work: there may be many partitions.
-                let work = move || match page {
-                    DebugPage::Partitions => broker.partitions(&query),
-                    DebugPage::Replication => broker.replication(&query),
-                    DebugPage::Requests => broker.requests(&query),
-                    DebugPage::Timers | DebugPage::Groups => broker.timers(&query),
-                };
-                tokio::task::spawn_blocking(work).await.unwrap_or_default()
-            }
-        }
+        let show = match page {
+            DebugPage::Groups => return self.groups(&query).await,
+            DebugPage::Partitions => Self::partitions,
+            DebugPage::Replication => Self::replication,
+            DebugPage::Requests => Self::requests,
+            DebugPage::Timers => Self::timers,
+        };
+        let broker = self.clone();
+        // Off the threads for control work: there may be many partitions.
+        let work = move || show(&broker, &query);
+        tokio::task::spawn_blocking(work).await.unwrap_or_default()
     }
 
     /// The replicas that a query selects, by their names.
@@ -122,19 +116,20 @@ impl BrokerDebug {
                 Some(PendingIsr::Adding(id)) => json!({ "adding": [id.0] }),
                 Some(PendingIsr::Removing(removed)) => json!({ "removing": ids(removed) }),
             };
-            let end = positions.log_end_offset.0;
             let followers = leading.followers.iter();
             let followers: Vec<Value> = followers
-                .map(|follower| json!({
-                    "broker": follower.id.0,
-                    "inSync": leading.isr.contains(&follower.id),
-                    "connected": follower.is_connected,
-                    "logEndOffset": follower.log_end.map(|end| end.0),
-                    "lagRecords": follower.log_end.map(|acked| end.saturating_sub(acked.0).max(0)),
-                    "caughtUpAgoMs": follower.caught_up_ago.map(ms),
-                    "withoutSpace": follower.is_paused,
-                    "mayJoinIsr": !follower.is_ineligible,
-                }))
+                .map(|follower| {
+                    json!({
+                        "broker": follower.id.0,
+                        "inSync": leading.isr.contains(&follower.id),
+                        "connected": follower.is_connected,
+                        "logEndOffset": follower.log_end.map(|end| end.0),
+                        "lagRecords": lag_records(follower, &report),
+                        "caughtUpAgoMs": follower.caught_up_ago.map(ms),
+                        "withoutSpace": follower.is_paused,
+                        "mayJoinIsr": !follower.is_ineligible,
+                    })
+                })
                 .collect();
             shown["followers"] = followers.into();
         }
@@ -310,10 +305,7 @@ struct Followed {
 
 impl Followed {
     fn add(&mut self, follower: &FollowerReport, is_in_sync: bool, report: &PartitionReport) {
-        let end = report.positions.log_end_offset.0;
-        let lag = follower
-            .log_end
-            .map_or(0, |acked| end.saturating_sub(acked.0).max(0));
+        let lag = lag_records(follower, report).unwrap_or(0);
         self.partitions += 1;
         self.connected += usize::from(follower.is_connected);
         self.in_sync += usize::from(is_in_sync);
@@ -331,6 +323,13 @@ impl Followed {
             "lagRecordsMax": self.lag_records_max,
         })
     }
+}
+
+/// The records that a follower lacks; `None` if the end of its log is unknown.
+fn lag_records(follower: &FollowerReport, report: &PartitionReport) -> Option<i64> {
+    let end = report.positions.log_end_offset.0;
+    let acked = follower.log_end?;
+    Some(end.saturating_sub(acked.0).max(0))
 }
 
 fn ids(nodes: &[NodeId]) -> Vec<i32> {
@@ -355,6 +354,7 @@ fn change(event: &Event<PartitionChange>) -> Value {
         "leaderEpoch": change.leader_epoch.0,
         "isr": ids(&change.isr),
         "reason": change.reason,
+        "found": change.found,
     })
 }
 

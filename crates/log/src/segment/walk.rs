@@ -3,7 +3,7 @@
 //!
 //! The checksum does not cover base offset, length, leader epoch and magic of a header. A wrong
 //! length or magic is detected in other ways; offset and epoch are compared with the batches
-//! around. When two batches have the same offsets, and nothing tells which header is wrong, both
+//! around. When two batches have the same offsets, and either header may be the wrong one, both
 //! count as damaged. A wrong base offset is not detected when a batch next to it is damaged as well
 //! and no offsets overlap, since compaction leaves gaps between offsets.
 

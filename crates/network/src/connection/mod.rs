@@ -213,7 +213,8 @@ pub struct Pending {
     pub answer: Pin<Box<dyn Future<Output = ResponseAction> + Send>>,
     /// Whether further requests may begin while this one waits.
     pub pipelined: bool,
-    /// Set if the session wants to know how long the request takes.
+    /// Set if the time that the request takes is reported to the session; see
+    /// [`ConnectionHandler::on_sent`].
     pub tag: Option<RequestTag>,
 }
 

@@ -29,7 +29,7 @@ struct Dialled {
     resolved: Vec<IpAddr>,
     /// The time until the first connection was accepted, in milliseconds.
     connected_in_ms: Option<u64>,
-    /// The brokers that a client which asks there is told of, with their addresses.
+    /// The brokers that a client receives there, with their addresses.
     receives: Vec<String>,
     /// What went wrong.
     problem: Option<String>,

@@ -1,9 +1,9 @@
 //! `explain`: why a group rebalanced, why a partition is as it is, how long a topic keeps its
 //! records, and what a client receives at an address. Dohle's own.
 //!
-//! What Kafka's protocol tells comes from the brokers at `--bootstrap-server`, and causes come from
-//! the pages under `/debug` of the nodes' HTTP listeners. Where these are off, the answer has what
-//! the protocol tells, and names what is missing.
+//! Facts come from the brokers at `--bootstrap-server`, over Kafka's protocol, and causes from
+//! the pages under `/debug` of the nodes' HTTP listeners. Where these are off, the answer has the
+//! facts, and names what is missing.
 
 mod debug_pages;
 mod group;
@@ -12,9 +12,11 @@ mod partition;
 mod topic;
 mod words;
 
+use dohle_admin::{Cluster, list_topics};
+
 use crate::connect::{BOOTSTRAP_SERVER, COMMAND_CONFIG};
 use crate::options::{Syntax, UsageError, all_of, usage};
-use crate::tool_run::{Failure, OUTPUT, Tool, ToolRun, Work};
+use crate::tool_run::{Failure, OUTPUT, Tool, ToolRun, Work, unknown_name};
 
 const OPTIONS: &str = "
     --http <url>: The HTTP listener of a node, such as http://node1:9644; may be repeated, once for
@@ -69,4 +71,15 @@ fn subject<'a>(run: &'a ToolRun<'_>, missing: &str) -> Result<&'a str, UsageErro
             several.join(", ")
         )),
     }
+}
+
+/// Returns an error, with the names that are near to it, unless there is a topic of this name.
+async fn require_topic(cluster: &Cluster, name: &str) -> anyhow::Result<()> {
+    let all = list_topics(cluster).await?;
+    if all.iter().any(|topic| topic.name == name) {
+        return Ok(());
+    }
+    let existing = all.iter().map(|topic| topic.name.as_str());
+    let message = format!("There is no topic {name}.");
+    Err(unknown_name(message, name, existing))
 }

@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use dohle_admin::{
-    Cluster, ConfigEntry, Node, Partition, PartitionId, Resource, describe_configs,
-    describe_topics, list_topics,
+    Cluster, ConfigEntry, Node, Partition, PartitionId, Resource, describe_configs, describe_topics,
 };
 use serde_json::{Value, json};
 
 use super::debug_pages::{DebugPages, encode};
+use super::require_topic;
 use super::words::{brokers, sentence, span, time};
 use crate::options::{UsageError, usage};
-use crate::tool_run::{ToolRun, unknown_name};
+use crate::tool_run::ToolRun;
 
 pub(super) async fn explain(run: &ToolRun<'_>, name: &str) -> anyhow::Result<()> {
     let id = parse(name)?;
@@ -76,12 +76,7 @@ async fn described(
     cluster: &Cluster,
     id: &PartitionId,
 ) -> anyhow::Result<Partition> {
-    let all = list_topics(cluster).await?;
-    if all.iter().all(|topic| topic.name != id.topic) {
-        let existing = all.iter().map(|topic| topic.name.as_str());
-        let message = format!("There is no topic {}.", id.topic);
-        return Err(unknown_name(message, &id.topic, existing));
-    }
+    require_topic(cluster, &id.topic).await?;
     let topics = describe_topics(
         cluster,
         std::slice::from_ref(&id.topic),
@@ -102,7 +97,7 @@ async fn described(
     })
 }
 
-/// `min.insync.replicas`, if the cluster tells.
+/// `min.insync.replicas`; `None` when the brokers do not return it.
 async fn min_isr(cluster: &Cluster, topic: &str) -> Option<usize> {
     let configs = describe_configs(cluster, &[Resource::topic(topic)], false)
         .await
@@ -125,12 +120,8 @@ fn merged(reports: &[Value]) -> Vec<Value> {
         .iter()
         .filter_map(|report| report["changes"].as_array());
     let mut changes: Vec<Value> = changes.flatten().cloned().collect();
-    // A broker that was restarted has found the leader, and knows no reason.
-    let is_found = |change: &Value| {
-        let reason = change["reason"].as_str().unwrap_or_default();
-        reason.starts_with("found when")
-    };
-    changes.sort_by_key(|change| (is_found(change), change["atMs"].as_i64()));
+    // Another broker may have the reason of an election that a broker found when it started.
+    changes.sort_by_key(|change| (change["found"] == true, change["atMs"].as_i64()));
     changes.retain(|change| {
         let parts = ["kind", "broker", "leaderEpoch", "isr"].map(|name| change[name].to_string());
         // Elections have one leader epoch each.
@@ -354,8 +345,10 @@ mod tests {
 
     #[test]
     fn the_changes_that_several_brokers_remember_are_listed_once() {
+        let mut found = change(3, "leader", 1, &[1, 2], "found when it started");
+        found["found"] = true.into();
         let reports = [
-            json!({ "changes": [change(5, "leader", 1, &[1, 2], "found when it started")] }),
+            json!({ "changes": [found] }),
             json!({ "changes": [
                 change(4, "leader", 1, &[1, 2], "took over from 3: its broker is shutting down"),
                 change(9, "isrShrunk", 2, &[1], "its broker is fenced"),

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dohle_admin::{
     ByPartition, Cluster, ConfigEntry, Partition, PartitionId, ProgressReporter as _, Resource,
-    ask_leaders, by_topic, describe_configs, describe_log_dirs, list_offsets, list_topics,
-    partitions_of,
+    ask_leaders, by_topic, describe_configs, describe_log_dirs, list_offsets, partitions_of,
 };
 use dohle_admin::{EARLIEST, LATEST};
 use kacrab_protocol::generated::{
@@ -13,8 +12,9 @@ use kacrab_protocol::generated::{
 };
 use serde::Serialize;
 
+use super::require_topic;
 use super::words::{brokers, count, size, span, time};
-use crate::tool_run::{ToolRun, unknown_name};
+use crate::tool_run::ToolRun;
 
 /// The properties that decide how long records are kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -39,7 +39,7 @@ struct Rules {
 struct Row {
     partition: i32,
     leader: Option<i32>,
-    /// The bytes on the leader's disk; `None` if its leader did not tell.
+    /// The bytes on the leader's disk; `None` when the leader did not answer.
     bytes: Option<i64>,
     /// The number of offsets between the log's start and its end.
     records: Option<i64>,
@@ -49,15 +49,7 @@ struct Row {
 
 pub(super) async fn explain(run: &ToolRun<'_>, name: &str) -> anyhow::Result<()> {
     let cluster = run.connect().await?;
-    let all = list_topics(&cluster).await?;
-    if all.iter().all(|topic| topic.name != name) {
-        let existing = all.iter().map(|topic| topic.name.as_str());
-        return Err(unknown_name(
-            format!("There is no topic {name}."),
-            name,
-            existing,
-        ));
-    }
+    require_topic(&cluster, name).await?;
     let partitions = partitions_of(&cluster, &[name.to_owned()], &run.progress).await?;
     let configs = describe_configs(&cluster, &[Resource::topic(name)], false).await?;
     let mut entries = Vec::new();
@@ -169,7 +161,7 @@ impl Rules {
     /// Which rule deletes the oldest records of a partition next, and when.
     fn next(&self, row: &Row, now: i64) -> String {
         let (Some(bytes), Some(records)) = (row.bytes, row.records) else {
-            return "its leader did not tell".to_owned();
+            return "its leader did not answer".to_owned();
         };
         if records == 0 {
             return "it has no records".to_owned();
@@ -352,7 +344,7 @@ fn text(name: &str, rules: &Rules, rows: &[Row], silent: &[i32], now: i64) -> St
     }
     if !silent.is_empty() {
         text += &format!(
-            "\nNot complete: {} did not tell how many bytes their logs have. Are they in service, \
+            "\nNot complete: {} did not return the sizes of their logs. Are they in service, \
              and may this user describe the cluster?\n",
             brokers(silent)
         );
